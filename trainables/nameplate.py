@@ -1,0 +1,41 @@
+"""The name under which a trial's actor stands in the Ray dashboard, kept right when the actor is reused.
+
+Ray reads an actor's ``__repr__`` once, when the actor is created, and the dashboard follows the actor table's channel in
+the cluster's control store (GCS) for changes. An actor that serves several trials therefore publishes its own entry
+again under its new name. The dashboard's Actors page and its ``/logical/actors`` API show it within seconds; ``ray list
+actors`` reads the table itself and keeps the first name. Ray has no public call for this, so the one private call of the
+project stands here, and a failure leaves an old name on a page, never a broken trial.
+Source: https://docs.ray.io/en/latest/ray-observability/getting-started.html#actors-view
+"""
+
+import logging
+
+import grpc
+import ray
+from ray._private.grpc_utils import init_grpc_channel
+from ray._private.worker import global_worker
+from ray.core.generated import gcs_service_pb2, gcs_service_pb2_grpc, pubsub_pb2
+
+logger = logging.getLogger(__name__)
+
+
+def announce(name: str) -> None:
+    """Show this process's actor as ``name`` in the dashboard. Does nothing outside an actor."""
+    if not ray.is_initialized() or global_worker.actor_id.is_nil():
+        return
+    actor_id = global_worker.actor_id.binary()
+    try:
+        with init_grpc_channel(global_worker.gcs_client.address, None) as channel:
+            actors = gcs_service_pb2_grpc.ActorInfoGcsServiceStub(channel)
+            request = gcs_service_pb2.GetActorInfoRequest(actor_id=actor_id)
+            entry = actors.GetActorInfo(request, timeout=5).actor_table_data
+            entry.repr_name = name
+            message = pubsub_pb2.PubMessage(
+                channel_type=pubsub_pb2.ChannelType.GCS_ACTOR_CHANNEL,
+                key_id=actor_id,
+                actor_message=entry,
+            )
+            publisher = gcs_service_pb2_grpc.ControlPlanePubSubGcsServiceStub(channel)
+            publisher.GcsPublish(gcs_service_pb2.GcsPublishRequest(pub_messages=[message]), timeout=5)
+    except grpc.RpcError as error:
+        logger.warning("the dashboard keeps this actor's old name: %s", error)

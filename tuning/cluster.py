@@ -1,0 +1,111 @@
+"""Ray for one search: started on this machine alone or reached by its address, and how many trials it has room for.
+
+What can be refused is refused before anything starts. A Ray that this search starts is its own: loopback only, with
+Ray's token authentication, its workers at normal priority (Ray's own default, niceness 15, starves them beside any other
+busy process) and no usage statistics sent.
+"""
+
+import logging
+import os
+from dataclasses import dataclass
+
+import ray
+
+from command_line import BadOptions
+from tuning.options import SearchOptions
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where the trials run.
+
+    Attributes:
+        slots: Trials that run at the same time.
+        trial_resources: What Ray reserves for one trial.
+        dashboard: Its address, or None.
+        notice: One line the user should read, or None.
+    """
+
+    slots: int
+    trial_resources: dict[str, float]
+    dashboard: str | None
+    description: str
+    notice: str | None
+
+
+def check_machine(options: SearchOptions) -> None:
+    """Refuse what this machine's own Ray could never run. A cluster is asked in ``connect``.
+
+    Raises BadOptions.
+    """
+    cores = _cores()
+    if _address(options) is None and options.cpus_per_trial > cores:
+        raise BadOptions(f"--cpus-per-trial {options.cpus_per_trial:g} is more than this machine's {cores} cores")
+
+
+def connect(options: SearchOptions) -> Cluster:
+    """Start Ray here, or join the cluster at ``--address`` (or at RAY_ADDRESS, which ``ray job submit`` sets).
+
+    Raises BadOptions where no node can ever run a trial, or where nothing answers at the address.
+    """
+    os.environ.update(
+        RAY_DEDUP_LOGS="0",
+        RAY_worker_niceness="0",
+        RAY_USAGE_STATS_ENABLED="0",
+    )
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    address = _address(options)
+    if address is None:
+        context = ray.init(
+            address="local",
+            num_cpus=_cores(),
+            include_dashboard=not options.no_dashboard,
+            dashboard_host="127.0.0.1",
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    else:
+        try:
+            context = ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise BadOptions(f"no Ray cluster can be joined at {address}: {reason}") from None
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    gpus, notice = options.gpus_per_trial, None
+    if gpus and address is None and not any(node.get("GPU") for node in nodes):
+        gpus, notice = 0.0, "this machine has no GPU that Ray sees: searching on CPUs"
+    request = {"CPU": options.cpus_per_trial, **({"GPU": gpus} if gpus else {})}
+    room = sum(room_on(node, request) for node in nodes)
+    if room == 0:
+        raise BadOptions(f"no node of the cluster can run a trial that needs {_words(request)}")
+    slots = min(room, options.max_concurrent or room)
+    where = "this machine" if address is None else f"{len(nodes)} nodes at {address}"
+    return Cluster(
+        slots=slots,
+        trial_resources=request,
+        dashboard=f"http://{context.dashboard_url}" if context.dashboard_url else None,
+        description=f"{where}, {_words(request)} a trial",
+        notice=notice,
+    )
+
+
+def room_on(node: dict[str, float], request: dict[str, float]) -> int:
+    """Trials that fit on one node. A fraction of a GPU never spans two: 0.4 gives two trials a GPU, not five on two."""
+    room = int(node.get("CPU", 0) / request["CPU"] + 1e-9)
+    gpu = request.get("GPU", 0)
+    if gpu:
+        gpus = int(node.get("GPU", 0))
+        room = min(room, gpus * int(1 / gpu + 1e-9) if gpu <= 1 else int(gpus / gpu))
+    return room
+
+
+def _address(options: SearchOptions) -> str | None:
+    return options.address or os.environ.get("RAY_ADDRESS")
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _words(request: dict[str, float]) -> str:
+    return " and ".join(f"{amount:g} {name}" for name, amount in request.items())

@@ -1,0 +1,101 @@
+"""Confirmation: the best settings are trained again on fresh seeds, and every figure is kept.
+
+The figure that a search selected a trial by flatters it: it is the best of many. Trained again on seeds the search never
+used, the same settings show what they are worth. Where a seed misses the goal, the runner-up is confirmed too, up to
+``CANDIDATES`` settings; all of them are reported, in the order tried.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ray.tune.search import Searcher
+
+from tuning.experiment import Experiment, Goal
+from tuning.options import SearchOptions
+from tuning.run_directory import RunDirectory, TrialRecord
+from tuning.seeds import confirmation_seeds
+
+CANDIDATES = 3
+
+
+@dataclass
+class Candidate:
+    """A trial of the search that may be the winner.
+
+    Attributes:
+        last_row: What the trial reported last, in the search.
+        confirmations: Seed to the last row of the same settings trained on that seed.
+    """
+
+    number: int
+    ended: str
+    config: dict[str, Any]
+    last_row: dict[str, Any]
+    confirmations: dict[int, dict[str, Any]] = field(default_factory=dict)
+
+    def holds(self, goal: Goal, count: int) -> bool:
+        """Whether the goal is reached on every one of ``count`` fresh seeds."""
+        return len(self.confirmations) == count and all(goal.reached(row) for row in self.confirmations.values())
+
+    def read_confirmations(self, run: RunDirectory, options: SearchOptions) -> None:
+        """Collect what the fresh seeds came to. A seed whose trial broke counts with an empty row."""
+        seeds = confirmation_seeds(options.seed, options.confirm)
+        for directory, record in run.trials():
+            if record.config["confirms"] == self.number and record.config["seed"] in seeds and record.ended:
+                rows = directory.rows()
+                self.confirmations[record.config["seed"]] = rows[-1] if rows else {}
+
+    def summary(self) -> dict[str, Any]:
+        """For ``confirmation.json``."""
+        return {
+            "trial": self.number,
+            "config": self.config,
+            "selected": self.last_row,
+            "confirmed": [{"seed": seed, **row} for seed, row in sorted(self.confirmations.items())],
+        }
+
+
+def candidates(run: RunDirectory, experiment: Experiment) -> list[Candidate]:
+    """The best trials of the search by its objective, at most ``CANDIDATES``; those that ended by themselves come first."""
+    found = []
+    for directory, record in run.trials():
+        rows = directory.rows()
+        if rows and record.ended in ("converged", "budget", "stopped early", "time budget"):
+            config = {name: value for name, value in record.config.items() if name not in ("trial", "seed")}
+            found.append(Candidate(record.number, record.ended, config, rows[-1]))
+    by_itself = [c for c in found if c.ended in ("converged", "budget")]
+    ranked = sorted(by_itself or found, key=lambda c: (-c.last_row[experiment.objective], c.number))
+    return ranked[:CANDIDATES]
+
+
+class ConfirmationSearcher(Searcher):
+    """Hands out the trials of one candidate on fresh seeds; one that was cut off goes on from its checkpoint."""
+
+    def __init__(self, candidate: Candidate, run: RunDirectory, options: SearchOptions) -> None:
+        super().__init__()
+        records = {(r.config["confirms"], r.config["seed"]): r for _, r in run.trials()}
+        self._queue: list[dict[str, Any]] = []
+        number = len(records)
+        for seed in confirmation_seeds(options.seed, options.confirm):
+            record = records.get((candidate.number, seed))
+            if record is None:
+                config = {**candidate.config, "seed": seed, "trial": number, "confirms": candidate.number}
+                run.trial(number).write(TrialRecord(number, config))
+                self._queue.append(config)
+                number += 1
+            elif record.ended is None:
+                checkpoints = [str(folder) for folder in run.trial(record.number).checkpoints()]
+                self._queue.append({**record.config, "restore_from": checkpoints})
+        self.left = len(self._queue)
+
+    def suggest(self, trial_id: str) -> Any:
+        return self._queue.pop(0) if self._queue else Searcher.FINISHED
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        pass
+
+    def save(self, checkpoint_path: str) -> None:
+        pass
+
+    def restore(self, checkpoint_path: str) -> None:
+        pass

@@ -1,0 +1,149 @@
+"""The options of every search, in one place: a field's docstring is its ``--help``, its value the default.
+
+A script adds its own fields in a subclass and calls ``parse``. Whatever is wrong with the command line is said before Ray
+or torch is even imported.
+"""
+
+import contextlib
+import dataclasses
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar, Literal, TypeVar
+
+from command_line import BadOptions, exit_bad_options, read_arguments
+
+Sampler = Literal["tpe", "gp", "cmaes", "qmc", "random"]
+Scheduler = Literal["asha", "hyperband", "none"]
+
+MAX_SAMPLES = 900_000
+"""Seeds are numbered within a search (see ``tuning.seeds``), which bounds the number of trials."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SearchOptions:
+    """Options every search has."""
+
+    num_samples: int = 50
+    """Trials to run, the settings known beforehand among them."""
+    gpus_per_trial: float = 0.0
+    """GPU share of a trial: 0.5 runs two trials a GPU. On a machine without a GPU the search says so and uses CPUs."""
+    cpus_per_trial: float = 1.0
+    """CPU cores of a trial; it runs as many threads."""
+    max_concurrent: int = 0
+    """Most trials at once; 0: as many as the machine or cluster has room for."""
+    sampler: Sampler = "tpe"
+    """How Optuna chooses the next settings."""
+    scheduler: Scheduler = "asha"
+    """Which trials are stopped early: asynchronous successive halving, the same in several brackets, or none."""
+    seed: int = 0
+    """Seed of the whole search; every trial's own seed follows from it."""
+    storage_path: str = "runs"
+    """Folder of the run directories; on a cluster, one that every node sees."""
+    name: str | None = None
+    """Name of the run and its directory. Default: the experiment and the time it starts."""
+    resume: bool = False
+    """Go on with the run --name, or with the latest one of this experiment: finished trials are kept, interrupted ones
+    continue from their checkpoints. A larger --num-samples adds trials."""
+    address: str | None = None
+    """An existing Ray cluster to run on (host:port, ray://host:port or auto). Default: Ray on this machine alone."""
+    time_budget: str | None = None
+    """Stop searching after this long, such as 90s, 30m or 2h; the best so far is confirmed all the same."""
+    confirm: int = 5
+    """Fresh seeds on which the best settings are trained again; 0: none."""
+    optuna_storage: str | None = None
+    """Database URL of the Optuna study, such as postgresql://user@host/db. Default: optuna.db in the run directory."""
+    no_dashboard: bool = False
+    """Leave out the Ray dashboard."""
+    quiet: bool = False
+    """Print the verdict only."""
+
+    experiment: ClassVar[str]
+    """Which training this is; the first part of a run's default name."""
+
+    def __post_init__(self) -> None:
+        _require(1 <= self.num_samples <= MAX_SAMPLES, f"--num-samples must be 1 to {MAX_SAMPLES:,}", self.num_samples)
+        _require(0 <= self.gpus_per_trial < float("inf"), "--gpus-per-trial must be 0 or more", self.gpus_per_trial)
+        whole_gpus = self.gpus_per_trial <= 1 or self.gpus_per_trial == int(self.gpus_per_trial)
+        _require(whole_gpus, "--gpus-per-trial above 1 must be a whole number", self.gpus_per_trial)
+        _require(0 < self.cpus_per_trial < float("inf"), "--cpus-per-trial must be above 0", self.cpus_per_trial)
+        _require(self.max_concurrent >= 0, "--max-concurrent must be 0 or more", self.max_concurrent)
+        _require(0 <= self.seed < 2**31, "--seed must be 0 to 2147483647", self.seed)
+        _require(0 <= self.confirm <= 1000, "--confirm must be 0 to 1000", self.confirm)
+        _require("://" not in self.storage_path, "--storage-path must be a folder", self.storage_path)
+        if self.name is not None:
+            plain = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name) is not None
+            _require(plain, "--name takes letters, digits, '.', '_' and '-', starting with a letter or digit", self.name)
+        if self.time_budget is not None:
+            _require(seconds(self.time_budget) > 0, "--time-budget takes a time such as 90s, 30m or 2h", self.time_budget)
+
+
+def seconds(time: str) -> float:
+    """A time such as 90, 90s, 30m, 2h or 1d in seconds; 0 where it cannot be read."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", time.strip())
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]] if match else 0.0
+
+
+def _require(condition: bool, rule: str, value: object) -> None:
+    if not condition:
+        raise BadOptions(f"{rule}, got {value}")
+
+
+Options = TypeVar("Options", bound=SearchOptions)
+
+
+def parse(options: type[Options], arguments: list[str] | None = None) -> Options:
+    """The command line as ``options``. Exits with status 2 and one line on stderr where it is wrong.
+
+    With ``--resume`` the run's own options stand in for the defaults, so that ``--resume --name NAME`` is enough; what
+    defines the experiment (the script's own options and the seed) cannot be changed any more.
+    """
+    try:
+        given = read_arguments(options, arguments)
+        if not given.resume:
+            return given
+        recorded = _recorded_options(given)
+        resumed = read_arguments(options, arguments, recorded)
+    except BadOptions as error:
+        exit_bad_options(str(error))
+    for field in dataclasses.fields(options):
+        defines = field.name == "seed" or field not in dataclasses.fields(SearchOptions)
+        before, now = getattr(recorded, field.name), getattr(resumed, field.name)
+        if defines and before != now:
+            flag = "--" + field.name.replace("_", "-")
+            exit_bad_options(f"run {recorded.name} was started with {flag} {before}; it cannot go on with {now}")
+    return dataclasses.replace(resumed, resume=True)
+
+
+def _recorded_options(given: Options) -> Options:
+    """The options of the run to resume, read from its ``search.json``."""
+    runs = Path(given.storage_path)
+    if given.name is None:
+        started = [
+            (record["sessions"][0]["started"], name)
+            for name, record in _recorded_searches(runs)
+            if record["experiment"] == given.experiment
+        ]
+        if not started:
+            raise BadOptions(f"--resume: there is no {given.experiment} run under {runs}/")
+        name = max(started)[1]
+    else:
+        name = given.name
+    file = runs / name / "search.json"
+    try:
+        record = json.loads(file.read_text())
+        # Flags are given anew each time, and tyro reads --flag only where its default is off.
+        kept = {key: value for key, value in record["options"].items() if not isinstance(value, bool)}
+        flags = {field.name: False for field in dataclasses.fields(given) if field.type == "bool" or field.type is bool}
+        return dataclasses.replace(given, **{**kept, **flags, "name": name, "storage_path": given.storage_path})
+    except FileNotFoundError:
+        raise BadOptions(f"--resume: there is no run {name} under {runs}/") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadOptions(f"--resume: {file} cannot be read ({error})") from None
+
+
+def _recorded_searches(runs: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    for file in runs.glob("*/search.json"):
+        with contextlib.suppress(OSError, ValueError):
+            yield file.parent.name, json.loads(file.read_text())

@@ -1,0 +1,148 @@
+"""What a search says while it runs: one status line, one line a finished trial, nothing that needs scrolling.
+
+All of it goes to stderr; stdout is kept for the verdict. On a terminal the status line is redrawn in place. Without one a
+plain line is written for every finished trial, and one a minute where none finishes. ``NO_COLOR`` is obeyed (by rich).
+"""
+
+import time
+from collections import Counter
+from typing import Any
+
+from ray.tune import Callback
+from ray.tune.experiment import Trial
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from tuning.experiment import Experiment
+from tuning.recorder import error_line
+
+QUIET_LINE_EVERY_S = 60.0
+MEASURED_TRIALS = 3
+"""Trials that must have finished before a time left is guessed."""
+
+STYLES = {"converged": "green", "budget": "", "stopped early": "dim", "diverged": "red", "error": "bold red"}
+
+
+class Progress(Callback):
+    """The status of one search, or of a confirmation, whose trials differ in their seed alone.
+
+    Args:
+        title: What is counted in the status line, such as ``trials``.
+        total: How many there are in all; ``ended`` says how those of earlier sessions ended.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        title: str,
+        total: int,
+        ended: Counter[str],
+        *,
+        confirming: bool = False,
+        quiet: bool = False,
+    ) -> None:
+        self.objective = experiment.objective
+        self.confirming, self.quiet = confirming, quiet
+        self.shown = (experiment.goal.metric,) if confirming else experiment.shown
+        self.varied = ("seed",) if confirming else tuple(experiment.space.parameters)
+        self.title, self.total = title, total
+        self.ended = Counter(ended)
+        self.finished_here = 0
+        self.best: tuple[float, int, int] | None = None
+        self.started = self.last_line = time.monotonic()
+        self.running: set[str] = set()
+        self._live: Live | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_live": None}  # Ray pickles its callbacks; a terminal cannot be
+
+    def setup(
+        self, stop: Any = None, num_samples: int | None = None, total_num_samples: int | None = None, **info: Any
+    ) -> None:
+        console = Console(stderr=True, highlight=False)
+        if console.is_terminal and not self.quiet:
+            self._live = Live(get_renderable=self.status, console=console, refresh_per_second=2, transient=True)
+            self._live.start()
+
+    def on_trial_result(self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any) -> None:
+        self.running.add(trial.trial_id)
+        value = result[self.objective]
+        comparable = result["ended"] in ("converged", "budget") and not self.confirming
+        if comparable and (self.best is None or value > self.best[0]):
+            self.best = (value, trial.config["trial"], result["step"])
+
+    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        if self._live is None and time.monotonic() - self.last_line > QUIET_LINE_EVERY_S:
+            self.say(self.status())
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self._finished(trial, trial.last_result.get("ended") or "stopped early")
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self._finished(trial, "error")
+
+    def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def say(self, line: Text | str) -> None:
+        """One line on stderr, above the status line where there is one."""
+        self.last_line = time.monotonic()
+        if not self.quiet:
+            console = self._live.console if self._live else Console(stderr=True, highlight=False)
+            console.print(line, soft_wrap=True)
+
+    def status(self) -> Text:
+        """The one line: done, running, stopped early, failed, the best so far, the time left."""
+        done = sum(self.ended.values())
+        failed = self.ended["diverged"] + self.ended["error"]
+        parts = [f"{done} of {self.total} {self.title}", f"{len(self.running)} running"]
+        if self.ended["stopped early"]:
+            parts.append(f"{self.ended['stopped early']} stopped early")
+        if failed:
+            parts.append(f"{failed} failed")
+        if self.best:
+            value, number, step = self.best
+            parts.append(f"best trial {number}: {value:.3f} at step {step:,}")
+        parts.append(self._time_left())
+        return Text(" · ".join(parts), style="bold")
+
+    def _time_left(self) -> str:
+        if self.finished_here < MEASURED_TRIALS:
+            return "time left: measuring"
+        each = (time.monotonic() - self.started) / self.finished_here
+        left = (self.total - sum(self.ended.values())) * each
+        return f"{duration(0.7 * left)} to {duration(1.4 * left)} left"
+
+    def _finished(self, trial: Trial, ended: str) -> None:
+        self.running.discard(trial.trial_id)
+        self.ended[ended] += 1
+        self.finished_here += 1
+        result, number = trial.last_result, trial.config["trial"]
+        line = Text("confirm    " if self.confirming else f"trial {number:>3}  ")
+        line.append(f"{ended:<13}", style=STYLES.get(ended, ""))
+        if "step" in result:
+            figures = "  ".join(f"{name} {result[name]:.4f}" for name in self.shown if name in result)
+            line.append(f" step {result['step']:>6,}  {figures}")
+        line.append("  " + settings_words({name: trial.config[name] for name in self.varied}))
+        if ended == "error":
+            line.append(f"\n           {error_line(trial.get_error())}", style="red")
+        elif self.best and self.best[1] == number:
+            line.append("  best so far", style="bold green")
+        self.say(line)
+
+
+def settings_words(settings: dict[str, Any]) -> str:
+    """Settings as ``lr=0.0123 max_norm=0.01``, three significant digits."""
+    return " ".join(
+        f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in settings.items()
+    )
+
+
+def duration(seconds: float) -> str:
+    """A time as a person says it: 40 s, 3 min, 2.5 h."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,78 @@
+"""Writes what trials report into the run directory as it comes, and keeps the disk bounded.
+
+Ray Tune's own loggers write to a staging folder that is copied from time to time; a search killed in between would lose
+rows. This callback appends every row at once to where it belongs.
+"""
+
+import math
+import shutil
+import time
+from typing import Any
+
+from ray.tune import Callback
+from ray.tune.experiment import Trial
+
+from tuning.run_directory import RunDirectory, TrialDirectory
+
+KEEP_WEIGHTS = 3
+"""Trials, of those that have ended, whose checkpoints stay on disk: the best ones, as candidates for ``best/``."""
+
+RAY_CONSTANTS = (
+    "config", "hostname", "pid", "node_ip", "trial_id", "date", "done", "training_iteration", "time_total_s",
+    "time_since_restore", "iterations_since_restore", "should_checkpoint", "experiment_tag",
+)  # fmt: skip
+"""Entries that Ray adds to every row and that trial.json or the row's order already holds."""
+
+
+class Recorder(Callback):
+    """Records the trials of ``run`` under the number that each config carries as ``trial``."""
+
+    def __init__(self, run: RunDirectory, objective: str) -> None:
+        self.run = run
+        self.objective = objective
+        self._kept: list[tuple[float, int]] = [
+            (rows[-1][objective], record.number)
+            for directory, record in run.trials()
+            if record.ended is not None and directory.checkpoints() and (rows := directory.rows())
+        ]
+
+    def on_trial_result(self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any) -> None:
+        self._directory(trial).append({name: value for name, value in result.items() if name not in RAY_CONSTANTS})
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self.finish(trial, trial.last_result.get("ended") or "stopped early")
+        self._keep_best(trial)
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        error = trial.get_error()
+        (self._directory(trial).path / "error.txt").write_text(f"{error}\n")
+        self.finish(trial, "error", error=error_line(error))
+
+    def finish(self, trial: Trial, ended: str, error: str | None = None) -> None:
+        """Record when, where and why the trial ended."""
+        directory = self._directory(trial)
+        record = directory.read()
+        if record is None:
+            return
+        record.finished, record.ended, record.error = time.time(), ended, error
+        record.node, record.pid = trial.last_result.get("node_ip"), trial.last_result.get("pid")
+        directory.write(record)
+
+    def _keep_best(self, trial: Trial) -> None:
+        """Drop the checkpoints of the trial that fell out of the best ``KEEP_WEIGHTS``."""
+        value = trial.last_result.get(self.objective, -math.inf)
+        self._kept.append((value, trial.config["trial"]))
+        self._kept.sort(key=lambda entry: (-entry[0], entry[1]))
+        for _, number in self._kept[KEEP_WEIGHTS:]:
+            for checkpoint in self.run.trial(number).checkpoints():
+                shutil.rmtree(checkpoint, ignore_errors=True)
+        del self._kept[KEEP_WEIGHTS:]
+
+    def _directory(self, trial: Trial) -> TrialDirectory:
+        return self.run.trial(trial.config["trial"])
+
+
+def error_line(error: Exception | None) -> str:
+    """The line of a remote traceback that says what happened."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else "unknown error"

@@ -1,0 +1,223 @@
+"""One search from its options to its verdict: plan, trials, confirmation on fresh seeds, the winner's files.
+
+Trials run through Ray Tune's Tuner with worker processes that are reused from trial to trial. What a search knows is in
+the run directory and the Optuna study, never only in memory, so ``--resume`` starts a new Tuner over what they say is left.
+"""
+
+import logging
+import os
+import shutil
+import sys
+import warnings
+from collections import Counter
+from pathlib import Path
+
+import optuna
+import ray
+from ray import tune
+from ray.tune import Callback
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from command_line import BadOptions, exit_bad_options
+from tuning import cluster as ray_cluster
+from tuning.confirmation import Candidate, ConfirmationSearcher, candidates
+from tuning.experiment import Experiment
+from tuning.interruption import INTERRUPTED, Interruption
+from tuning.options import SearchOptions, seconds
+from tuning.progress import Progress
+from tuning.recorder import Recorder
+from tuning.run_directory import RunDirectory, write_json
+from tuning.scheduler import create_scheduler
+from tuning.study import StudySearch, open_storage
+from tuning.verdict import plan, verdict
+
+CHECKPOINT_EVERY = 5
+"""Reports between two checkpoints of a trial: what a kill can cost is half a minute or less."""
+
+TUNE_ENVIRONMENT = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # tuning.recorder writes the rows
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # the console says it in one line, error.txt in full
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+}
+
+
+class Search:
+    """A search over ``experiment``, in the run directory that ``options`` name."""
+
+    def __init__(self, options: SearchOptions, experiment: Experiment) -> None:
+        self.options = options
+        self.experiment = experiment
+
+    def run(self) -> int:
+        """Search, confirm, report. Returns the exit status: 0 done, 1 failed, 130 interrupted; 2 exits at once."""
+        os.environ.update(TUNE_ENVIRONMENT)
+        _quiet_libraries()
+        try:
+            ray_cluster.check_machine(self.options)
+            self.directory = self._open_directory()
+            self.lock = self.directory.lock()
+        except BadOptions as error:
+            exit_bad_options(str(error))
+        try:
+            self.storage = open_storage(self.options, self.directory.path)
+            self.cluster = ray_cluster.connect(self.options)
+        except BadOptions as error:
+            self._discard_directory()
+            exit_bad_options(str(error))
+        except KeyboardInterrupt:
+            self._discard_directory()
+            return INTERRUPTED
+        how = "failed"
+        try:
+            self.interruption = Interruption(lambda line: print(line, file=sys.stderr))
+            self.interruption.install()
+            self.directory.start_session(self.options, self._about())
+            how = self._search_and_confirm()
+        finally:
+            self.directory.end_session(how)
+            ray.shutdown()
+        return {"finished": 0, "time budget": 0, "interrupted": INTERRUPTED}.get(how, 1)
+
+    def _search_and_confirm(self) -> str:
+        """Returns how it ended: finished, time budget, interrupted or failed."""
+        ended = self._ended()
+        if not self.options.quiet:
+            print(plan(self.options, self.experiment, self.cluster, self.directory, ended), file=sys.stderr)
+        left = self.options.num_samples - sum(ended.values())
+        how = self._search(left, ended) if left > 0 else "finished"
+        ranked = candidates(self.directory, self.experiment)
+        if how != "interrupted":
+            for candidate in ranked:
+                if not self._confirm(candidate):
+                    how = "interrupted"
+                if how == "interrupted" or candidate.holds(self.experiment.goal, self.options.confirm):
+                    break
+        if how == "interrupted":
+            print(f"interrupted. Go on with: {self._resume_command()}")
+            return how
+        tried = [candidate for candidate in ranked if candidate.confirmations] or ranked[:1]
+        if not tried:
+            print(verdict(self.options, self.experiment, self.directory, []))
+            return "failed"
+        self._export(tried)
+        print(verdict(self.options, self.experiment, self.directory, tried))
+        return how
+
+    def _search(self, left: int, ended: Counter[str]) -> str:
+        searcher = StudySearch(self.options, self.experiment, self.directory, self.storage, trials_done=sum(ended.values()))
+        budget = self.options.time_budget
+        self._tune(
+            searcher,
+            create_scheduler(self.options, self.experiment, self.directory),
+            left,
+            self.directory,
+            Progress(self.experiment, "trials", self.options.num_samples, ended, quiet=self.options.quiet),
+            seconds(budget) if budget else None,
+        )
+        if self.interruption.requested:
+            return "interrupted"
+        cut = [(d, r) for d, r in self.directory.trials() if r.ended is None]
+        for directory, record in cut:
+            record.ended = "time budget"
+            directory.write(record)
+        searcher.close_running("time budget")
+        return "time budget" if cut else "finished"
+
+    def _confirm(self, candidate: Candidate) -> bool:
+        """Train the candidate on the fresh seeds it has not been trained on yet; False where that was interrupted."""
+        run = self.directory.confirmation()
+        searcher = ConfirmationSearcher(candidate, run, self.options)
+        if searcher.left:
+            title = f"fresh seeds for trial {candidate.number}"
+            done: Counter[str] = Counter(converged=self.options.confirm - searcher.left)
+            progress = Progress(self.experiment, title, self.options.confirm, done, confirming=True, quiet=self.options.quiet)
+            self._tune(searcher, FIFOScheduler(), searcher.left, run, progress, None)
+        candidate.read_confirmations(run, self.options)
+        return not self.interruption.requested
+
+    def _tune(
+        self,
+        searcher: Searcher,
+        scheduler: TrialScheduler,
+        num_samples: int,
+        run: RunDirectory,
+        progress: Progress,
+        time_budget_s: float | None,
+    ) -> None:
+        callbacks: list[Callback] = [Recorder(run, self.experiment.objective), progress, self.interruption]
+        tuner = tune.Tuner(
+            tune.with_resources(self.experiment.trainable, self.cluster.trial_resources),
+            tune_config=tune.TuneConfig(
+                search_alg=searcher,
+                scheduler=scheduler,
+                num_samples=num_samples,
+                max_concurrent_trials=self.cluster.slots,
+                time_budget_s=time_budget_s,
+                reuse_actors=True,
+                trial_dirname_creator=lambda trial: f"trial_{trial.config['trial']:04d}",
+            ),
+            run_config=tune.RunConfig(
+                name=run.path.name,
+                storage_path=str(run.path.parent),
+                callbacks=callbacks,
+                checkpoint_config=tune.CheckpointConfig(
+                    num_to_keep=2, checkpoint_frequency=CHECKPOINT_EVERY, checkpoint_at_end=True
+                ),
+                failure_config=tune.FailureConfig(max_failures=2),
+                verbose=0,
+            ),
+        )
+        tuner.fit()
+
+    def _export(self, tried: list[Candidate]) -> None:
+        """Write ``best/``: the winner's config, figures, confirmations and weights."""
+        winner = next((c for c in tried if c.holds(self.experiment.goal, self.options.confirm)), tried[0])
+        best = self.directory.path / "best"
+        write_json(best / "config.json", winner.config)
+        write_json(best / "metrics.json", winner.last_row)
+        write_json(best / "confirmation.json", {"candidates": [candidate.summary() for candidate in tried]})
+        for checkpoint in self.directory.trial(winner.number).checkpoints()[:1]:
+            shutil.copy2(checkpoint / "model.safetensors", best / "model.safetensors")
+
+    def _open_directory(self) -> RunDirectory:
+        if self.options.resume:
+            return RunDirectory(Path(self.options.storage_path).absolute() / str(self.options.name))
+        return RunDirectory.create(self.options)
+
+    def _discard_directory(self) -> None:
+        """Remove the directory of a run that never started."""
+        self.lock.release()
+        if not self.options.resume:
+            shutil.rmtree(self.directory.path)
+
+    def _ended(self) -> Counter[str]:
+        """How the trials of earlier sessions ended; those that the time budget cut off are asked for again."""
+        records = [record for _, record in self.directory.trials()]
+        return Counter(r.ended for r in records if r.ended is not None and r.ended != "time budget")
+
+    def _about(self) -> dict[str, object]:
+        space = self.experiment.space
+        return {
+            "space": {name: {"distribution": str(p.distribution), "reason": p.reason} for name, p in space.parameters.items()},
+            "fixed": {**space.fixed, **self.experiment.settings},
+            "known": {name: dict(values) for name, values in space.known.items()},
+            "objective": self.experiment.objective,
+            "goal": {"metric": self.experiment.goal.metric, "at_least": self.experiment.goal.at_least},
+        }
+
+    def _resume_command(self) -> str:
+        script = os.path.relpath(sys.argv[0])
+        where = "" if self.options.storage_path == "runs" else f" --storage-path {self.options.storage_path}"
+        return f"python {script} --resume --name {self.directory.path.name}{where}"
+
+
+def _quiet_libraries() -> None:
+    """The console is ours: what Ray and Optuna would print beside it is either in our lines or in Ray's log files."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    for name in ("ray.tune", "ray.train", "ray.air"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    warnings.filterwarnings("ignore", category=FutureWarning, module="ray")

@@ -1,0 +1,162 @@
+"""The Optuna study of a search, through Ray Tune's OptunaSearch: which settings come next, and what each trial came to.
+
+Ray's class tells Optuna every ended trial as COMPLETE with whatever value it had last. Here a trial is told as it ended:
+COMPLETE where it used its budget or converged, PRUNED with its intermediate values where the scheduler stopped it, FAIL
+where it diverged or broke. A trial keeps its number, seed and settings when a search is resumed: the study is the record
+of what was asked for, and a trial that was cut off is handed out again before anything new is sampled.
+"""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import optuna
+from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
+from optuna.storages import RDBStorage
+from optuna.trial import Trial, TrialState
+from ray.tune.search.optuna import OptunaSearch
+
+from command_line import BadOptions
+from tuning.experiment import Experiment
+from tuning.options import SearchOptions
+from tuning.run_directory import RunDirectory, TrialRecord
+from tuning.seeds import trial_seed
+
+STARTUP_TRIALS = 10
+"""Trials drawn at random, or known beforehand, before a model-based sampler chooses."""
+
+COMPLETE = ("converged", "budget")
+PRUNED = ("stopped early",)
+
+
+def create_sampler(options: SearchOptions, trials_done: int = 0) -> BaseSampler:
+    """The sampler of ``--sampler``, its arguments pinned. A resumed search draws on from another seed than it began with."""
+    seed = options.seed + trials_done
+    match options.sampler:
+        case "tpe":
+            return TPESampler(seed=seed, n_startup_trials=STARTUP_TRIALS, multivariate=True, constant_liar=True)
+        case "gp":
+            return GPSampler(seed=seed, n_startup_trials=STARTUP_TRIALS)
+        case "cmaes":
+            return CmaEsSampler(seed=seed, n_startup_trials=STARTUP_TRIALS)
+        case "qmc":
+            return QMCSampler(seed=options.seed, scramble=True)
+        case "random":
+            return RandomSampler(seed=seed)
+
+
+def open_storage(options: SearchOptions, run: Path) -> RDBStorage:
+    """The study's database: ``optuna.db`` in the run directory unless ``--optuna-storage`` names another.
+
+    Raises BadOptions where it cannot be reached.
+    """
+    url = options.optuna_storage or f"sqlite:///{run / 'optuna.db'}"
+    try:
+        return RDBStorage(url)
+    except Exception as error:  # SQLAlchemy, its drivers and Optuna raise each their own
+        reason = str(error).splitlines()[0]
+        raise BadOptions(f"--optuna-storage {url} cannot be opened: {reason}") from None
+
+
+class StudySearch(OptunaSearch):
+    """Ray Tune's Optuna searcher over one run's study.
+
+    A trial's config is its parameters, the space's and the command's fixed settings, its ``seed``, its number as ``trial``
+    and, for settings known beforehand, their name as ``known``; for one that goes on, ``restore_from`` lists its
+    checkpoints, the latest first.
+    """
+
+    def __init__(
+        self, options: SearchOptions, experiment: Experiment, run: RunDirectory, storage: RDBStorage, trials_done: int
+    ) -> None:
+        super().__init__(
+            space=experiment.space.distributions,
+            metric=experiment.objective,
+            mode="max",
+            sampler=create_sampler(options, trials_done),
+            study_name=run.path.name,
+            storage=storage,
+        )
+        self._distributions = experiment.space.distributions
+        self._search_seed = options.seed
+        self._run = run
+        self._fixed = {**experiment.space.fixed, **experiment.settings}
+        for name, values in experiment.space.known.items():
+            self.study.enqueue_trial(dict(values), user_attrs={"known": name}, skip_if_exists=True)
+        self._reported: dict[int, int] = {}
+        self._cut_off = self._reconcile()
+
+    @property
+    def study(self) -> optuna.Study:
+        return cast(optuna.Study, self._ot_study)
+
+    def _reconcile(self) -> list[Trial]:
+        """Tell what ended without the study hearing of it; returns the trials that were cut off, to be handed out again."""
+        cut_off = []
+        for frozen in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            trial = Trial(self.study, frozen._trial_id)
+            self._reported[trial.number] = max(frozen.intermediate_values, default=0)
+            directory = self._run.trial(trial.number)
+            record = directory.read()
+            if record is None:  # cut off before it had settings
+                self._tell(trial, "error", {})
+            elif record.ended is not None:
+                self._tell(trial, record.ended, (directory.rows() or [{}])[-1])
+            else:
+                cut_off.append(trial)
+        return cut_off
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        if self._cut_off:
+            trial = self._cut_off.pop(0)
+            directory = self._run.trial(trial.number)
+            checkpoints = [str(folder) for folder in directory.checkpoints()]
+            record = directory.read()
+            assert record is not None  # else it had not been cut off but lost
+            config = {**record.config, "restore_from": checkpoints}
+        else:
+            trial = self.study.ask(fixed_distributions=self._distributions)
+            directory = self._run.trial(trial.number)
+            seed = trial_seed(self._search_seed, trial.number)
+            config = {**trial.params, **self._fixed, "seed": seed, "trial": trial.number}
+            if "known" in trial.user_attrs:
+                config["known"] = trial.user_attrs["known"]
+            trial.set_user_attr("seed", seed)
+            trial.set_user_attr("directory", directory.path.name)
+            directory.write(TrialRecord(trial.number, config))
+        trial.set_user_attr("tune_id", trial_id)
+        self._ot_trials[trial_id] = trial
+        return config
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        self._report(self._ot_trials[trial_id], result)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        trial = self._ot_trials.pop(trial_id)
+        result = result or {}
+        ended = "error" if error or not result else result.get("ended") or "stopped early"
+        self._tell(trial, ended, result)
+
+    def close_running(self, ended: str) -> None:
+        """Tell FAIL for the trials still in flight when the search was over: Ray Tune does not."""
+        for frozen in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            self._tell(Trial(self.study, frozen._trial_id), ended, {})
+
+    def _report(self, trial: Trial, result: Mapping[str, Any]) -> None:
+        if result["step"] > self._reported.get(trial.number, 0):
+            trial.report(result[self.metric], step=result["step"])
+            self._reported[trial.number] = result["step"]
+
+    def _tell(self, trial: Trial, ended: str, result: Mapping[str, Any]) -> None:
+        value = result.get(self.metric)
+        state = TrialState.FAIL
+        if value is not None and math.isfinite(value):
+            if ended in COMPLETE:
+                state = TrialState.COMPLETE
+            elif ended in PRUNED:
+                state = TrialState.PRUNED
+            self._report(trial, result)
+        trial.set_user_attr("ended", ended)
+        # Optuna takes a pruned trial's value from its last intermediate one.
+        self.study.tell(trial, value if state == TrialState.COMPLETE else None, state=state)
