@@ -1,8 +1,8 @@
 """Confirmation: the best settings are trained again on fresh seeds, and every figure is kept.
 
 The figure that a search selected a trial by flatters it: it is the best of many. Trained again on seeds the search never
-used, the same settings show what they are worth. Where a seed misses the goal, the runner-up is confirmed too, up to
-``CANDIDATES`` settings; all of them are reported, in the order tried.
+used, the same settings show what they are worth. Where a seed misses the goal, the runner-up is confirmed too if it reached
+the goal in the search, up to ``CANDIDATES`` settings; all of them are reported, in the order tried.
 """
 
 from dataclasses import dataclass, field
@@ -56,7 +56,10 @@ class Candidate:
 
 
 def candidates(run: RunDirectory, experiment: Experiment) -> list[Candidate]:
-    """The best trials of the search by its objective, at most ``CANDIDATES``; those that ended by themselves come first."""
+    """The best trial of the search by its objective and, where they reached the goal, its runners-up.
+
+    Only trials that ended by themselves are ranked, unless there is none.
+    """
     found = []
     for directory, record in run.trials():
         rows = directory.rows()
@@ -65,7 +68,7 @@ def candidates(run: RunDirectory, experiment: Experiment) -> list[Candidate]:
             found.append(Candidate(record.number, record.ended, config, rows[-1]))
     by_itself = [c for c in found if c.ended in ("converged", "budget")]
     ranked = sorted(by_itself or found, key=lambda c: (-c.last_row[experiment.objective], c.number))
-    return ranked[:CANDIDATES]
+    return ranked[:1] + [c for c in ranked[1:CANDIDATES] if experiment.goal.reached(c.last_row)]
 
 
 class ConfirmationSearcher(Searcher):

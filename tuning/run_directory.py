@@ -71,9 +71,14 @@ class TrialDirectory:
         return None
 
     def append(self, row: Mapping[str, Any]) -> None:
+        """Add a row to ``result.json``, on a line of its own also where a kill tore the one before."""
         self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / "result.json").open("a") as file:
-            file.write(json.dumps(row) + "\n")
+        with (self.path / "result.json").open("ab+") as file:
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                torn = file.read(1) != b"\n"
+                file.write(b"\n" * torn)
+            file.write(json.dumps(row).encode() + b"\n")
 
     def rows(self) -> list[dict[str, Any]]:
         """The trial's reports in order of ``step``; of a step reported twice (a trial that went on), the later one."""

@@ -4,6 +4,7 @@ Trials run through Ray Tune's Tuner with worker processes that are reused from t
 the run directory and the Optuna study, never only in memory, so ``--resume`` starts a new Tuner over what they say is left.
 """
 
+import contextlib
 import logging
 import os
 import shutil
@@ -20,6 +21,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from command_line import BadOptions, exit_bad_options
+from trainables.trial import Trial
 from tuning import cluster as ray_cluster
 from tuning.confirmation import Candidate, ConfirmationSearcher, candidates
 from tuning.experiment import Experiment
@@ -96,7 +98,8 @@ class Search:
                 if how == "interrupted" or candidate.holds(self.experiment.goal, self.options.confirm):
                     break
         if how == "interrupted":
-            print(f"interrupted. Go on with: {self._resume_command()}")
+            done = sum(self._ended().values())
+            print(f"interrupted with {done} of {self.options.num_samples} trials done; go on with: {self._resume_command()}")
             return how
         tried = [candidate for candidate in ranked if candidate.confirmations] or ranked[:1]
         if not tried:
@@ -149,7 +152,7 @@ class Search:
     ) -> None:
         callbacks: list[Callback] = [Recorder(run, self.experiment.objective), progress, self.interruption]
         tuner = tune.Tuner(
-            tune.with_resources(self.experiment.trainable, self.cluster.trial_resources),
+            _with_resources(self.experiment.trainable, self.cluster.trial_resources),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 scheduler=scheduler,
@@ -170,7 +173,8 @@ class Search:
                 verbose=0,
             ),
         )
-        tuner.fit()
+        with contextlib.redirect_stdout(sys.stderr):  # Ray prints some errors of its own; stdout is the verdict's
+            tuner.fit()
 
     def _export(self, tried: list[Candidate]) -> None:
         """Write ``best/``: the winner's config, figures, confirmations and weights."""
@@ -212,6 +216,13 @@ class Search:
         script = os.path.relpath(sys.argv[0])
         where = "" if self.options.storage_path == "runs" else f" --storage-path {self.options.storage_path}"
         return f"python {script} --resume --name {self.directory.path.name}{where}"
+
+
+def _with_resources(trainable: type[Trial], resources: dict[str, float]) -> type[Trial]:
+    """The trainable with its resources, under its own name: ``tune.with_resources`` renames the class in the dashboard."""
+    request = tune.PlacementGroupFactory([resources])
+    method = classmethod(lambda cls, config: request)
+    return type(trainable.__name__, (trainable,), {"default_resource_request": method, "__module__": trainable.__module__})
 
 
 def _quiet_libraries() -> None:

@@ -58,7 +58,8 @@ def verdict(options: SearchOptions, experiment: Experiment, run: RunDirectory, t
     if tried:
         winner = next((c for c in tried if c.holds(goal, options.confirm)), tried[0])
         lines += _by_hand(run, experiment)
-        lines += [f"edge       {sentence}" for sentence in edges(winner.config, experiment)]
+        if goal.reached(winner.last_row):
+            lines += [f"edge       {sentence}" for sentence in edges(winner.config, experiment)]
     else:
         lines.append("best       none: no trial reported anything that can be compared")
     where = os.path.relpath(run.path)
@@ -100,7 +101,8 @@ def _settings(candidate: Candidate, experiment: Experiment) -> str:
 def _selected(candidate: Candidate, experiment: Experiment) -> str:
     row = candidate.last_row
     figures = " · ".join(f"{name} {row[name]:.4f}" for name in experiment.shown if row.get(name) is not None)
-    return f"{candidate.ended} at step {row['step']:,} · {figures} (the search's own seed)"
+    how = "not converged" if candidate.ended == "budget" else candidate.ended
+    return f"{how} at step {row['step']:,} · {figures} (the search's own seed)"
 
 
 def _confirmed(candidate: Candidate, experiment: Experiment, count: int) -> str:

@@ -1,0 +1,53 @@
+# Everything a user or an engineer runs. Each target makes .venv first where it is missing.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help setup demo test lint format report bench pictures clean
+
+help: ## what there is
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+setup: .venv/installed ## install what running needs into .venv
+
+.venv/installed: requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.14.1
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+.venv/installed-dev: .venv/installed requirements-dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+demo: .venv/installed ## search T=20 in minutes on a laptop, the RNN beside it, and build the report
+	$(BIN)/python tune_lstm.py --num-samples 16 --max-steps 3000 --name demo-lstm-$(STAMP)
+	$(BIN)/python tune_lstm.py --model rnn --num-samples 4 --max-steps 3000 --confirm 1 --name demo-rnn-$(STAMP)
+	$(BIN)/python reports/build.py
+
+STAMP := $(shell date +%Y%m%d-%H%M%S)
+
+test: .venv/installed-dev ## the tests
+	$(BIN)/python -m pytest
+
+lint: .venv/installed-dev ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy .
+
+format: .venv/installed-dev ## let ruff format and mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+report: .venv/installed ## build the report of every run under runs/
+	$(BIN)/python reports/build.py
+
+bench: .venv/installed ## measure one training step and the early-stopping rules
+	$(BIN)/python benchmarks/training_step.py
+	$(BIN)/python benchmarks/early_stopping.py
+
+pictures: .venv/installed-dev ## make the README's pictures again (needs Chromium)
+	$(BIN)/python docs/pictures.py
+
+clean: ## remove .venv, caches and the built report; runs/ stays
+	rm -rf .venv reports/site .mypy_cache .ruff_cache .pytest_cache *.egg-info

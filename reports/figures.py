@@ -1,0 +1,98 @@
+"""The figures of a run as pure functions: tables in, a matplotlib Figure out."""
+
+from dataclasses import dataclass
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
+
+from reports.run import training_curve
+from reports.style import BEST, BY_HAND, FATE_WORDS, FATES, INK, MUTED, OTHER_MODEL
+
+CHANCE = 0.1
+"""Accuracy of a guess among ten digits."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A trial to draw: its reports, at least one, and what to call it."""
+
+    label: str
+    reports: pd.DataFrame
+
+
+def learning_curves(by_hand: list[Curve], other_model: Curve | None, best: Curve | None, title: str) -> Figure:
+    """Loss and accuracy over training steps: held-out as lines, training batches as a pale trace; the best on top."""
+    figure, (loss, accuracy) = plt.subplots(1, 2, figsize=(10.5, 4.6), layout="constrained")
+    coloured = [*zip(by_hand, BY_HAND, strict=False), (other_model, OTHER_MODEL), (best, BEST)]
+    for curve, color in coloured:
+        if curve is None:
+            continue
+        training = training_curve(curve.reports)
+        for axes, name in ((loss, "loss"), (accuracy, "accuracy")):
+            if not training.empty:
+                axes.plot(training["step"], training[f"train_{name}"], color=color, alpha=0.22, linewidth=0.8)
+            held_out = curve.reports.dropna(subset=[name])
+            axes.plot(held_out["step"], held_out[name], color=color, label=curve.label)
+            if not held_out.empty:
+                axes.plot(held_out["step"].iloc[-1], held_out[name].iloc[-1], "o", color=color, markersize=4)
+    loss.set(title="Loss (cross-entropy, nats)", yscale="log", xlabel="training step")
+    accuracy.set(title="Accuracy", ylim=(0, 1.03), xlabel="training step")
+    _chance_line(accuracy)
+    figure.legend(*accuracy.get_legend_handles_labels(), loc="outside lower left", ncols=2)
+    for axes in (loss, accuracy):
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axes.set_xlim(left=0)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
+    return figure
+
+
+def parameter_map(trials: pd.DataFrame, best: int | None, title: str) -> Figure:
+    """Every trial in the lr x max_norm plane: how it ended, and for the converged ones after how many steps."""
+    figure, axes = plt.subplots(figsize=(7.2, 4.6), layout="constrained")
+    shades = plt.get_cmap("viridis_r")
+    converged = trials[trials["ended"] == "converged"]
+    for fate, group in trials.groupby(trials["ended"].fillna("running")):
+        marker, color = FATES.get(str(fate), ("1", MUTED))
+        label = f"{FATE_WORDS.get(str(fate), str(fate))} ({len(group)})"
+        if fate == "converged":
+            points = axes.scatter(
+                group["lr"], group["max_norm"], c=group["steps_to_converge"], cmap=shades, norm=LogNorm(), marker=marker, s=60,
+                edgecolors=INK, linewidths=0.5, label=label, zorder=3,
+            )  # fmt: skip
+            figure.colorbar(points, label="steps to converge", format=StrMethodFormatter("{x:,.0f}"))
+        else:
+            axes.scatter(group["lr"], group["max_norm"], color=color, marker=marker, s=44, label=label, zorder=2)
+    for _, trial in trials.dropna(subset=["known"]).iterrows():
+        axes.annotate(trial["known"], (trial["lr"], trial["max_norm"]), xytext=(7, 5), textcoords="offset points", fontsize=8)
+    if best is not None and best in set(trials["number"]):
+        winner = trials[trials["number"] == best].iloc[0]
+        axes.scatter(winner["lr"], winner["max_norm"], s=260, facecolors="none", edgecolors=BEST, linewidths=2, zorder=4)
+        axes.annotate("best", (winner["lr"], winner["max_norm"]), xytext=(11, -12), textcoords="offset points", color=BEST)
+    axes.set(xscale="log", yscale="log", xlabel="lr", ylabel="max_norm", title=title)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2 if converged.empty else 3)
+    return figure
+
+
+def confirmation_curves(reports: dict[int, pd.DataFrame], goal: float, title: str) -> Figure:
+    """Held-out accuracy of the same settings on every fresh seed, ``reports`` by seed."""
+    figure, axes = plt.subplots(figsize=(7.2, 3.2), layout="constrained")
+    for place, (seed, rows) in enumerate(sorted(reports.items())):
+        shade = plt.get_cmap("viridis")(0.1 + 0.8 * place / max(1, len(reports) - 1))
+        axes.plot(rows["step"], rows["accuracy"], color=shade, label=f"seed {seed}")
+    axes.axhline(goal, color=MUTED, linewidth=0.8, linestyle="--")
+    axes.annotate(f"goal {goal:g}", (1, goal), xycoords=("axes fraction", "data"), xytext=(3, -3), textcoords="offset points",
+                  color=MUTED, fontsize=8)  # fmt: skip
+    _chance_line(axes)
+    axes.set(title=title, xlabel="training step", ylabel="held-out accuracy", ylim=(0, 1.03), xlim=(0, None))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.legend(loc="lower right")
+    return figure
+
+
+def _chance_line(axes: Axes) -> None:
+    axes.axhline(CHANCE, color=MUTED, linewidth=0.8, linestyle=":")
+    axes.annotate("chance", (0, CHANCE), xytext=(3, 3), textcoords="offset points", color=MUTED, fontsize=8)

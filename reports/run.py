@@ -1,0 +1,178 @@
+"""A run directory as pandas tables, read lazily and never written to.
+
+A run may be half finished, cut off, copied from elsewhere or missing files: what cannot be read is left out of the tables
+and named in ``notes``.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+RECORD_EVERY = 10
+"""Training steps between two points of ``train_*`` in a row, as trials record them."""
+
+
+class NotARun(ValueError):
+    """The folder is not a run of this project; the message is one line."""
+
+
+@dataclass
+class Run:
+    """One run directory.
+
+    Attributes:
+        search: ``search.json``.
+        notes: What is missing or could not be read, a sentence each.
+    """
+
+    path: Path
+    search: Mapping[str, Any]
+    notes: list[str]
+
+    @classmethod
+    def open(cls, path: Path) -> "Run":
+        """Raises NotARun where there is no readable ``search.json`` of ours."""
+        try:
+            search = json.loads((path / "search.json").read_text())
+            search["experiment"], search["options"], search["fixed"], search["space"]
+        except OSError:
+            raise NotARun(f"{path} is not a run: it has no search.json") from None
+        except (ValueError, KeyError, TypeError):
+            raise NotARun(f"{path}/search.json is not one that this project wrote, or it is cut off") from None
+        return cls(path, search, [])
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def objective(self) -> str:
+        return str(self.search["objective"])
+
+    @property
+    def varied(self) -> list[str]:
+        """The parameters that the search varied."""
+        return list(self.search["space"])
+
+    @property
+    def title(self) -> str:
+        """What was searched, such as ``LSTM, T = 20``."""
+        fixed = self.search["fixed"]
+        return f"{str(fixed['model']).upper()}, T = {fixed['input_length']}"
+
+    @cached_property
+    def trials(self) -> pd.DataFrame:
+        """One row a trial: number, ended, known, the settings, seed, and the figures of its last report."""
+        return self._table(self.path)
+
+    @cached_property
+    def confirmations(self) -> pd.DataFrame:
+        """The trials on fresh seeds, as in ``trials``; ``confirms`` is the number of the trial they repeat."""
+        return self._table(self.path / "confirmation")
+
+    @property
+    def best(self) -> int | None:
+        """The number of the winner: the confirmed one, else the best by the objective of those that ended by themselves."""
+        trials = set(self.trials["number"])
+        confirmation = self._read(self.path / "best" / "confirmation.json") or {}
+        tried = [one for one in confirmation.get("candidates", []) if one["trial"] in trials]
+        for candidate in tried:
+            figures = [row.get(self.search["goal"]["metric"]) or 0 for row in candidate["confirmed"]]
+            if figures and min(figures) >= self.search["goal"]["at_least"]:
+                return int(candidate["trial"])
+        if tried:
+            return int(tried[0]["trial"])
+        whole = self.trials[self.trials["ended"].isin(["converged", "budget"])].dropna(subset=[self.objective])
+        return None if whole.empty else int(whole.sort_values(self.objective).iloc[-1]["number"])
+
+    def reports(self, number: int) -> pd.DataFrame:
+        """The trial's reports, one row each, in order of ``step``."""
+        return self._rows(self.path / f"trial_{number:04d}")
+
+    def confirmation_reports(self, number: int) -> pd.DataFrame:
+        """The reports of a trial on a fresh seed, by its number among ``confirmations``."""
+        return self._rows(self.path / "confirmation" / f"trial_{number:04d}")
+
+    def training_curve(self, number: int) -> pd.DataFrame:
+        """``step``, ``train_loss``, ``train_accuracy`` and ``train_grad_norm``, one row every ten training steps."""
+        return training_curve(self.reports(number))
+
+    def _table(self, folder: Path) -> pd.DataFrame:
+        rows = []
+        for path in sorted(folder.glob("trial_*")):
+            record = self._read(path / "trial.json")
+            if not record or "config" not in record:
+                continue
+            reports = self._rows(path)
+            last = {} if reports.empty else reports.iloc[-1].drop(labels="ended").to_dict()
+            last = {name: value for name, value in last.items() if not str(name).startswith("train_")}
+            rows.append({**record["config"], **last, **{name: record.get(name) for name in RECORD_FIELDS}})
+        table = pd.DataFrame(rows)
+        always = [*RECORD_FIELDS, "known", "step", self.objective, str(self.search["goal"]["metric"])]
+        return table.reindex(columns=list(dict.fromkeys([*table.columns, *always])))
+
+    def _rows(self, folder: Path) -> pd.DataFrame:
+        rows = list(self._lines(folder / "result.json"))
+        table = pd.DataFrame(rows)
+        if table.empty:
+            return table
+        return table.drop_duplicates("step", keep="last").sort_values("step", ignore_index=True)
+
+    def _lines(self, file: Path) -> Iterator[dict[str, Any]]:
+        try:
+            lines = file.read_text(errors="replace").splitlines()
+        except OSError:
+            return
+        for number, line in enumerate(lines, 1):
+            try:
+                row = json.loads(line)
+                if isinstance(row["step"], int):
+                    yield row
+            except (ValueError, KeyError, TypeError):
+                self._note(f"{file.relative_to(self.path)}: line {number} cannot be read")
+
+    def _read(self, file: Path) -> dict[str, Any] | None:
+        try:
+            content = json.loads(file.read_text())
+            return content if isinstance(content, dict) else None
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError):
+            self._note(f"{file.relative_to(self.path)} cannot be read")
+            return None
+
+    def _note(self, note: str) -> None:
+        if note not in self.notes:
+            self.notes.append(note)
+
+
+RECORD_FIELDS = ("number", "ended", "error", "started", "finished")
+
+
+def training_curve(reports: pd.DataFrame) -> pd.DataFrame:
+    """The training points that a trial's reports carry, one row every ten training steps."""
+    if reports.empty:
+        return pd.DataFrame()
+    names = [name for name in reports if str(name).startswith("train_")]
+    curve = reports[["step", *names]].explode(names, ignore_index=True)
+    ends = curve["step"]
+    place = curve.groupby("step").cumcount()
+    count = curve.groupby("step")["step"].transform("size")
+    curve["step"] = ends - RECORD_EVERY * (count - 1 - place)
+    return curve.astype(float)
+
+
+def find_runs(folder: Path) -> list[Run]:
+    """Every run directly under ``folder``, by the time it started."""
+    runs = []
+    for path in sorted(folder.glob("*/search.json")):
+        try:
+            runs.append(Run.open(path.parent))
+        except NotARun:
+            continue
+    return sorted(runs, key=lambda run: run.search["sessions"][0]["started"])

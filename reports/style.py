@@ -1,0 +1,57 @@
+"""The house style of every figure: one place for colours, sizes and marks.
+
+The colours are Okabe and Ito's, which colour-blind readers tell apart (https://jfly.uni-koeln.de/color/); a fate has a mark
+of its own as well, so that a figure can be read without colour.
+"""
+
+from typing import Any, cast
+
+import matplotlib as mpl
+
+INK, MUTED, GRID = "#222222", "#767676", "#e3e3e3"
+BEST, OTHER_MODEL = "#0072b2", "#cc79a7"
+BY_HAND = ("#e69f00", "#d55e00", "#7a5c00")
+
+FATES = {
+    "converged": ("o", "#0072b2"),
+    "budget": ("s", "#e69f00"),
+    "stopped early": ("v", "#9a9a9a"),
+    "diverged": ("X", "#d55e00"),
+    "error": ("P", "#d55e00"),
+    "time budget": ("D", "#9a9a9a"),
+}
+"""How a trial ended: its mark and colour."""
+
+FATE_WORDS = {
+    "converged": "converged",
+    "budget": "did not converge in its budget",
+    "stopped early": "stopped early",
+    "diverged": "diverged",
+    "error": "failed",
+    "time budget": "cut off by the time budget",
+}
+
+RC = {
+    "figure.facecolor": "white",
+    "figure.dpi": 150,
+    "savefig.bbox": "tight",
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": MUTED,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "lines.linewidth": 1.8,
+}
+
+
+def apply() -> None:
+    """Make matplotlib draw in the house style, without a screen."""
+    mpl.use("Agg")
+    mpl.rcParams.update(cast(Any, RC))

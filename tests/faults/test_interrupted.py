@@ -1,0 +1,92 @@
+"""A search cut off in every way a user or a cluster cuts one off, and gone on with."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from tests.conftest import run, start
+
+SEARCH = ("--input-length", 6, "--max-steps", 1000, "--num-samples", 7, "--confirm", 1, "--name", "cut", "--no-dashboard")
+
+
+def ended(folder: Path) -> dict[int, str]:
+    """The number and the bytes of every trial that has ended."""
+    records = {file: file.read_text() for file in folder.glob("runs/cut/trial_*/trial.json")}
+    return {json.loads(text)["number"]: text for text in records.values() if json.loads(text)["ended"]}
+
+
+def search_until_two_have_ended(folder: Path) -> subprocess.Popen[str]:
+    process = start("tune_lstm.py", *SEARCH, cwd=folder)
+    deadline = time.monotonic() + 120
+    while len(ended(folder)) < 2:
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    return process
+
+
+def check_resumed(folder: Path, before: dict[int, str]) -> None:
+    """Going on keeps what had ended as it was, ends with the trials asked for, and leaves the study in order."""
+    result = run("tune_lstm.py", "--resume", "--name", "cut", "--no-dashboard", cwd=folder)
+    assert result.returncode == 0, result.stderr
+    assert f"{len(before)} finished before" in result.stderr
+    after = ended(folder)
+    assert set(after) == set(range(7))
+    assert {number: after[number] for number in before} == before
+    study = optuna.load_study(study_name="cut", storage=f"sqlite:///{folder}/runs/cut/optuna.db")
+    assert len(study.trials) == 7
+    assert {trial.state for trial in study.trials} <= {TrialState.COMPLETE, TrialState.PRUNED}
+    for file in folder.glob("runs/cut/trial_*/result.json"):
+        steps = {json.loads(line)["step"] for line in file.read_text().splitlines()}
+        assert steps == set(range(100, max(steps) + 1, 100))
+
+
+def test_kill_9_of_the_driver(tmp_path: Path) -> None:
+    process = search_until_two_have_ended(tmp_path)
+    process.kill()
+    process.communicate()
+    check_resumed(tmp_path, ended(tmp_path))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_cleanly_and_says_how_to_go_on(number: signal.Signals, tmp_path: Path) -> None:
+    process = search_until_two_have_ended(tmp_path)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    last = out.splitlines()[-1]
+    assert last.startswith("interrupted with ")
+    assert last.endswith("tune_lstm.py --resume --name cut")
+    assert "Traceback" not in err
+    assert json.loads((tmp_path / "runs/cut/search.json").read_text())["sessions"][0]["how"] == "interrupted"
+    if number == signal.SIGINT:
+        check_resumed(tmp_path, ended(tmp_path))
+
+
+def test_a_second_search_of_the_same_run_is_refused(tmp_path: Path) -> None:
+    process = search_until_two_have_ended(tmp_path)
+    second = run("tune_lstm.py", "--resume", "--name", "cut", cwd=tmp_path)
+    assert second.returncode == 2
+    assert "is being searched by another process" in second.stderr
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+
+
+def test_a_killed_worker_costs_no_trial(tmp_path: Path) -> None:
+    process = search_until_two_have_ended(tmp_path)
+    children = subprocess.run(["ps", "-eo", "pid=,args="], capture_output=True, text=True, check=True).stdout
+    workers = [int(line.split()[0]) for line in children.splitlines() if "ray::LSTMTrial" in line]
+    assert workers
+    os.kill(workers[0], signal.SIGKILL)
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+    assert out.splitlines()[0].startswith("7 trials: ")
+    assert "error" not in out.splitlines()[0]

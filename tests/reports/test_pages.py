@@ -1,0 +1,102 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from reports.pages import number, share
+from tests.conftest import SmallSearch, run
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "—"), (float("nan"), "—"), (0.0123456, "0.0123"), (12300, "12,300"), (0.5, "0.5"), (10.0, "10"), ("tpe", "tpe")],
+)
+def test_numbers_have_sensible_digits(value: object, text: str) -> None:
+    assert number(value) == text
+
+
+def test_an_accuracy_never_rounds_up_to_all() -> None:
+    assert share(0.99999) == "99.99%"
+    assert share(1.0) == "100.00%"
+
+
+class TestBuild:
+    """python reports/build.py on real and on damaged runs."""
+
+    def test_every_run_under_runs_by_default(self, small_search: SmallSearch) -> None:
+        result = run("reports/build.py", cwd=small_search.folder)
+        assert result.returncode == 0, result.stderr
+        assert result.stdout == "1 run in reports/site/index.html\n"
+        site = small_search.folder / "reports" / "site"
+        page = (site / "small" / "index.html").read_text()
+        for picture in ("curves", "map", "confirmation"):
+            assert (site / "small" / f"{picture}.png").stat().st_size > 10_000
+            assert f'src="{picture}.png"' in page
+        assert page.count("<tr") == 1 + 6 + 1 + page.count("trial ") - page.count("trial </th>") or "Every trial" in page
+        assert "by hand, T=15" in page
+        assert 'href="small/index.html"' in (site / "index.html").read_text()
+
+    def test_the_run_directory_is_left_as_it_was(self, small_search: SmallSearch, tmp_path: Path) -> None:
+        before = {file: file.stat().st_mtime_ns for file in small_search.path.rglob("*")}
+        assert run("reports/build.py", small_search.path, "--output", tmp_path / "site", cwd=tmp_path).returncode == 0
+        assert {file: file.stat().st_mtime_ns for file in small_search.path.rglob("*")} == before
+
+    def test_the_other_model_at_the_same_length_is_drawn_beside(self, small_search: SmallSearch, tmp_path: Path) -> None:
+        shutil.copytree(small_search.path, tmp_path / "runs" / "lstm")
+        rnn = Path(shutil.copytree(small_search.path, tmp_path / "runs" / "rnn"))
+        search = json.loads((rnn / "search.json").read_text())
+        search["fixed"]["model"] = "rnn"
+        (rnn / "search.json").write_text(json.dumps(search))
+        assert run("reports/build.py", "runs/lstm", "--output", "site", cwd=tmp_path).returncode == 0
+        page = (tmp_path / "site" / "lstm" / "index.html").read_text()
+        assert "The RNN is the best of <code>rnn</code>" in page
+        assert "RNN, best: lr=" in page
+
+    def test_names_from_a_run_are_shown_as_text(self, small_search: SmallSearch, tmp_path: Path) -> None:
+        shutil.copytree(small_search.path, tmp_path / "runs" / "<script>alert(1)<")
+        file = tmp_path / "runs" / "<script>alert(1)<" / "trial_0000" / "trial.json"
+        record = json.loads(file.read_text())
+        record["config"]["known"] = "<img src=x onerror=alert(1)>"
+        file.write_text(json.dumps(record))
+        assert run("reports/build.py", cwd=tmp_path).returncode == 0
+        for page in (tmp_path / "reports" / "site").rglob("*.html"):
+            text = page.read_text()
+            assert "<script" not in text
+            assert "<img src=x" not in text
+
+    @pytest.mark.parametrize("missing", ["best", "confirmation", "optuna.db", "trial_000*", "trial_000*/result.json"])
+    def test_a_run_with_parts_missing_still_gives_a_page(self, missing: str, small_search: SmallSearch, tmp_path: Path) -> None:
+        copy = Path(shutil.copytree(small_search.path, tmp_path / "runs" / "copy"))
+        for path in copy.glob(missing):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        result = run("reports/build.py", cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        assert "Traceback" not in result.stderr
+
+    def test_a_search_under_way_gives_a_page(self, small_search: SmallSearch, tmp_path: Path) -> None:
+        copy = Path(shutil.copytree(small_search.path, tmp_path / "runs" / "copy"))
+        shutil.rmtree(copy / "best")
+        shutil.rmtree(copy / "confirmation")
+        for file in copy.glob("trial_*/trial.json"):
+            file.write_text(json.dumps({**json.loads(file.read_text()), "ended": None, "finished": None}))
+        assert run("reports/build.py", cwd=tmp_path).returncode == 0
+        page = (tmp_path / "reports" / "site" / "copy" / "index.html").read_text()
+        assert "No trial has come to its end." in page
+        assert "6 still running" in page
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ((), "runs is not a folder: no search has run here yet"),
+            (("nowhere",), "nowhere is not a folder"),
+            ((".",), "is not a run: it has no search.json"),
+            (("--colour", "blue"), "--colour"),
+        ],
+    )
+    def test_what_is_no_run_is_refused_in_one_line(self, arguments: tuple[str, ...], message: str, tmp_path: Path) -> None:
+        result = run("reports/build.py", *arguments, cwd=tmp_path)
+        assert result.returncode == 2
+        (line,) = result.stderr.splitlines()
+        assert message in line
+        assert not (tmp_path / "reports").exists()

@@ -1,0 +1,76 @@
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from reports.run import NotARun, Run, find_runs, training_curve
+from tests.conftest import SmallSearch
+
+
+@pytest.fixture
+def copy(small_search: SmallSearch, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(small_search.path, tmp_path / "copy"))
+
+
+def test_tables_hold_what_the_trials_wrote(small_search: SmallSearch) -> None:
+    run = Run.open(small_search.path)
+    assert list(run.trials["number"]) == list(range(6))
+    for _, trial in run.trials.iterrows():
+        lines = (small_search.path / f"trial_{trial['number']:04d}" / "result.json").read_text().splitlines()
+        last = json.loads(lines[-1])
+        assert trial["accuracy"] == last["accuracy"]
+        assert trial["step"] == last["step"]
+        assert len(run.reports(trial["number"])) == len(lines)
+    assert run.title == "LSTM, T = 4"
+    assert run.varied == ["lr", "max_norm"]
+    assert len(run.confirmations) % 2 == 0
+    assert run.notes == []
+
+
+def test_training_points_stand_at_every_tenth_step() -> None:
+    reports = pd.DataFrame(
+        [
+            {"step": 100, "train_loss": list(range(10)), "train_accuracy": [0.1] * 10},
+            {"step": 120, "train_loss": [10, None], "train_accuracy": [0.2] * 2},
+        ]
+    )
+    curve = training_curve(reports)
+    assert list(curve["step"]) == [10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120]
+    assert list(curve["train_loss"][:11]) == list(range(11))
+    assert pd.isna(curve["train_loss"][11])
+
+
+def test_the_winner_is_the_confirmed_one(copy: Path) -> None:
+    file = copy / "best" / "confirmation.json"
+    rows = {good: [{"seed": 1, "test_accuracy": good}, {"seed": 2, "test_accuracy": 1.0}] for good in (0.5, 0.999)}
+    tried = [{"trial": 4, "confirmed": rows[0.5]}, {"trial": 2, "confirmed": rows[0.999]}]
+    file.write_text(json.dumps({"candidates": tried}))
+    assert Run.open(copy).best == 2
+    file.write_text(json.dumps({"candidates": tried[:1]}))
+    assert Run.open(copy).best == 4
+    file.unlink()
+    run = Run.open(copy)
+    whole = run.trials[run.trials["ended"].isin(["converged", "budget"])]
+    assert run.best == whole.sort_values("mean_accuracy")["number"].iloc[-1]
+
+
+def test_damage_is_noted_and_the_rest_is_read(copy: Path) -> None:
+    (copy / "trial_0001" / "trial.json").write_text('{"number": 1, "conf')
+    with (copy / "trial_0002" / "result.json").open("a") as file:
+        file.write('{"step": 800, "acc')
+    shutil.rmtree(copy / "trial_0003")
+    run = Run.open(copy)
+    assert list(run.trials["number"]) == [0, 2, 4, 5]
+    assert run.notes[0] == "trial_0001/trial.json cannot be read"
+    assert run.notes[1].startswith("trial_0002/result.json: line ")
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "[]", '{"experiment": "x"}', '"text"'])
+def test_another_programs_folder_is_refused(content: str | None, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "search.json").write_text(content)
+    with pytest.raises(NotARun, match=r"search\.json"):
+        Run.open(tmp_path)
+    assert find_runs(tmp_path.parent) == []

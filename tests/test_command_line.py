@@ -1,0 +1,77 @@
+"""Bad options through the real script: exit status 2, one line on stderr, nothing started, nothing on disk."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import run
+
+BAD = {
+    "--num-samples 0": "--num-samples must be 1 to 900,000, got 0",
+    "--num-samples many": "--num-samples",
+    "--num-samples": "--num-samples",
+    "--input-length 1": "--input-length must be at least 2, got 1",
+    "--gpus-per-trial -1": "--gpus-per-trial must be 0 or more, got -1",
+    "--gpus-per-trial nan": "--gpus-per-trial must be 0 or more, got nan",
+    "--gpus-per-trial 1.5": "--gpus-per-trial above 1 must be a whole number, got 1.5",
+    "--cpus-per-trial 0": "--cpus-per-trial must be above 0, got 0",
+    "--cpus-per-trial 4096": "--cpus-per-trial 4096 is more than this machine's",
+    "--max-concurrent -2": "--max-concurrent must be 0 or more, got -2",
+    "--max-steps 0": "--max-steps must be at least 1, got 0",
+    "--confirm -1": "--confirm must be 0 to 1000, got -1",
+    "--seed -5": "--seed must be 0 to",
+    "--sampler annealing": "annealing",
+    "--scheduler median": "median",
+    "--model gru": "gru",
+    "--space huge": "huge",
+    "--time-budget soon": "--time-budget takes a time such as 90s, 30m or 2h, got soon",
+    "--name ../elsewhere": "--name takes letters, digits",
+    "--storage-path s3://bucket/runs": "--storage-path must be a folder, got s3://bucket/runs",
+    "--resume": "--resume: there is no lstm run under runs/",
+    "--resume --name gone": "--resume: there is no run gone under runs/",
+    "--optuna-storage nonsense": "--optuna-storage nonsense cannot be opened",
+    "--learning-rate 0.1": "--learning-rate",
+    "stray": "stray",
+}
+
+
+@pytest.mark.parametrize("arguments", BAD)
+def test_refused_in_one_line(arguments: str, tmp_path: Path) -> None:
+    result = run("tune_lstm.py", *arguments.split(), cwd=tmp_path, timeout=60)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("tune_lstm.py: error: ")
+    assert BAD[arguments] in line
+    assert not list(tmp_path.rglob("*.json"))
+    assert not list(tmp_path.rglob("*.db"))
+
+
+def test_an_existing_run_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    run_directory = tmp_path / "runs" / "mine"
+    run_directory.mkdir(parents=True)
+    (run_directory / "search.json").write_text("precious")
+    result = run("tune_lstm.py", "--name", "mine", cwd=tmp_path, timeout=60)
+    assert result.returncode == 2
+    assert len(result.stderr.splitlines()) == 1
+    assert "exists already" in result.stderr
+    assert [(file.name, file.read_text()) for file in run_directory.iterdir()] == [("search.json", "precious")]
+
+
+def test_help_names_every_option_and_exits_0(tmp_path: Path) -> None:
+    result = run("tune_lstm.py", "--help", cwd=tmp_path, timeout=60)
+    assert result.returncode == 0
+    for flag in (
+        "input-length", "model", "space", "max-steps", "num-samples", "gpus-per-trial", "cpus-per-trial", "max-concurrent",
+        "sampler", "scheduler", "seed", "storage-path", "name", "resume", "address", "time-budget", "confirm",
+        "optuna-storage", "no-dashboard", "quiet",
+    ):  # fmt: skip
+        assert f"--{flag}" in result.stdout
+
+
+def test_help_imports_neither_ray_nor_torch() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys, tune_lstm; sys.exit(any(name in sys.modules for name in ('ray', 'torch', 'optuna')))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent.parent, check=False).returncode == 0

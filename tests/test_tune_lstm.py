@@ -1,0 +1,141 @@
+"""One small search through the real command, looked at from every side a user has."""
+
+import json
+from pathlib import Path
+
+import optuna
+import pytest
+import torch
+from optuna.trial import TrialState
+from safetensors.torch import load_file
+
+from tests.conftest import SMALL, SmallSearch, run
+from trainables.lstm.model import LSTM
+from trainables.lstm.palindromes import draw_batch
+
+
+def test_ends_well_and_says_once_that_there_is_no_gpu(small_search: SmallSearch) -> None:
+    assert small_search.result.returncode == 0, small_search.result.stderr
+    if not torch.cuda.is_available():
+        assert small_search.result.stderr.count("no GPU") == 1
+
+
+def test_the_plan_comes_first_and_every_trial_has_a_line(small_search: SmallSearch) -> None:
+    lines = small_search.result.stderr.splitlines()
+    assert lines[0].startswith("6 trials · TPE (seed 0) + ASHA at steps 500 · ")
+    assert any(line.startswith("dashboard  http://127.0.0.1:") for line in lines)
+    assert sum(line.startswith("trial ") for line in lines) == 6
+    assert not any("Traceback" in line or "WARNING" in line for line in lines)
+
+
+def test_the_verdict_ends_with_the_run_and_the_next_command(small_search: SmallSearch) -> None:
+    lines = small_search.result.stdout.splitlines()
+    assert lines[-2] == "run        runs/small"
+    assert lines[-1] == "next       python reports/build.py runs/small"
+    words = [line.split()[0] for line in lines]
+    assert {"best", "selected", "confirmed"} <= set(words)
+    assert sum(word == "known" for word in words) == 3
+
+
+def test_every_trial_is_on_disk_with_its_end(small_search: SmallSearch) -> None:
+    records = [json.loads(file.read_text()) for file in sorted(small_search.path.glob("trial_*/trial.json"))]
+    assert [record["number"] for record in records] == list(range(6))
+    assert all(record["ended"] in ("converged", "budget", "stopped early") for record in records)
+    assert all(record["finished"] >= record["started"] for record in records)
+    assert [record["config"].get("known") for record in records[:3]] == [
+        "by hand, defaults", "by hand, T=15", "by hand, T=20",
+    ]  # fmt: skip
+    assert all(record["ended"] != "stopped early" for record in records[:3])
+    assert len({record["config"]["seed"] for record in records}) == 6
+
+
+def test_the_study_tells_the_same_story(small_search: SmallSearch) -> None:
+    study = optuna.load_study(study_name="small", storage=f"sqlite:///{small_search.path / 'optuna.db'}")
+    states = {"converged": TrialState.COMPLETE, "budget": TrialState.COMPLETE, "stopped early": TrialState.PRUNED}
+    assert len(study.trials) == 6
+    for trial in study.trials:
+        directory = small_search.path / trial.user_attrs["directory"]
+        record = json.loads((directory / "trial.json").read_text())
+        rows = [json.loads(line) for line in (directory / "result.json").read_text().splitlines()]
+        assert trial.state == states[record["ended"]]
+        assert trial.user_attrs["ended"] == record["ended"]
+        assert trial.user_attrs["seed"] == record["config"]["seed"]
+        assert trial.params == {name: record["config"][name] for name in ("lr", "max_norm")}
+        assert trial.value == rows[-1]["mean_accuracy"]
+        assert trial.intermediate_values == {row["step"]: row["mean_accuracy"] for row in rows}
+
+
+def test_the_winner_can_be_loaded_and_remembers(small_search: SmallSearch) -> None:
+    best = small_search.path / "best"
+    model = LSTM()
+    model.load_state_dict(load_file(best / "model.safetensors"))
+    metrics = json.loads((best / "metrics.json").read_text())
+    x, target = draw_batch(10_000, 4, torch.Generator().manual_seed(123))
+    accuracy = (model(x).argmax(1) == target).float().mean().item()
+    assert accuracy == pytest.approx(metrics["accuracy"], abs=0.02)
+
+
+def test_every_fresh_seed_is_kept_and_none_was_searched_on(small_search: SmallSearch) -> None:
+    confirmation = json.loads((small_search.path / "best" / "confirmation.json").read_text())
+    searched = {json.loads(file.read_text())["config"]["seed"] for file in small_search.path.glob("trial_*/trial.json")}
+    for candidate in confirmation["candidates"]:
+        seeds = [row["seed"] for row in candidate["confirmed"]]
+        assert len(set(seeds)) == 2
+        assert not set(seeds) & searched
+        assert all("test_accuracy" in row for row in candidate["confirmed"])
+
+
+def test_search_json_says_how_to_make_it_again(small_search: SmallSearch) -> None:
+    search = json.loads((small_search.path / "search.json").read_text())
+    (session,) = search["sessions"]
+    assert session["how"] == "finished"
+    assert session["ended"] > session["started"]
+    assert "--num-samples 6" in session["command"]
+    assert search["options"]["input_length"] == 4
+    assert set(search["versions"]) == {"python", "torch", "ray", "optuna", "numpy"}
+
+
+def test_weights_of_only_the_best_few_stay_on_disk(small_search: SmallSearch) -> None:
+    assert len({file.parent.parent for file in small_search.path.glob("trial_*/checkpoint_*/model.safetensors")}) <= 3
+
+
+def test_a_finished_run_takes_more_trials_and_other_flags(tmp_path: Path) -> None:
+    """One run in three sessions, through the flags that no other test uses."""
+    first = run(
+        "tune_lstm.py", *SMALL[:2], "--max-steps", 200, "--confirm", 0, "--num-samples", 2, "--name", "more", "--quiet",
+        "--no-dashboard", "--scheduler", "hyperband", "--sampler", "qmc", "--max-concurrent", 1, "--storage-path", "here",
+        "--optuna-storage", f"sqlite:///{tmp_path}/studies.db", "--seed", 7, cwd=tmp_path,
+    )  # fmt: skip
+    assert first.returncode == 0, first.stderr
+    assert first.stderr == ""
+    assert first.stdout.splitlines()[0].startswith("2 trials: ")
+    folder = tmp_path / "here" / "more"
+    assert not (folder / "optuna.db").exists()
+    before = {file: file.read_bytes() for file in folder.glob("trial_*/*.json")}
+
+    second = run("tune_lstm.py", "--resume", "--storage-path", "here", "--num-samples", 5, "--quiet", cwd=tmp_path)
+    assert second.returncode == 0, second.stderr
+    assert second.stdout.splitlines()[0].startswith("5 trials: ")
+    assert all(file.read_bytes() == content for file, content in before.items())
+    study = optuna.load_study(study_name="more", storage=f"sqlite:///{tmp_path}/studies.db")
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 5
+    assert [trial.user_attrs["seed"] for trial in study.trials] == [7_000_000 + number for number in range(5)]
+
+    other = run("tune_lstm.py", "--resume", "--storage-path", "here", "--input-length", 9, cwd=tmp_path)
+    assert other.returncode == 2
+    assert other.stderr.strip().endswith("run more was started with --input-length 4; it cannot go on with 9")
+
+
+def test_a_time_budget_ends_the_search_and_still_confirms(tmp_path: Path) -> None:
+    result = run(
+        "tune_lstm.py", "--input-length", 4, "--max-steps", 500, "--num-samples", 400, "--confirm", 1, "--no-dashboard",
+        "--time-budget", "20s", "--name", "short", "--scheduler", "none", "--sampler", "random", cwd=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert "confirmed  " in result.stdout
+    study = optuna.load_study(study_name="short", storage=f"sqlite:///{tmp_path}/runs/short/optuna.db")
+    states = {trial.state for trial in study.trials}
+    assert TrialState.RUNNING not in states
+    assert TrialState.COMPLETE in states
+    assert len(study.trials) < 400
+    assert json.loads((tmp_path / "runs/short/search.json").read_text())["sessions"][0]["how"] == "time budget"

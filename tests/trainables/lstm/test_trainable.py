@@ -1,0 +1,131 @@
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import torch
+
+from trainables.lstm.trainable import CONVERGED, STAYS, LSTMTrial
+
+CONFIG: dict[str, Any] = {
+    "model": "lstm", "input_length": 3, "lr": 0.003, "max_norm": 1.0, "lr_gamma": 1.0,
+    "batch_size": 64, "hidden_dim": 32, "max_steps": 2000, "seed": 5,
+}  # fmt: skip
+
+
+def trial(**changes: Any) -> LSTMTrial:
+    return LSTMTrial({**CONFIG, **changes})
+
+
+def to_the_end(one: LSTMTrial) -> list[dict[str, Any]]:
+    rows = [one.step()]
+    while not rows[-1]["done"]:
+        rows.append(one.step())
+    return rows
+
+
+def weights(one: LSTMTrial) -> torch.Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in one.model.parameters()])
+
+
+def test_a_trial_that_stays_converged_ends_by_itself() -> None:
+    rows = to_the_end(trial())
+    last = rows[-1]
+    assert last["ended"] == "converged"
+    assert last["test_accuracy"] >= 0.99
+    assert all(row["accuracy"] >= CONVERGED for row in rows[-STAYS:])
+    assert last["steps_to_converge"] == rows[-STAYS]["step"]
+    assert last["step"] < CONFIG["max_steps"]
+
+
+def test_mean_accuracy_covers_the_whole_budget_at_the_last_accuracy() -> None:
+    rows = to_the_end(trial())
+    seen = [row["accuracy"] for row in rows]
+    unused = CONFIG["max_steps"] // 100 - len(rows)
+    expected = (sum(seen) + unused * seen[-1]) / (CONFIG["max_steps"] // 100)
+    assert rows[-1]["mean_accuracy"] == pytest.approx(expected, abs=1e-9)
+    assert rows[2]["mean_accuracy"] == pytest.approx(sum(seen[:3]) / 3, abs=1e-9)
+
+
+def test_faster_settings_score_higher_where_both_reach_the_same_accuracy() -> None:
+    fast, slow = to_the_end(trial())[-1], to_the_end(trial(lr=0.001))[-1]
+    assert fast["steps_to_converge"] < slow["steps_to_converge"]
+    assert fast["mean_accuracy"] > slow["mean_accuracy"]
+
+
+def test_a_budget_that_is_no_multiple_of_the_report_is_used_to_the_last_step() -> None:
+    rows = to_the_end(trial(max_steps=250, lr=1e-6))
+    assert [row["step"] for row in rows] == [100, 200, 250]
+    assert [len(row["train_loss"]) for row in rows] == [10, 10, 5]
+    assert rows[-1]["ended"] == "budget"
+    assert rows[-1]["steps_to_converge"] is None
+    assert 0.05 < rows[-1]["test_accuracy"] < 0.2
+
+
+def test_a_budget_shorter_than_a_training_point_still_reports() -> None:
+    (row,) = to_the_end(trial(max_steps=3))
+    assert row["step"] == 3
+    assert len(row["train_loss"]) == 1
+
+
+def test_a_non_finite_loss_ends_the_trial_with_its_reason() -> None:
+    diverging = trial(lr=1e38)
+    row = to_the_end(diverging)[-1]
+    assert row["ended"] == "diverged"
+    assert row["loss"] is None
+    assert row["accuracy"] == 0.1
+    assert None in row["train_loss"]
+    assert diverging.step() == row  # and it stays ended
+
+
+def test_gradients_are_clipped_to_max_norm() -> None:
+    one = trial(max_norm=0.01)
+    for _ in range(3):
+        one.advance()
+        norms = torch.stack([p.grad.norm() for p in one.model.parameters() if p.grad is not None])
+        assert norms.norm().item() == pytest.approx(0.01, rel=1e-3)
+
+
+def test_lr_gamma_is_the_factor_over_a_thousand_steps() -> None:
+    one = trial(lr_gamma=0.5, max_steps=1000, lr=1e-5)
+    to_the_end(one)
+    assert one.optimizer.param_groups[0]["lr"] == pytest.approx(0.5e-5, rel=1e-6)
+
+
+def test_a_restored_trial_continues_exactly(tmp_path: Path) -> None:
+    whole = trial(lr_gamma=0.8)
+    rows = [whole.step() for _ in range(5)]
+    half = trial(lr_gamma=0.8)
+    for _ in range(2):
+        half.step()
+    half.save_checkpoint(str(tmp_path))
+    other = trial(lr_gamma=0.8)
+    other.load_checkpoint(str(tmp_path))
+    assert [other.step() for _ in range(3)] == rows[2:]
+    assert torch.equal(weights(other), weights(whole))
+
+
+def test_a_reused_actor_trains_like_a_new_one() -> None:
+    reused = trial(seed=1, lr=0.01)
+    reused.step()
+    cast(Any, reused).reset({**CONFIG, "seed": 9})
+    new = trial(seed=9)
+    assert [reused.step() for _ in range(2)] == [new.step() for _ in range(2)]
+    assert torch.equal(weights(reused), weights(new))
+
+
+def test_seeds_give_other_weights_and_other_palindromes() -> None:
+    one, other = trial(seed=1), trial(seed=2)
+    assert not torch.equal(weights(one), weights(other))
+    assert one.step()["train_loss"] != other.step()["train_loss"]
+
+
+def test_evaluating_does_not_shift_the_training_stream() -> None:
+    one, other = trial(), trial()
+    one.step(), other.step()
+    other.evaluate()
+    assert one.step()["train_loss"] == other.step()["train_loss"]
+
+
+def test_the_rnn_trains_too() -> None:
+    rows = to_the_end(trial(model="rnn", lr=0.001, input_length=2, max_steps=1500))
+    assert rows[-1]["accuracy"] > 0.5

@@ -1,0 +1,40 @@
+import pytest
+
+from command_line import BadOptions
+from tune_lstm import LSTMOptions
+from tuning.cluster import check_machine, connect, room_on
+
+CPU_NODE = {"CPU": 4.0, "memory": 1e9}
+GPU_NODE = {"CPU": 8.0, "GPU": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("node", "request_", "room"),
+    [
+        (CPU_NODE, {"CPU": 1.0}, 4),
+        (CPU_NODE, {"CPU": 0.5}, 8),
+        (CPU_NODE, {"CPU": 3.0}, 1),
+        (CPU_NODE, {"CPU": 5.0}, 0),
+        (CPU_NODE, {"CPU": 1.0, "GPU": 0.5}, 0),
+        (GPU_NODE, {"CPU": 1.0, "GPU": 0.5}, 4),
+        (GPU_NODE, {"CPU": 1.0, "GPU": 0.4}, 4),  # two a GPU: a share never spans two GPUs
+        (GPU_NODE, {"CPU": 1.0, "GPU": 0.1}, 8),  # the cores are the limit
+        (GPU_NODE, {"CPU": 1.0, "GPU": 1.0}, 2),
+        (GPU_NODE, {"CPU": 1.0, "GPU": 2.0}, 1),
+        (GPU_NODE, {"CPU": 1.0, "GPU": 3.0}, 0),
+        ({"CPU": 0.3 * 3}, {"CPU": 0.3}, 3),  # 0.9 / 0.3 is 2.9999999999999996
+    ],
+)
+def test_room_on_a_node(node: dict[str, float], request_: dict[str, float], room: int) -> None:
+    assert room_on(node, request_) == room
+
+
+def test_more_cores_than_the_machine_has_are_refused_before_ray_starts() -> None:
+    with pytest.raises(BadOptions, match="more than this machine's"):
+        check_machine(LSTMOptions(cpus_per_trial=10_000))
+
+
+def test_an_address_where_no_cluster_is_says_so_in_one_line() -> None:
+    with pytest.raises(BadOptions, match=r"no Ray cluster can be joined at auto") as error:
+        connect(LSTMOptions(address="auto"))
+    assert "\n" not in str(error.value)

@@ -1,0 +1,69 @@
+from typing import Any
+
+import pytest
+
+from tune_lstm import LSTMOptions
+from tuning.confirmation import ConfirmationSearcher, candidates
+from tuning.experiment import Experiment
+from tuning.run_directory import RunDirectory, TrialRecord
+
+
+def add(run: RunDirectory, number: int, ended: str | None, row: dict[str, Any], **config: Any) -> None:
+    trial = run.trial(number)
+    trial.write(TrialRecord(number, {"seed": number, "trial": number, "lr": 0.1, **config}, ended=ended))
+    trial.append({"step": 100, **row})
+
+
+@pytest.fixture
+def searched(directory: RunDirectory) -> RunDirectory:
+    add(directory, 0, "converged", {"mean_accuracy": 0.8, "test_accuracy": 0.999})
+    add(directory, 1, "stopped early", {"mean_accuracy": 0.95})
+    add(directory, 2, "converged", {"mean_accuracy": 0.9, "test_accuracy": 0.999})
+    add(directory, 3, "budget", {"mean_accuracy": 0.7, "test_accuracy": 0.5})
+    add(directory, 4, "diverged", {"mean_accuracy": 0.99})
+    return directory
+
+
+def test_ranks_what_ended_by_itself_and_skips_runners_up_that_missed_the_goal(
+    searched: RunDirectory, experiment: Experiment
+) -> None:
+    assert [candidate.number for candidate in candidates(searched, experiment)] == [2, 0]
+
+
+def test_where_nothing_ended_by_itself_the_best_of_the_rest_is_confirmed(
+    directory: RunDirectory, experiment: Experiment
+) -> None:
+    add(directory, 0, "stopped early", {"mean_accuracy": 0.3})
+    add(directory, 1, "time budget", {"mean_accuracy": 0.4})
+    add(directory, 2, "diverged", {"mean_accuracy": 0.9})
+    assert [candidate.number for candidate in candidates(directory, experiment)] == [1]
+
+
+def test_fresh_seeds_are_handed_out_once_and_go_on_after_a_cut(
+    searched: RunDirectory, experiment: Experiment, options: LSTMOptions
+) -> None:
+    candidate = candidates(searched, experiment)[0]
+    run = searched.confirmation()
+    first = ConfirmationSearcher(candidate, run, options)
+    assert first.left == 5
+    configs = [first.suggest(str(place)) for place in range(5)]
+    assert [config["seed"] for config in configs] == [2_900_000 + place for place in range(5)]
+    assert first.suggest("more") == "FINISHED"
+    add(run, 0, "converged", {"test_accuracy": 0.999}, **{**configs[0]})
+
+    second = ConfirmationSearcher(candidate, run, options)
+    assert second.left == 4
+    assert second.suggest("x")["seed"] == 2_900_001
+
+
+def test_holds_only_where_every_seed_reaches_the_goal(
+    searched: RunDirectory, experiment: Experiment, options: LSTMOptions
+) -> None:
+    candidate = candidates(searched, experiment)[0]
+    candidate.confirmations = {seed: {"test_accuracy": 0.999} for seed in range(5)}
+    assert candidate.holds(experiment.goal, 5)
+    assert not candidate.holds(experiment.goal, 6)
+    candidate.confirmations[3] = {"test_accuracy": 0.9899}
+    assert not candidate.holds(experiment.goal, 5)
+    candidate.confirmations[3] = {}  # its trial broke
+    assert not candidate.holds(experiment.goal, 5)

@@ -1,0 +1,62 @@
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from tune_lstm import LSTMOptions
+from tuning.options import parse, seconds
+from tuning.seeds import confirmation_seeds, trial_seed
+
+
+@pytest.mark.parametrize(
+    ("time", "expected"), [("90", 90), ("90s", 90), ("1.5m", 90), ("2h", 7200), ("1d", 86400), ("", 0), ("-3m", 0), ("3w", 0)]
+)
+def test_seconds(time: str, expected: float) -> None:
+    assert seconds(time) == expected
+
+
+def test_seeds_of_a_search_and_its_confirmation_never_meet() -> None:
+    searched = {trial_seed(search, number) for search in (0, 1, 2) for number in range(2000)}
+    confirmed = {seed for search in (0, 1, 2) for seed in confirmation_seeds(search, 1000)}
+    assert len(searched) == 6000
+    assert len(confirmed) == 3000
+    assert not searched & confirmed
+
+
+class TestResume:
+    @pytest.fixture
+    def runs(self, tmp_path: Path) -> Path:
+        for name, started in (("older", 1.0), ("newer", 2.0)):
+            options = LSTMOptions(input_length=7, num_samples=9, name=name, no_dashboard=True, quiet=True, seed=3)
+            record = {
+                "experiment": "lstm",
+                "options": dataclasses.asdict(options),
+                "sessions": [{"started": started}],
+            }
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "search.json").write_text(json.dumps(record))
+        return tmp_path
+
+    def test_takes_the_latest_run_and_its_options(self, runs: Path) -> None:
+        options = parse(LSTMOptions, ["--resume", "--storage-path", str(runs)])
+        assert (options.name, options.input_length, options.num_samples, options.seed) == ("newer", 7, 9, 3)
+        assert options.resume
+
+    def test_flags_given_now_win_and_switches_are_not_inherited(self, runs: Path) -> None:
+        arguments = ["--resume", "--storage-path", str(runs), "--name", "older", "--num-samples", "20", "--quiet"]
+        options = parse(LSTMOptions, arguments)
+        assert (options.name, options.num_samples, options.quiet, options.no_dashboard) == ("older", 20, True, False)
+
+    def test_another_experiment_is_refused(self, runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        with pytest.raises(SystemExit) as stop:
+            parse(LSTMOptions, ["--resume", "--storage-path", str(runs), "--max-steps", "5"])
+        assert stop.value.code == 2
+        assert "was started with --max-steps 10000; it cannot go on with 5" in capsys.readouterr().err
+
+    def test_a_run_that_cannot_be_read_is_refused(self, runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (runs / "older" / "search.json").write_text('{"experiment": "lstm", "opt')
+        with pytest.raises(SystemExit) as stop:
+            parse(LSTMOptions, ["--resume", "--storage-path", str(runs), "--name", "older"])
+        assert stop.value.code == 2
+        assert "cannot be read" in capsys.readouterr().err

@@ -1,0 +1,55 @@
+import pickle
+from collections import Counter
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from tuning.experiment import Experiment
+from tuning.progress import Progress, duration
+
+
+def trial(number: int, ended: str | None, value: float, step: int = 900) -> Any:
+    result = {"step": step, "ended": ended, "accuracy": 1.0, "mean_accuracy": value}
+    config = {"trial": number, "lr": 0.0123456, "max_norm": 0.1}
+    return SimpleNamespace(trial_id=str(number), config=config, last_result=result)
+
+
+def tell(progress: Progress, one: Any) -> None:
+    progress.on_trial_result(0, [], one, one.last_result)
+    progress.on_trial_complete(0, [], one)
+
+
+def test_the_status_line_counts_what_happened(experiment: Experiment, capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress(experiment, "trials", 50, Counter({"converged": 2}))
+    progress.on_trial_result(0, [], trial(9, None, 0.2), trial(9, None, 0.2).last_result)
+    tell(progress, trial(3, "converged", 0.91))
+    tell(progress, trial(4, None, 0.95, step=500))
+    assert progress.status().plain == (
+        "4 of 50 trials · 1 running · 1 stopped early · best trial 3: 0.910 at step 900 · time left: measuring"
+    )
+    tell(progress, trial(5, "diverged", 0.1))
+    assert " · 1 failed · " in progress.status().plain
+    assert progress.status().plain.endswith(" left")
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3
+    assert "best so far" in lines[0]
+    assert lines[1].startswith("trial   4  stopped early step    500  accuracy 1.0000  mean_accuracy 0.9500  lr=0.0123")
+
+
+def test_quiet_says_nothing(experiment: Experiment, capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress(experiment, "trials", 5, Counter(), quiet=True)
+    progress.setup()
+    tell(progress, trial(3, "converged", 0.91))
+    assert capsys.readouterr().err == ""
+
+
+def test_can_be_pickled_as_ray_does_with_its_callbacks(experiment: Experiment) -> None:
+    progress = Progress(experiment, "trials", 5, Counter())
+    copy = cast(Progress, pickle.loads(pickle.dumps(progress)))
+    assert copy.status().plain == progress.status().plain
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(40, "40 s"), (200, "3 min"), (7200, "2.0 h")])
+def test_durations_read_as_a_person_says_them(seconds: float, words: str) -> None:
+    assert duration(seconds) == words

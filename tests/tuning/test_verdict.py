@@ -1,0 +1,41 @@
+from tune_lstm import LSTMOptions
+from tuning.confirmation import Candidate
+from tuning.experiment import Experiment
+from tuning.run_directory import RunDirectory
+from tuning.verdict import edges, verdict
+
+
+def candidate(number: int, lowest: float, **config: float) -> Candidate:
+    settings = {"lr": 0.01, "max_norm": 0.1, **config}
+    row = {"step": 900, "accuracy": 1.0, "mean_accuracy": 0.95, "test_accuracy": 1.0}
+    seeds = {seed: {"test_accuracy": 1.0, "steps_to_converge": 500 + seed} for seed in range(5)}
+    seeds[3] = {"test_accuracy": lowest, "steps_to_converge": 900}
+    return Candidate(number, "converged", settings, row, seeds)
+
+
+def test_names_the_winner_and_every_settings_tried_before_it(
+    options: LSTMOptions, experiment: Experiment, directory: RunDirectory
+) -> None:
+    lines = verdict(options, experiment, directory, [candidate(4, 0.95), candidate(9, 0.9912)]).splitlines()
+    assert lines[1].startswith("tried      trial 4: lr=0.01 max_norm=0.1")
+    assert lines[3] == (
+        "confirmed  4 of 5 fresh seeds reach test_accuracy 0.99 · lowest 0.9500, mean 0.9900 · converged at step 500 to 900"
+    )
+    assert lines[4].startswith("best       trial 9")
+    assert "5 of 5" in lines[6]
+    assert not any(line.startswith("caution") for line in lines)
+
+
+def test_says_so_where_no_settings_hold(options: LSTMOptions, experiment: Experiment, directory: RunDirectory) -> None:
+    text = verdict(options, experiment, directory, [candidate(4, 0.95)])
+    assert "caution    none of these settings reaches test_accuracy 0.99 on every fresh seed" in text
+    assert "\nbest " not in text
+
+
+def test_edges_are_read_on_the_ranges_own_scale(experiment: Experiment) -> None:
+    assert edges({"lr": 0.01, "max_norm": 0.1}, experiment) == []
+    assert edges({"lr": 0.0101e-2, "max_norm": 9.5}, experiment) == [
+        "lr lies at the lower end of its range: the best may be beyond it",
+        "max_norm lies at the upper end of its range: the best may be beyond it",
+    ]
+    assert edges({"lr": 0.06, "max_norm": 5.0}, experiment) == []  # the upper half, but well inside on a log scale
