@@ -21,6 +21,7 @@ import torch
 import tyro
 from ray.tune.schedulers import AsyncHyperBandScheduler
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 from scipy.stats import qmc
 
@@ -60,7 +61,8 @@ def record() -> None:
     points = qmc.scale(qmc.Sobol(2, seed=1).random(64)[:SETTINGS], [-4, -3], [-1, 1])
     tasks += [(len(BY_HAND) + place, *(10**point)) for place, point in enumerate(points)]
     with multiprocessing.get_context("spawn").Pool(2) as pool:
-        rows = [row for trial in pool.imap(train, tasks) for row in trial]
+        trials = track(pool.imap(train, tasks), "training", total=len(tasks))
+        rows = [row for trial in trials for row in trial]
     pd.DataFrame(rows).to_csv(CURVES, index=False, float_format="%.6g")
 
 

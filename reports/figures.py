@@ -41,7 +41,7 @@ def learning_curves(by_hand: list[Curve], other_model: Curve | None, best: Curve
                 axes.plot(held_out["step"].iloc[-1], held_out[name].iloc[-1], "o", color=color, markersize=4)
     loss.set(title="Loss (cross-entropy, nats)", yscale="log", xlabel="training step")
     accuracy.set(title="Accuracy", ylim=(0, 1.03), xlabel="training step")
-    _chance_line(accuracy)
+    _marked_line(accuracy, CHANCE, "chance", ":")
     figure.legend(*accuracy.get_legend_handles_labels(), loc="outside lower left", ncols=2)
     for axes in (loss, accuracy):
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
@@ -63,7 +63,8 @@ def parameter_map(trials: pd.DataFrame, best: int | None, title: str) -> Figure:
                 group["lr"], group["max_norm"], c=group["steps_to_converge"], cmap=shades, norm=LogNorm(), marker=marker, s=60,
                 edgecolors=INK, linewidths=0.5, label=label, zorder=3,
             )  # fmt: skip
-            figure.colorbar(points, label="steps to converge", format=StrMethodFormatter("{x:,.0f}"))
+            scale = figure.colorbar(points, label="steps to converge", format=StrMethodFormatter("{x:,.0f}"))
+            scale.ax.yaxis.set_minor_formatter(StrMethodFormatter("{x:,.0f}"))
         else:
             axes.scatter(group["lr"], group["max_norm"], color=color, marker=marker, s=44, label=label, zorder=2)
     for _, trial in trials.dropna(subset=["known"]).iterrows():
@@ -83,16 +84,17 @@ def confirmation_curves(reports: dict[int, pd.DataFrame], goal: float, title: st
     for place, (seed, rows) in enumerate(sorted(reports.items())):
         shade = plt.get_cmap("viridis")(0.1 + 0.8 * place / max(1, len(reports) - 1))
         axes.plot(rows["step"], rows["accuracy"], color=shade, label=f"seed {seed}")
-    axes.axhline(goal, color=MUTED, linewidth=0.8, linestyle="--")
-    axes.annotate(f"goal {goal:g}", (1, goal), xycoords=("axes fraction", "data"), xytext=(3, -3), textcoords="offset points",
-                  color=MUTED, fontsize=8)  # fmt: skip
-    _chance_line(axes)
+    _marked_line(axes, goal, f"goal {goal:g}", "--")
+    _marked_line(axes, CHANCE, "chance", ":")
     axes.set(title=title, xlabel="training step", ylabel="held-out accuracy", ylim=(0, 1.03), xlim=(0, None))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.legend(loc="lower right")
     return figure
 
 
-def _chance_line(axes: Axes) -> None:
-    axes.axhline(CHANCE, color=MUTED, linewidth=0.8, linestyle=":")
-    axes.annotate("chance", (0, CHANCE), xytext=(3, 3), textcoords="offset points", color=MUTED, fontsize=8)
+def _marked_line(axes: Axes, y: float, text: str, linestyle: str) -> None:
+    """A thin line across the axes at ``y``, named at its right end."""
+    axes.axhline(y, color=MUTED, linewidth=0.8, linestyle=linestyle)
+    axes.annotate(
+        text, (1, y), xycoords=("axes fraction", "data"), xytext=(3, -3), textcoords="offset points", color=MUTED, fontsize=8
+    )
