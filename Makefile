@@ -46,8 +46,8 @@ bench: .venv/installed ## measure one training step and the early-stopping rules
 	$(BIN)/python benchmarks/training_step.py
 	$(BIN)/python benchmarks/early_stopping.py
 
-pictures: .venv/installed-dev ## make the README's pictures again (needs Chromium)
-	$(BIN)/python docs/pictures.py
+pictures: .venv/installed-dev ## make the README pictures again: make pictures RUN=runs/NAME (needs Chromium)
+	$(BIN)/python docs/pictures.py $(RUN)
 
 clean: ## remove .venv, caches and the built report; runs/ stays
 	rm -rf .venv reports/site .mypy_cache .ruff_cache .pytest_cache *.egg-info

@@ -1,7 +1,7 @@
 """Which figure and which first rung keep the winners: recorded learning curves replayed through Ray Tune's own ASHA.
 
 python benchmarks/early_stopping.py            # replay lstm_core_curves.csv
-python benchmarks/early_stopping.py --record   # train the curves again (half an hour on 2 cores)
+python benchmarks/early_stopping.py --record   # train the curves again (about 15 minutes on 2 cores)
 
 The curves are 3 hand-tuned and 61 quasi-random settings of the LSTM's core space at T = 20, trained for at most 3,000
 steps. A replay draws 20 of them in random order, one after the other, and asks of each rule what it spent and whether it

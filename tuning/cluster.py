@@ -79,7 +79,7 @@ def connect(options: SearchOptions) -> Cluster:
     if room == 0:
         raise BadOptions(f"no node of the cluster can run a trial that needs {_words(request)}")
     slots = min(room, options.max_concurrent or room)
-    where = "this machine" if address is None else f"{len(nodes)} nodes at {address}"
+    where = "this machine" if address is None else f"{len(nodes)} node{'s' * (len(nodes) > 1)} at {address}"
     return Cluster(
         slots=slots,
         trial_resources=request,
