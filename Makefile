@@ -21,8 +21,8 @@ setup: .venv/installed ## install what running needs into .venv
 	touch $@
 
 demo: .venv/installed ## search T=20 in minutes on a laptop, the RNN beside it, and build the report
-	$(BIN)/python tune_lstm.py --num-samples 16 --max-steps 3000 --name demo-lstm-$(STAMP)
-	$(BIN)/python tune_lstm.py --model rnn --num-samples 4 --max-steps 3000 --confirm 1 --name demo-rnn-$(STAMP)
+	$(BIN)/python tune_lstm.py --model rnn --num-samples 4 --max-steps 2000 --confirm 1 --quiet --name demo-rnn-$(STAMP)
+	$(BIN)/python tune_lstm.py --num-samples 16 --max-steps 4000 --name demo-lstm-$(STAMP)
 	$(BIN)/python reports/build.py
 
 STAMP := $(shell date +%Y%m%d-%H%M%S)

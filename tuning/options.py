@@ -47,7 +47,7 @@ class SearchOptions:
     """Go on with the run --name, or with the latest one of this experiment: finished trials are kept, interrupted ones
     continue from their checkpoints. A larger --num-samples adds trials."""
     address: str | None = None
-    """An existing Ray cluster to run on (host:port, ray://host:port or auto). Default: Ray on this machine alone."""
+    """An existing Ray cluster to run on (host:port, or auto). Default: Ray on this machine alone."""
     time_budget: str | None = None
     """Stop searching after this long, such as 90s, 30m or 2h; the best so far is confirmed all the same."""
     confirm: int = 5

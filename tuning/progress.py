@@ -95,7 +95,7 @@ class Progress(Callback):
             console.print(line, soft_wrap=True)
 
     def status(self) -> Text:
-        """The one line: done, running, stopped early, failed, the best so far, the time left."""
+        """The one line: done, running, stopped early, failed, the time left, the best so far."""
         done = sum(self.ended.values())
         failed = self.ended["diverged"] + self.ended["error"]
         parts = [f"{done} of {self.total} {self.title}", f"{len(self.running)} running"]
@@ -103,15 +103,15 @@ class Progress(Callback):
             parts.append(f"{self.ended['stopped early']} stopped early")
         if failed:
             parts.append(f"{failed} failed")
+        parts.append(self._time_left())
         if self.best:
             value, number, step = self.best
             parts.append(f"best trial {number}: {value:.3f} at step {step:,}")
-        parts.append(self._time_left())
-        return Text(" · ".join(parts), style="bold")
+        return Text(" · ".join(parts), style="bold", no_wrap=True, overflow="ellipsis")
 
     def _time_left(self) -> str:
         if self.finished_here < MEASURED_TRIALS:
-            return "time left: measuring"
+            return "measuring"
         each = (time.monotonic() - self.started) / self.finished_here
         left = (self.total - sum(self.ended.values())) * each
         return f"{duration(0.7 * left)} to {duration(1.4 * left)} left"

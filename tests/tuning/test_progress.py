@@ -26,11 +26,11 @@ def test_the_status_line_counts_what_happened(experiment: Experiment, capsys: py
     tell(progress, trial(3, "converged", 0.91))
     tell(progress, trial(4, None, 0.95, step=500))
     assert progress.status().plain == (
-        "4 of 50 trials · 1 running · 1 stopped early · best trial 3: 0.910 at step 900 · time left: measuring"
+        "4 of 50 trials · 1 running · 1 stopped early · measuring · best trial 3: 0.910 at step 900"
     )
     tell(progress, trial(5, "diverged", 0.1))
     assert " · 1 failed · " in progress.status().plain
-    assert progress.status().plain.endswith(" left")
+    assert " left · best" in progress.status().plain
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 3
     assert "best so far" in lines[0]
