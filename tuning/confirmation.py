@@ -12,7 +12,7 @@ from ray.tune.search import Searcher
 
 from tuning.experiment import Experiment, Goal
 from tuning.options import SearchOptions
-from tuning.run_directory import RunDirectory, TrialRecord
+from tuning.run_directory import COMPLETE, RunDirectory, TrialRecord
 from tuning.seeds import confirmation_seeds
 
 CANDIDATES = 3
@@ -66,7 +66,7 @@ def candidates(run: RunDirectory, experiment: Experiment) -> list[Candidate]:
         if rows and record.ended in ("converged", "budget", "stopped early", "time budget"):
             config = {name: value for name, value in record.config.items() if name not in ("trial", "seed")}
             found.append(Candidate(record.number, record.ended, config, rows[-1]))
-    by_itself = [c for c in found if c.ended in ("converged", "budget")]
+    by_itself = [c for c in found if c.ended in COMPLETE]
     ranked = sorted(by_itself or found, key=lambda c: (-c.last_row[experiment.objective], c.number))
     return ranked[:1] + [c for c in ranked[1:CANDIDATES] if experiment.goal.reached(c.last_row)]
 

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from tuning.experiment import Experiment
 from tuning.recorder import error_line
+from tuning.run_directory import COMPLETE
 
 QUIET_LINE_EVERY_S = 60.0
 MEASURED_TRIALS = 3
@@ -68,7 +69,7 @@ class Progress(Callback):
     def on_trial_result(self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any) -> None:
         self.running.add(trial.trial_id)
         value = result[self.objective]
-        comparable = result["ended"] in ("converged", "budget") and not self.confirming
+        comparable = result["ended"] in COMPLETE and not self.confirming
         if comparable and (self.best is None or value > self.best[0]):
             self.best = (value, trial.config["trial"], result["step"])
 

@@ -12,7 +12,7 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
-from tuning.run_directory import RunDirectory, TrialDirectory
+from tuning.run_directory import COMPLETE, RunDirectory, TrialDirectory, TrialRecord
 
 KEEP_WEIGHTS = 3
 """Trials, of those that have ended, whose checkpoints stay on disk: the best ones, as candidates for ``best/``."""
@@ -30,8 +30,8 @@ class Recorder(Callback):
     def __init__(self, run: RunDirectory, objective: str) -> None:
         self.run = run
         self.objective = objective
-        self._kept: list[tuple[float, int]] = [
-            (rows[-1][objective], record.number)
+        self._kept = [
+            self._rank(record, rows[-1])
             for directory, record in run.trials()
             if record.ended is not None and directory.checkpoints() and (rows := directory.rows())
         ]
@@ -40,33 +40,34 @@ class Recorder(Callback):
         self._directory(trial).append({name: value for name, value in result.items() if name not in RAY_CONSTANTS})
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self.finish(trial, trial.last_result.get("ended") or "stopped early")
-        self._keep_best(trial)
+        record = self.finish(trial, trial.last_result.get("ended") or "stopped early")
+        self._keep_best(self._rank(record, trial.last_result))
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         error = trial.get_error()
         (self._directory(trial).path / "error.txt").write_text(f"{error}\n")
         self.finish(trial, "error", error=error_line(error))
 
-    def finish(self, trial: Trial, ended: str, error: str | None = None) -> None:
+    def finish(self, trial: Trial, ended: str, error: str | None = None) -> TrialRecord:
         """Record when, where and why the trial ended."""
         directory = self._directory(trial)
-        record = directory.read()
-        if record is None:
-            return
+        record = directory.read() or TrialRecord(trial.config["trial"], dict(trial.config))
         record.finished, record.ended, record.error = time.time(), ended, error
         record.node, record.pid = trial.last_result.get("node_ip"), trial.last_result.get("pid")
         directory.write(record)
+        return record
 
-    def _keep_best(self, trial: Trial) -> None:
-        """Drop the checkpoints of the trial that fell out of the best ``KEEP_WEIGHTS``."""
-        value = trial.last_result.get(self.objective, -math.inf)
-        self._kept.append((value, trial.config["trial"]))
-        self._kept.sort(key=lambda entry: (-entry[0], entry[1]))
-        for _, number in self._kept[KEEP_WEIGHTS:]:
-            for checkpoint in self.run.trial(number).checkpoints():
+    def _rank(self, record: TrialRecord, row: dict[str, Any]) -> tuple[bool, float, int]:
+        """Best last: what ended by itself before what was cut short, whose figure covers fewer steps; then by the objective."""
+        return record.ended in COMPLETE, row.get(self.objective, -math.inf), -record.number
+
+    def _keep_best(self, rank: tuple[bool, float, int]) -> None:
+        """Drop the checkpoints of whatever is no longer among the best ``KEEP_WEIGHTS``."""
+        self._kept = sorted([*self._kept, rank])
+        for _, _, number in self._kept[:-KEEP_WEIGHTS]:
+            for checkpoint in self.run.trial(-number).checkpoints():
                 shutil.rmtree(checkpoint, ignore_errors=True)
-        del self._kept[KEEP_WEIGHTS:]
+        self._kept = self._kept[-KEEP_WEIGHTS:]
 
     def _directory(self, trial: Trial) -> TrialDirectory:
         return self.run.trial(trial.config["trial"])

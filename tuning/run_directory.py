@@ -33,6 +33,9 @@ from tuning.options import SearchOptions
 
 PACKAGES = ("torch", "ray", "optuna", "numpy")
 
+COMPLETE = ("converged", "budget")
+"""How a trial ends by itself with a figure that covers its whole budget."""
+
 
 @dataclass
 class TrialRecord:

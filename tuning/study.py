@@ -20,13 +20,12 @@ from ray.tune.search.optuna import OptunaSearch
 from command_line import BadOptions
 from tuning.experiment import Experiment
 from tuning.options import SearchOptions
-from tuning.run_directory import RunDirectory, TrialRecord
+from tuning.run_directory import COMPLETE, RunDirectory, TrialRecord
 from tuning.seeds import trial_seed
 
 STARTUP_TRIALS = 10
 """Trials drawn at random, or known beforehand, before a model-based sampler chooses."""
 
-COMPLETE = ("converged", "budget")
 PRUNED = ("stopped early",)
 
 
@@ -49,14 +48,18 @@ def create_sampler(options: SearchOptions, trials_done: int = 0) -> BaseSampler:
 def open_storage(options: SearchOptions, run: Path) -> RDBStorage:
     """The study's database: ``optuna.db`` in the run directory unless ``--optuna-storage`` names another.
 
-    Raises BadOptions where it cannot be reached.
+    Raises BadOptions where it cannot be reached, or where a new run would go on with another run's study of its name.
     """
     url = options.optuna_storage or f"sqlite:///{run / 'optuna.db'}"
     try:
-        return RDBStorage(url)
+        storage = RDBStorage(url)
+        taken = not options.resume and run.name in optuna.get_all_study_names(storage)
     except Exception as error:  # SQLAlchemy, its drivers and Optuna raise each their own
         reason = str(error).splitlines()[0]
         raise BadOptions(f"--optuna-storage {url} cannot be opened: {reason}") from None
+    if taken:
+        raise BadOptions(f"--optuna-storage {url} has a study named {run.name} already: choose another --name")
+    return storage
 
 
 class StudySearch(OptunaSearch):

@@ -1,6 +1,8 @@
 """What the Optuna study is told, beside what Ray's own OptunaSearch would tell it."""
 
+import dataclasses
 import math
+from pathlib import Path
 from typing import Any, cast
 
 import optuna
@@ -8,6 +10,7 @@ import pytest
 from optuna.trial import TrialState
 from ray.tune.search.optuna import OptunaSearch
 
+from command_line import BadOptions
 from tune_lstm import LSTMOptions
 from tuning.experiment import Experiment
 from tuning.run_directory import RunDirectory
@@ -15,6 +18,7 @@ from tuning.study import StudySearch, create_sampler, open_storage
 
 
 def search(options: LSTMOptions, experiment: Experiment, directory: RunDirectory) -> StudySearch:
+    options = dataclasses.replace(options, resume=True)  # the study may be there already
     return StudySearch(options, experiment, directory, open_storage(options, directory.path), trials_done=0)
 
 
@@ -170,3 +174,10 @@ def test_samplers_have_their_arguments_pinned() -> None:
     sampler = create_sampler(LSTMOptions())
     assert isinstance(sampler, optuna.samplers.TPESampler)
     assert (sampler._multivariate, sampler._constant_liar) == (True, True)
+
+
+def test_a_new_run_never_goes_on_with_another_runs_study(options: LSTMOptions, tmp_path: Path) -> None:
+    shared = dataclasses.replace(options, optuna_storage=f"sqlite:///{tmp_path}/shared.db")
+    optuna.create_study(study_name="run", storage=open_storage(shared, tmp_path / "elsewhere" / "first"))
+    with pytest.raises(BadOptions, match="has a study named run already"):
+        open_storage(shared, tmp_path / "run")

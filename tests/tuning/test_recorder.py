@@ -1,0 +1,60 @@
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from tuning.recorder import KEEP_WEIGHTS, Recorder
+from tuning.run_directory import RunDirectory, TrialRecord
+
+
+def finish(recorder: Recorder, run: RunDirectory, number: int, ended: str | None, value: float) -> None:
+    """A trial with a checkpoint reports once and ends."""
+    run.trial(number).write(TrialRecord(number, {"trial": number}))
+    checkpoint = run.trial(number).path / "checkpoint_000000"
+    checkpoint.mkdir()
+    (checkpoint / "state.pt").write_bytes(b"")
+    result: dict[str, Any] = {
+        "step": 100,
+        "ended": ended,
+        "mean_accuracy": value,
+        "node_ip": "127.0.0.1",
+        "pid": 1,
+        "config": {},
+    }
+    trial: Any = SimpleNamespace(config={"trial": number}, last_result=result)
+    recorder.on_trial_result(0, [], trial, result)
+    recorder.on_trial_complete(0, [], trial)
+
+
+def kept(run: RunDirectory) -> set[int]:
+    return {record.number for directory, record in run.trials() if directory.checkpoints()}
+
+
+def test_weights_of_the_best_stay_and_a_trial_cut_short_never_displaces_a_whole_one(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    recorder = Recorder(run, "mean_accuracy")
+    finish(recorder, run, 0, "converged", 0.6)
+    for number in range(1, 6):
+        finish(recorder, run, number, None, 0.8 + number / 100)
+    assert kept(run) == {0, 4, 5}
+    finish(recorder, run, 6, "converged", 0.7)
+    finish(recorder, run, 7, "budget", 0.1)
+    assert kept(run) == {0, 6, 7}
+    assert len(kept(run)) == KEEP_WEIGHTS
+
+
+def test_a_resumed_search_remembers_whose_weights_are_on_disk(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    first = Recorder(run, "mean_accuracy")
+    for number, value in enumerate((0.9, 0.8, 0.7)):
+        finish(first, run, number, "converged", value)
+    finish(Recorder(run, "mean_accuracy"), run, 3, "converged", 0.95)
+    assert kept(run) == {0, 1, 3}
+
+
+def test_rows_are_on_disk_at_once_without_rays_constants(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    finish(Recorder(run, "mean_accuracy"), run, 0, "converged", 0.9)
+    assert run.trial(0).rows() == [{"step": 100, "ended": "converged", "mean_accuracy": 0.9}]
+    record = run.trial(0).read()
+    assert record is not None
+    assert (record.ended, record.node, record.pid) == ("converged", "127.0.0.1", 1)
