@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass
 
 import ray
+from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 
 from command_line import BadOptions
 from tuning.options import SearchOptions
@@ -65,6 +66,8 @@ def connect(options: SearchOptions) -> Cluster:
             logging_level=logging.ERROR,
         )
     else:
+        # `ray start` asks for the token of ~/.ray where there is one; ray.init sends it only where RAY_AUTH_MODE says so.
+        maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
         try:
             context = ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError, RuntimeError) as error:

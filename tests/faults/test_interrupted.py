@@ -80,8 +80,19 @@ def test_a_second_search_of_the_same_run_is_refused(tmp_path: Path) -> None:
     assert process.returncode == 130
 
 
-def test_a_killed_worker_costs_no_trial(tmp_path: Path) -> None:
+def reports_of_running_trials(folder: Path) -> list[int]:
+    """How many reports each trial that has not ended has on disk."""
+    running = [f.parent for f in folder.glob("runs/cut/trial_*/trial.json") if not json.loads(f.read_text())["ended"]]
+    files = [path / "result.json" for path in running]
+    return [len(file.read_text().splitlines()) if file.exists() else 0 for file in files]
+
+
+def test_a_worker_killed_while_it_trains_costs_no_trial(tmp_path: Path) -> None:
     process = search_until_two_have_ended(tmp_path)
+    deadline = time.monotonic() + 60
+    while not ((reports := reports_of_running_trials(tmp_path)) and all(1 <= count <= 7 for count in reports)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     children = subprocess.run(["ps", "-eo", "pid=,args="], capture_output=True, text=True, check=True).stdout
     workers = [int(line.split()[0]) for line in children.splitlines() if "ray::LSTMTrial" in line]
     assert workers
