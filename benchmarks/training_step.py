@@ -51,14 +51,15 @@ def training_step(model: nn.Module) -> Callable[[], None]:
 
 
 def matrix_products(gates: int) -> Callable[[], None]:
-    """The recurrent products of one step, forward and the two of the backward pass, and nothing else."""
+    """The recurrent products of one step and nothing else: forward and backward step by step, the weights' gradient at once."""
     h, w, grad = torch.randn(BATCH, HIDDEN), torch.randn(HIDDEN, gates * HIDDEN), torch.randn(BATCH, gates * HIDDEN)
+    all_h, all_grad = torch.randn(INPUT_LENGTH * BATCH, HIDDEN), torch.randn(INPUT_LENGTH * BATCH, gates * HIDDEN)
 
     def step() -> None:
         for _ in range(INPUT_LENGTH):
             _ = h @ w
             _ = grad @ w.T
-            _ = h.T @ grad
+        _ = all_h.T @ all_grad
 
     return step
 
