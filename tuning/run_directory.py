@@ -12,7 +12,6 @@ A JSON file is replaced whole or not at all; a line of result.json that was cut 
 """
 
 import contextlib
-import getpass
 import json
 import os
 import platform
@@ -154,7 +153,6 @@ class RunDirectory:
             "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
             "commit": _commit(),
             "host": platform.node(),
-            "user": getpass.getuser(),
             "sessions": [*record["sessions"], session],
         }
         write_json(self.path / "search.json", record)
