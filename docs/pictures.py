@@ -1,4 +1,4 @@
-"""Make the README's pictures again: the report of a run, its figures, and the Ray dashboard during a search.
+"""Make the README's pictures again: the report of a run, the map of its trials, and the Ray dashboard during a search.
 
 python docs/pictures.py runs/lstm-T20          # needs Chromium; starts a small search for the dashboard
 """
@@ -20,7 +20,6 @@ from playwright.sync_api import Browser, sync_playwright
 
 ROOT = Path(__file__).parent.parent
 PICTURES = ROOT / "docs" / "pictures"
-FIGURES = ("curves", "map", "confirmation")
 
 
 @dataclass(frozen=True)
@@ -32,14 +31,13 @@ class Options:
 
 
 def report(run: Path, browser: Browser) -> None:
-    """The top of the run's page, and its figures as they are."""
+    """The top of the run's page, and the map of its trials as it is."""
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.executable, ROOT / "reports" / "build.py", run, "--output", folder], check=True)
         page = browser.new_page(viewport={"width": 1100, "height": 830})
         page.goto((Path(folder) / run.name / "index.html").as_uri())
         page.screenshot(path=PICTURES / "report.png")
-        for figure in FIGURES:
-            shutil.copy(Path(folder) / run.name / f"{figure}.png", PICTURES / f"{figure}.png")
+        shutil.copy(Path(folder) / run.name / "map.png", PICTURES / "map.png")
 
 
 def dashboard(browser: Browser) -> None:
