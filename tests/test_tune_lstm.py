@@ -96,7 +96,7 @@ def test_search_json_says_how_to_make_it_again(small_search: SmallSearch) -> Non
 
 
 def test_weights_of_only_the_best_few_stay_on_disk(small_search: SmallSearch) -> None:
-    assert len({file.parent.parent for file in small_search.path.glob("trial_*/checkpoint_*/model.safetensors")}) <= 3
+    assert len({file.parent.parent for file in small_search.path.glob("trial_*/checkpoint_*/model.safetensors")}) == 3
 
 
 def test_a_finished_run_takes_more_trials_and_other_flags(tmp_path: Path) -> None:

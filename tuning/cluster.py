@@ -7,6 +7,8 @@ busy process) and no usage statistics sent.
 
 import logging
 import os
+import re
+import socket
 from dataclasses import dataclass
 
 import ray
@@ -35,12 +37,18 @@ class Cluster:
 
 
 def check_machine(options: SearchOptions) -> None:
-    """Refuse what this machine's own Ray could never run. A cluster is asked in ``connect``.
+    """Refuse what this machine's own Ray could never run, and an address where nothing answers (Ray tries for minutes).
 
     Raises BadOptions.
     """
-    cores = _cores()
-    if _address(options) is None and options.cpus_per_trial > cores:
+    cores, address = _cores(), _address(options)
+    if address is not None and re.fullmatch(r"[^/]+:\d+", address):
+        host, port = address.rsplit(":", 1)
+        try:
+            socket.create_connection((host, int(port)), timeout=5).close()
+        except (OSError, OverflowError) as error:
+            raise BadOptions(f"no Ray cluster can be joined at {address}: {error}") from None
+    if address is None and options.cpus_per_trial > cores:
         raise BadOptions(f"--cpus-per-trial {options.cpus_per_trial:g} is more than this machine's {cores} cores")
 
 

@@ -71,6 +71,11 @@ def candidates(run: RunDirectory, experiment: Experiment) -> list[Candidate]:
     return ranked[:1] + [c for c in ranked[1:CANDIDATES] if experiment.goal.reached(c.last_row)]
 
 
+def winner(tried: list[Candidate], goal: Goal, count: int) -> Candidate:
+    """The first of the candidates that holds on every fresh seed, or the best of the search where none does."""
+    return next((candidate for candidate in tried if candidate.holds(goal, count)), tried[0])
+
+
 class ConfirmationSearcher(Searcher):
     """Hands out the trials of one candidate on fresh seeds; one that was cut off goes on from its checkpoint."""
 

@@ -23,7 +23,7 @@ from ray.tune.search import Searcher
 from command_line import BadOptions, exit_bad_options
 from trainables.trial import Trial
 from tuning import cluster as ray_cluster
-from tuning.confirmation import Candidate, ConfirmationSearcher, candidates
+from tuning.confirmation import Candidate, ConfirmationSearcher, candidates, winner
 from tuning.experiment import Experiment
 from tuning.interruption import INTERRUPTED, Interruption
 from tuning.options import SearchOptions, seconds
@@ -178,12 +178,12 @@ class Search:
 
     def _export(self, tried: list[Candidate]) -> None:
         """Write ``best/``: the winner's config, figures, confirmations and weights."""
-        winner = next((c for c in tried if c.holds(self.experiment.goal, self.options.confirm)), tried[0])
+        candidate = winner(tried, self.experiment.goal, self.options.confirm)
         best = self.directory.path / "best"
-        write_json(best / "config.json", winner.config)
-        write_json(best / "metrics.json", winner.last_row)
-        write_json(best / "confirmation.json", {"candidates": [candidate.summary() for candidate in tried]})
-        for checkpoint in self.directory.trial(winner.number).checkpoints()[:1]:
+        write_json(best / "config.json", candidate.config)
+        write_json(best / "metrics.json", candidate.last_row)
+        write_json(best / "confirmation.json", {"candidates": [one.summary() for one in tried]})
+        for checkpoint in self.directory.trial(candidate.number).checkpoints()[:1]:
             shutil.copy2(checkpoint / "model.safetensors", best / "model.safetensors")
 
     def _open_directory(self) -> RunDirectory:

@@ -8,7 +8,7 @@ from statistics import mean
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
 from tuning.cluster import Cluster
-from tuning.confirmation import Candidate
+from tuning.confirmation import Candidate, winner
 from tuning.experiment import Experiment
 from tuning.options import SearchOptions
 from tuning.progress import settings_words
@@ -56,10 +56,10 @@ def verdict(options: SearchOptions, experiment: Experiment, run: RunDirectory, t
     if options.confirm and tried and not any(c.holds(goal, options.confirm) for c in tried):
         lines.append(f"caution    none of these settings reaches {goal.metric} {goal.at_least:g} on every fresh seed")
     if tried:
-        winner = next((c for c in tried if c.holds(goal, options.confirm)), tried[0])
+        best = winner(tried, goal, options.confirm)
         lines += _by_hand(run, experiment)
-        if goal.reached(winner.last_row):
-            lines += [f"edge       {sentence}" for sentence in edges(winner.config, experiment)]
+        if goal.reached(best.last_row):
+            lines += [f"edge       {sentence}" for sentence in edges(best.config, experiment)]
     else:
         lines.append("best       none: no trial reported anything that can be compared")
     where = os.path.relpath(run.path)

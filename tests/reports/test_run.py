@@ -25,7 +25,8 @@ def test_tables_hold_what_the_trials_wrote(small_search: SmallSearch) -> None:
         assert len(run.reports(trial["number"])) == len(lines)
     assert run.title == "LSTM, T = 4"
     assert run.varied == ["lr", "max_norm"]
-    assert len(run.confirmations) % 2 == 0
+    assert sorted(run.confirmations["seed"].unique()) == [900_000, 900_001]
+    assert run.best in set(run.confirmations["confirms"])
     assert run.notes == []
 
 
