@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo test lint format report bench pictures clean
+.PHONY: help setup demo demo-gan test lint format report bench pictures clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -12,7 +12,7 @@ setup: .venv/installed ## install what running needs into .venv
 
 .venv/installed: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.14.1
+	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.14.1 torchvision==0.29.1
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
 
@@ -23,6 +23,10 @@ setup: .venv/installed ## install what running needs into .venv
 demo: .venv/installed ## search T=20 in minutes on a laptop, the RNN beside it, and build the report
 	$(BIN)/python tune_lstm.py --model rnn --num-samples 4 --max-steps 2000 --confirm 1 --quiet --name demo-rnn-$(STAMP)
 	$(BIN)/python tune_lstm.py --num-samples 16 --max-steps 4000 --name demo-lstm-$(STAMP)
+	$(BIN)/python reports/build.py
+
+demo-gan: .venv/installed ## search the GAN on scikit-learn's digits, without a network, and build the report
+	$(BIN)/python tune_gan.py --dataset digits --num-samples 6 --name demo-gan-$(STAMP)
 	$(BIN)/python reports/build.py
 
 STAMP := $(shell date +%Y%m%d-%H%M%S)
@@ -43,11 +47,12 @@ report: .venv/installed ## build the report of every run under runs/
 	$(BIN)/python reports/build.py
 
 bench: .venv/installed ## measure one training step and the early-stopping rules
-	$(BIN)/python benchmarks/training_step.py
+	$(BIN)/python benchmarks/lstm_step.py
+	$(BIN)/python benchmarks/gan_step.py
 	$(BIN)/python benchmarks/early_stopping.py
 
-pictures: .venv/installed-dev ## make the README pictures again: make pictures RUN=runs/NAME (needs Chromium)
-	$(BIN)/python docs/pictures.py $(RUN)
+pictures: .venv/installed-dev ## make the README pictures again: make pictures RUNS="runs/LSTM runs/GAN" (needs Chromium)
+	$(BIN)/python docs/pictures.py $(RUNS)
 
 clean: ## remove .venv, caches and the built report; runs/ stays
 	rm -rf .venv reports/site .mypy_cache .ruff_cache .pytest_cache *.egg-info

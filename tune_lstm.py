@@ -38,7 +38,7 @@ def main() -> int:
     options = parse(LSTMOptions)
     from search_spaces.lstm import SPACES
     from trainables.lstm.trainable import LSTMTrial
-    from tuning.experiment import Experiment, Goal, Rungs
+    from tuning.experiment import Experiment, Goal, Objective, Rungs
     from tuning.search import Search
 
     experiment = Experiment(
@@ -49,10 +49,10 @@ def main() -> int:
             "input_length": options.input_length,
             "max_steps": options.max_steps,
         },
-        objective="mean_accuracy",
+        objectives=(Objective("mean_accuracy", "max"),),
         shown=("accuracy", "mean_accuracy"),
         rungs=Rungs(grace_steps=500, reduction_factor=3),  # measured: docs/decisions/early-stopping.md
-        goal=Goal(metric="test_accuracy", at_least=0.99),
+        goal=Goal("test_accuracy", "least", 0.99),
     )
     return Search(options, experiment).run()
 

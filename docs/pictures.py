@@ -1,8 +1,9 @@
-"""Make the README's pictures again: the report of a run, the map of its trials, and the Ray dashboard during a search.
+"""Make the README's pictures again from an LSTM run, a GAN run or both; for an LSTM run the Ray dashboard's picture too.
 
-python docs/pictures.py runs/lstm-T20          # needs Chromium; starts a small search for the dashboard
+python docs/pictures.py runs/lstm-T20 runs/gan-mnist      # needs Chromium; starts a small search for the dashboard
 """
 
+import json
 import os
 import re
 import shutil
@@ -22,22 +23,32 @@ ROOT = Path(__file__).parent.parent
 PICTURES = ROOT / "docs" / "pictures"
 
 
+FROM_GAN_PAGE = ("samples.png", "interpolation.png", "neighbours.png", "history.png", "slices.png", "training.gif", "walk.gif")
+
+
 @dataclass(frozen=True)
 class Options:
-    """Make the README's pictures again from one run."""
+    """Make the README's pictures again from the runs named."""
 
-    run: Annotated[Path, tyro.conf.Positional]
-    """Run directory whose report is shown."""
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Run directories whose reports are shown: the LSTM's, the GAN's or both."""
 
 
-def report(run: Path, browser: Browser) -> None:
-    """The top of the run's page, and the map of its trials as it is."""
+def report(run: Path, browser: Browser) -> str:
+    """The top of the run's page, and pictures from it as they are. Returns the run's experiment."""
+    experiment = str(json.loads((run / "search.json").read_text())["experiment"])
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.executable, ROOT / "reports" / "build.py", run, "--output", folder], check=True)
+        site = Path(folder) / run.name
         page = browser.new_page(viewport={"width": 1100, "height": 830})
-        page.goto((Path(folder) / run.name / "index.html").as_uri())
-        page.screenshot(path=PICTURES / "report.png")
-        shutil.copy(Path(folder) / run.name / "map.png", PICTURES / "map.png")
+        page.goto((site / "index.html").as_uri())
+        page.screenshot(path=PICTURES / ("report.png" if experiment == "lstm" else "gan-report.png"))
+        if experiment == "lstm":
+            shutil.copy(site / "map.png", PICTURES / "map.png")
+        else:
+            for name in FROM_GAN_PAGE:
+                shutil.copy(site / name, PICTURES / f"gan-{name}")
+    return experiment
 
 
 def dashboard(browser: Browser) -> None:
@@ -72,8 +83,9 @@ def main() -> None:
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        report(options.run.resolve(), browser)
-        dashboard(browser)
+        experiments = {report(run.resolve(), browser) for run in options.runs}
+        if "lstm" in experiments:
+            dashboard(browser)
         browser.close()
 
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import pandas as pd
 
+EXPERIMENTS = ("lstm", "gan")
+
 RECORD_EVERY = 10
 """Training steps between two points of ``train_*`` in a row, as trials record them."""
 
@@ -39,7 +41,16 @@ class Run:
         """Raises NotARun where there is no readable ``search.json`` of ours."""
         try:
             search = json.loads((path / "search.json").read_text())
-            search["experiment"], search["options"], search["fixed"], search["space"]
+            (
+                search["experiment"],
+                search["options"],
+                search["fixed"],
+                search["space"],
+                search["objectives"],
+                search["goal"]["at"],
+            )
+            if search["experiment"] not in EXPERIMENTS:
+                raise ValueError(search["experiment"])
         except OSError:
             raise NotARun(f"{path} is not a run: it has no search.json") from None
         except (ValueError, KeyError, TypeError):
@@ -52,7 +63,19 @@ class Run:
 
     @property
     def objective(self) -> str:
-        return str(self.search["objective"])
+        """The first of the figures that the search optimized."""
+        return str(self.search["objectives"][0]["metric"])
+
+    @property
+    def minimizes(self) -> bool:
+        return bool(self.search["objectives"][0]["mode"] == "min")
+
+    def reached(self, value: float | None) -> bool:
+        """Whether a figure of the goal's metric reaches the goal."""
+        goal = self.search["goal"]
+        if value is None or pd.isna(value):
+            return False
+        return bool(value >= goal["bound"] if goal["at"] == "least" else value <= goal["bound"])
 
     @property
     def varied(self) -> list[str]:
@@ -61,8 +84,10 @@ class Run:
 
     @property
     def title(self) -> str:
-        """What was searched, such as ``LSTM, T = 20``."""
+        """What was searched, such as ``LSTM, T = 20`` or ``GAN, mnist``."""
         fixed = self.search["fixed"]
+        if self.search["experiment"] == "gan":
+            return f"GAN, {fixed['dataset']}"
         return f"{str(fixed['model']).upper()}, T = {fixed['input_length']}"
 
     @cached_property
@@ -82,13 +107,13 @@ class Run:
         confirmation = self._read(self.path / "best" / "confirmation.json") or {}
         tried = [one for one in confirmation.get("candidates", []) if one["trial"] in trials]
         for candidate in tried:
-            figures = [row.get(self.search["goal"]["metric"]) or 0 for row in candidate["confirmed"]]
-            if figures and min(figures) >= self.search["goal"]["at_least"]:
+            figures = [row.get(self.search["goal"]["metric"]) for row in candidate["confirmed"]]
+            if figures and all(self.reached(value) for value in figures):
                 return int(candidate["trial"])
         if tried:
             return int(tried[0]["trial"])
         whole = self.trials[self.trials["ended"].isin(["converged", "budget"])].dropna(subset=[self.objective])
-        return None if whole.empty else int(whole.sort_values(self.objective).iloc[-1]["number"])
+        return None if whole.empty else int(whole.sort_values(self.objective, ascending=self.minimizes).iloc[0]["number"])
 
     def reports(self, number: int) -> pd.DataFrame:
         """The trial's reports, one row each, in order of ``step``."""
@@ -97,6 +122,14 @@ class Run:
     def confirmation_reports(self, number: int) -> pd.DataFrame:
         """The reports of a trial on a fresh seed, by its number among ``confirmations``."""
         return self._rows(self.path / "confirmation" / f"trial_{number:04d}")
+
+    @cached_property
+    def final_reports(self) -> pd.DataFrame:
+        """The reports of the winner's final training; empty where there is none, or where it was another trial's."""
+        record = self._read(self.path / "final" / "trial_0000" / "trial.json") or {}
+        if record.get("ended") != "budget" or record["config"].get("continues") != self.best:
+            return pd.DataFrame()
+        return self._rows(self.path / "final" / "trial_0000")
 
     def training_curve(self, number: int) -> pd.DataFrame:
         """``step``, ``train_loss``, ``train_accuracy`` and ``train_grad_norm``, one row every ten training steps."""
@@ -113,7 +146,7 @@ class Run:
             last = {name: value for name, value in last.items() if not str(name).startswith("train_")}
             rows.append({**record["config"], **last, **{name: record.get(name) for name in RECORD_FIELDS}})
         table = pd.DataFrame(rows)
-        always = [*RECORD_FIELDS, "known", "step", self.objective, str(self.search["goal"]["metric"])]
+        always = [*RECORD_FIELDS, *self.varied, "known", "seed", "step", self.objective, str(self.search["goal"]["metric"])]
         return table.reindex(columns=list(dict.fromkeys([*table.columns, *always])))
 
     def _rows(self, folder: Path) -> pd.DataFrame:
@@ -134,7 +167,7 @@ class Run:
                 if isinstance(row["step"], int):
                     yield row
             except (ValueError, KeyError, TypeError):
-                self._note(f"{file.relative_to(self.path)}: line {number} cannot be read")
+                self.note(f"{file.relative_to(self.path)}: line {number} cannot be read")
 
     def _read(self, file: Path) -> dict[str, Any] | None:
         try:
@@ -143,10 +176,10 @@ class Run:
         except FileNotFoundError:
             return None
         except (OSError, ValueError):
-            self._note(f"{file.relative_to(self.path)} cannot be read")
+            self.note(f"{file.relative_to(self.path)} cannot be read")
             return None
 
-    def _note(self, note: str) -> None:
+    def note(self, note: str) -> None:
         if note not in self.notes:
             self.notes.append(note)
 

@@ -17,6 +17,8 @@ FATES = {
     "budget": ("s", "#e69f00"),
     "stopped early": ("v", "#9a9a9a"),
     "diverged": ("X", "#d55e00"),
+    "discriminator won": ("<", "#d55e00"),
+    "generator collapsed": (">", "#d55e00"),
     "error": ("P", "#d55e00"),
     "time budget": ("D", "#9a9a9a"),
 }
@@ -24,9 +26,11 @@ FATES = {
 
 FATE_WORDS = {
     "converged": "converged",
-    "budget": "did not converge in its budget",
+    "budget": "used its whole budget",
     "stopped early": "stopped early",
-    "diverged": "diverged",
+    "diverged": "diverged: a figure was no longer finite",
+    "discriminator won": "ended: the discriminator won outright",
+    "generator collapsed": "ended: the generator collapsed",
     "error": "failed",
     "time budget": "cut off by the time budget",
 }

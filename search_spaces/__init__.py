@@ -12,17 +12,25 @@ from optuna.distributions import BaseDistribution
 
 @dataclass(frozen=True)
 class Parameter:
-    """One dimension of the space: the values it may take and why these."""
+    """One dimension of the space: the values it may take and why these.
+
+    ``only_if`` names an earlier parameter and its value: elsewhere this one has no meaning, and no value.
+    """
 
     distribution: BaseDistribution
     reason: str
+    only_if: tuple[str, Any] | None = None
+
+    def applies(self, settings: Mapping[str, Any]) -> bool:
+        """Whether the parameter has a meaning beside the ``settings`` chosen so far."""
+        return self.only_if is None or settings.get(self.only_if[0]) == self.only_if[1]
 
 
 @dataclass(frozen=True)
 class SearchSpace:
     """The parameters that vary, the settings that stay the same in every trial, and settings worth trying first.
 
-    ``known`` maps a name, shown in the console and the report, to a value for every parameter.
+    ``known`` maps a name, shown in the console and the report, to a value for every parameter that applies.
     """
 
     parameters: Mapping[str, Parameter]
@@ -33,3 +41,12 @@ class SearchSpace:
     def distributions(self) -> dict[str, BaseDistribution]:
         """Name to Optuna distribution, in the order of ``parameters``."""
         return {name: parameter.distribution for name, parameter in self.parameters.items()}
+
+    @property
+    def conditional(self) -> bool:
+        """Whether any parameter applies only beside a certain value of another."""
+        return any(parameter.only_if for parameter in self.parameters.values())
+
+    def varied(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings of ``config`` that the search varied, in the order of ``parameters``."""
+        return {name: config[name] for name in self.parameters if name in config}

@@ -46,6 +46,33 @@ class SmallSearch:
         self.result = run("tune_lstm.py", *SMALL, "--num-samples", 6, "--name", "small", "--gpus-per-trial", 0.5, cwd=folder)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Judges that tests train are kept for the session, and not in the user's own cache."""
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def small_search(tmp_path_factory: pytest.TempPathFactory) -> SmallSearch:
     return SmallSearch(tmp_path_factory.mktemp("small"))
+
+
+GAN_STEPS = 504
+"""Nine reports of 56 steps, and one sample grid."""
+
+
+class SmallGANSearch:
+    """One finished small GAN search over scikit-learn's digits and what it printed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / "runs" / "digits"
+        self.result = run(
+            "tune_gan.py", "--dataset", "digits", "--num-samples", 4, "--max-steps", GAN_STEPS, "--confirm", 1,
+            "--final-steps", 60, "--name", "digits", "--no-dashboard", cwd=folder,
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def small_gan_search(tmp_path_factory: pytest.TempPathFactory) -> SmallGANSearch:
+    return SmallGANSearch(tmp_path_factory.mktemp("gan"))

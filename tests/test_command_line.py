@@ -35,14 +35,33 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("arguments", BAD)
-def test_refused_in_one_line(arguments: str, tmp_path: Path) -> None:
-    result = run("tune_lstm.py", *arguments.split(), cwd=tmp_path, timeout=60)
+GAN_BAD = {
+    "--dataset cifar10": "cifar10",
+    "--space huge": "huge",
+    "--max-steps 0": "--max-steps must be at least 1, got 0",
+    "--final-steps -1": "--final-steps must be 0 or more, got -1",
+    "--objectives": "--objectives",
+    "--objectives sharpness": "sharpness",
+    "--objectives fd fd": "--objectives takes one figure or several, each once, got fd fd",
+    "--num-samples 0": "--num-samples must be 1 to 900,000, got 0",
+    "--resume": "--resume: there is no gan run under runs/",
+    "--input-length 20": "--input-length",
+    "--data-root": "--data-root",
+    "--data-root /dev/null": "use --dataset digits, which needs no network",
+}
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "message"),
+    [("tune_lstm.py", *bad) for bad in BAD.items()] + [("tune_gan.py", *bad) for bad in GAN_BAD.items()],
+)
+def test_refused_in_one_line(script: str, arguments: str, message: str, tmp_path: Path) -> None:
+    result = run(script, *arguments.split(), cwd=tmp_path, timeout=60)
     assert result.returncode == 2
     assert result.stdout == ""
     (line,) = result.stderr.splitlines()
-    assert line.startswith("tune_lstm.py: error: ")
-    assert BAD[arguments] in line
+    assert line.startswith(f"{script}: error: ")
+    assert message in line
     assert not list(tmp_path.rglob("*.json"))
     assert not list(tmp_path.rglob("*.db"))
 
@@ -58,20 +77,30 @@ def test_an_existing_run_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     assert [(file.name, file.read_text()) for file in run_directory.iterdir()] == [("search.json", "precious")]
 
 
-def test_help_names_every_option_and_exits_0(tmp_path: Path) -> None:
-    result = run("tune_lstm.py", "--help", cwd=tmp_path, timeout=60)
+COMMON = (
+    "num-samples", "gpus-per-trial", "cpus-per-trial", "max-concurrent", "sampler", "scheduler", "seed", "storage-path", "name",
+    "resume", "address", "time-budget", "confirm", "optuna-storage", "no-dashboard", "quiet",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("script", "own"),
+    [
+        ("tune_lstm.py", ("input-length", "model", "space", "max-steps")),
+        ("tune_gan.py", ("dataset", "data-root", "space", "max-steps", "objectives", "final-steps")),
+    ],
+)
+def test_help_names_every_option_and_exits_0(script: str, own: tuple[str, ...], tmp_path: Path) -> None:
+    result = run(script, "--help", cwd=tmp_path, timeout=60)
     assert result.returncode == 0
-    for flag in (
-        "input-length", "model", "space", "max-steps", "num-samples", "gpus-per-trial", "cpus-per-trial", "max-concurrent",
-        "sampler", "scheduler", "seed", "storage-path", "name", "resume", "address", "time-budget", "confirm",
-        "optuna-storage", "no-dashboard", "quiet",
-    ):  # fmt: skip
+    for flag in (*COMMON, *own):
         assert f"--{flag}" in result.stdout
 
 
-def test_help_imports_neither_ray_nor_torch() -> None:
+@pytest.mark.parametrize("script", ["tune_lstm", "tune_gan"])
+def test_help_imports_neither_ray_nor_torch(script: str) -> None:
     import subprocess
     import sys
 
-    code = "import sys, tune_lstm; sys.exit(any(name in sys.modules for name in ('ray', 'torch', 'optuna')))"
+    code = f"import sys, {script}; sys.exit(any(name in sys.modules for name in ('ray', 'torch', 'optuna', 'sklearn')))"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent.parent, check=False).returncode == 0

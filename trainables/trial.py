@@ -10,6 +10,7 @@ import logging
 import math
 import random
 from abc import abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,15 +26,15 @@ from trainables.nameplate import announce
 logger = logging.getLogger(__name__)
 
 Row = dict[str, Any]
-Ended = Literal["converged", "budget", "diverged"]
+Ended = Literal["converged", "budget", "diverged", "discriminator won", "generator collapsed"]
 
 REPORT_EVERY = 100
-"""Training steps between two reports: each trains this long, then evaluates."""
+"""Training steps between two reports, unless the config has ``report_every``: each trains this long, then evaluates."""
 
 RECORD_EVERY = 10
 """Training steps between two points of the training curves."""
 
-STREAMS = ("weights", "train", "evaluation", "test")
+STREAMS = ("weights", "train", "evaluation", "test", "samples")
 """The trial's own random streams. Drawing from one never shifts another."""
 
 
@@ -68,14 +69,20 @@ class Trial(tune.Trainable):
     trainable's own.
 
     Each report is a flat row. Every row has ``step`` and ``ended``: None while the trial could go on, else ``budget``
-    (all of ``max_steps`` used), ``converged`` (as the trainable defines it) or ``diverged`` (a non-finite loss). A trial
-    whose last row has ``ended`` None was stopped from outside, by the scheduler or by the end of the search.
+    (all of ``max_steps`` used), ``diverged`` (a figure that is not finite) or what the trainable says of itself. A trial
+    whose last row has ``ended`` None was stopped from outside, by the scheduler or by the end of the search. A row that is
+    handed out may carry ``files``, by their path in the trial's directory, which are no part of the record.
     """
+
+    shared: Any = None
+    """What all trials of a search read and none changes, such as images: in a search, a reference into Ray's object store."""
 
     model: nn.Module
 
     def setup(self, config: dict[str, Any]) -> None:
         self.device = assigned_device()
+        if isinstance(self.shared, ray.ObjectRef):
+            self.shared = ray.get(self.shared)  # this worker's own view of it, for all its trials
         self._start(config)
         for folder in config.get("restore_from", ()):
             try:
@@ -93,6 +100,7 @@ class Trial(tune.Trainable):
         self.step_number = 0
         self.steps_since_report = 0
         self.last_row: Row = {"ended": None}
+        self.files: dict[str, bytes] = {}
         self.build(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -112,11 +120,12 @@ class Trial(tune.Trainable):
         """Train for one report's steps and evaluate; a trial that has ended repeats its last row."""
         if self.last_row["ended"] is None:
             self.last_row = self._train_and_report()
-        return {**self.last_row, "done": self.last_row["ended"] is not None}
+        files, self.files = self.files, {}
+        return {**self.last_row, "done": self.last_row["ended"] is not None, **({"files": files} if files else {})}
 
     def _train_and_report(self) -> Row:
         max_steps = int(self.config["max_steps"])
-        target = min(self.step_number + REPORT_EVERY, max_steps)
+        target = min(self.step_number + int(self.config.get("report_every", REPORT_EVERY)), max_steps)
         self.steps_since_report = target - self.step_number
         recorded: list[dict[str, Tensor]] = []
         while self.step_number < target:
@@ -127,14 +136,19 @@ class Trial(tune.Trainable):
         recorded = recorded or [measured]
         curves = {f"train_{name}": torch.stack([point[name] for point in recorded]).tolist() for name in measured}
         row: Row = {"step": self.step_number, **curves}
-        if all(math.isfinite(loss) for loss in curves["train_loss"]):
-            row |= self.evaluate()
-        if not math.isfinite(row.get("loss", math.nan)):
-            finite = {name: [v if math.isfinite(v) else None for v in curves[name]] for name in curves}
-            return {**row, **finite, **self.diverged_row(), "ended": "diverged"}
+        if not all(math.isfinite(value) for values in curves.values() for value in values):
+            return self._diverged(row, curves)
+        figures = self.evaluate(curves)
+        if not all(math.isfinite(value) for value in figures.values() if isinstance(value, float)):
+            return self._diverged(row, curves)
+        row |= figures
         if row["ended"] is None and self.step_number == max_steps:
             row["ended"] = "budget"
         return row
+
+    def _diverged(self, row: Row, curves: Mapping[str, list[float]]) -> Row:
+        finite = {name: [v if math.isfinite(v) else None for v in values] for name, values in curves.items()}
+        return {**row, **finite, **self.diverged_row(), "ended": "diverged"}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """``model.safetensors`` (weights) and ``state.pt`` (everything else, random states included)."""
@@ -155,6 +169,8 @@ class Trial(tune.Trainable):
         state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
         self.step_number = state["step_number"]
         self.last_row = state["last_row"]
+        if self.last_row["ended"] == "budget" and self.step_number < int(self.config["max_steps"]):
+            self.last_row = {**self.last_row, "ended": None}  # the budget has grown since
         torch.set_rng_state(state["torch_rng"])
         if self.device.type == "cuda" and state["cuda_rng"] is not None:
             torch.cuda.set_rng_state(state["cuda_rng"])
@@ -166,15 +182,15 @@ class Trial(tune.Trainable):
 
     @abstractmethod
     def advance(self) -> dict[str, Tensor]:
-        """One training step. Returns 0-dimensional tensors, ``loss`` among them; nothing waits for the device here."""
+        """One training step. Returns 0-dimensional tensors for the training curves; nothing waits for the device here."""
 
     @abstractmethod
-    def evaluate(self) -> Row:
-        """Measure the model on held-out data: the report's figures, ``loss`` and ``ended`` among them."""
+    def evaluate(self, curves: Mapping[str, list[float]]) -> Row:
+        """Measure the model: the report's figures, ``ended`` among them. ``curves``: the training points since the last one."""
 
     @abstractmethod
     def diverged_row(self) -> Row:
-        """What a trial reports in place of ``evaluate`` when its loss is no longer finite: the worst figures there are."""
+        """What a trial reports in place of ``evaluate`` when a figure is no longer finite: the worst there is, or nothing."""
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:

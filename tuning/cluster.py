@@ -25,12 +25,14 @@ class Cluster:
     Attributes:
         slots: Trials that run at the same time.
         trial_resources: What Ray reserves for one trial.
+        alone: What Ray reserves for a trial that runs with no other beside it: on this machine, what all slots have.
         dashboard: Its address, or None.
         notice: One line the user should read, or None.
     """
 
     slots: int
     trial_resources: dict[str, float]
+    alone: dict[str, float]
     dashboard: str | None
     description: str
     notice: str | None
@@ -94,6 +96,7 @@ def connect(options: SearchOptions) -> Cluster:
     return Cluster(
         slots=slots,
         trial_resources=request,
+        alone=request if address else _together(request, slots),
         dashboard=f"http://{context.dashboard_url}" if context.dashboard_url else None,
         description=f"{where}, {_words(request)} a trial",
         notice=notice,
@@ -108,6 +111,13 @@ def room_on(node: dict[str, float], request: dict[str, float]) -> int:
         gpus = int(node.get("GPU", 0))
         room = min(room, gpus * int(1 / gpu + 1e-9) if gpu <= 1 else int(gpus / gpu))
     return room
+
+
+def _together(request: dict[str, float], slots: int) -> dict[str, float]:
+    """The requests of all slots in one, for a process that can use many cores but a single GPU."""
+    return {
+        name: amount * slots if name == "CPU" else max(amount, min(1.0, amount * slots)) for name, amount in request.items()
+    }
 
 
 def _address(options: SearchOptions) -> str | None:

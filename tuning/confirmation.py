@@ -23,6 +23,7 @@ class Candidate:
     """A trial of the search that may be the winner.
 
     Attributes:
+        seed: The seed it had in the search.
         last_row: What the trial reported last, in the search.
         confirmations: Seed to the last row of the same settings trained on that seed.
     """
@@ -30,6 +31,7 @@ class Candidate:
     number: int
     ended: str
     config: dict[str, Any]
+    seed: int
     last_row: dict[str, Any]
     confirmations: dict[int, dict[str, Any]] = field(default_factory=dict)
 
@@ -65,10 +67,22 @@ def candidates(run: RunDirectory, experiment: Experiment) -> list[Candidate]:
         rows = directory.rows()
         if rows and record.ended in ("converged", "budget", "stopped early", "time budget"):
             config = {name: value for name, value in record.config.items() if name not in ("trial", "seed")}
-            found.append(Candidate(record.number, record.ended, config, rows[-1]))
+            found.append(Candidate(record.number, record.ended, config, record.config["seed"], rows[-1]))
     by_itself = [c for c in found if c.ended in COMPLETE]
-    ranked = sorted(by_itself or found, key=lambda c: (-c.last_row[experiment.objective], c.number))
+    ranked = sorted(by_itself or found, key=lambda c: (experiment.objective.loss(c.last_row), c.number))
     return ranked[:1] + [c for c in ranked[1:CANDIDATES] if experiment.goal.reached(c.last_row)]
+
+
+def pareto_front(run: RunDirectory, experiment: Experiment) -> list[tuple[int, dict[str, Any]]]:
+    """Number and last row of the trials that used their budget and that no other beats in every objective, best first."""
+    ended = [(r.number, rows[-1]) for d, r in run.trials() if r.ended in COMPLETE and (rows := d.rows())]
+    losses = {number: tuple(one.loss(row) for one in experiment.objectives) for number, row in ended}
+
+    def dominated(number: int) -> bool:
+        mine = losses[number]
+        return any(theirs != mine and all(t <= m for t, m in zip(theirs, mine, strict=True)) for theirs in losses.values())
+
+    return sorted((one for one in ended if not dominated(one[0])), key=lambda one: losses[one[0]])
 
 
 def winner(tried: list[Candidate], goal: Goal, count: int) -> Candidate:
@@ -76,25 +90,33 @@ def winner(tried: list[Candidate], goal: Goal, count: int) -> Candidate:
     return next((candidate for candidate in tried if candidate.holds(goal, count)), tried[0])
 
 
-class ConfirmationSearcher(Searcher):
-    """Hands out the trials of one candidate on fresh seeds; one that was cut off goes on from its checkpoint."""
+def confirmation_queue(
+    candidate: Candidate, run: RunDirectory, options: SearchOptions, experiment: Experiment
+) -> list[dict[str, Any]]:
+    """Configs of the candidate's trials on fresh seeds that are not done; one that was cut off goes on from its checkpoint."""
+    records = {(r.config["confirms"], r.config["seed"]): r for _, r in run.trials()}
+    queue: list[dict[str, Any]] = []
+    number = len(records)
+    for seed in confirmation_seeds(options.seed, options.confirm):
+        record = records.get((candidate.number, seed))
+        if record is None:
+            own = {"seed": seed, "trial": number, "confirms": candidate.number}
+            config = {**candidate.config, **experiment.confirming, **own}
+            run.trial(number).write(TrialRecord(number, config))
+            queue.append(config)
+            number += 1
+        elif record.ended is None:
+            checkpoints = [str(folder) for folder in run.trial(record.number).checkpoints()]
+            queue.append({**record.config, "restore_from": checkpoints})
+    return queue
 
-    def __init__(self, candidate: Candidate, run: RunDirectory, options: SearchOptions) -> None:
+
+class QueueSearcher(Searcher):
+    """Hands out configs that are settled beforehand, in their order."""
+
+    def __init__(self, queue: list[dict[str, Any]]) -> None:
         super().__init__()
-        records = {(r.config["confirms"], r.config["seed"]): r for _, r in run.trials()}
-        self._queue: list[dict[str, Any]] = []
-        number = len(records)
-        for seed in confirmation_seeds(options.seed, options.confirm):
-            record = records.get((candidate.number, seed))
-            if record is None:
-                config = {**candidate.config, "seed": seed, "trial": number, "confirms": candidate.number}
-                run.trial(number).write(TrialRecord(number, config))
-                self._queue.append(config)
-                number += 1
-            elif record.ended is None:
-                checkpoints = [str(folder) for folder in run.trial(record.number).checkpoints()]
-                self._queue.append({**record.config, "restore_from": checkpoints})
-        self.left = len(self._queue)
+        self._queue = list(queue)
 
     def suggest(self, trial_id: str) -> Any:
         return self._queue.pop(0) if self._queue else Searcher.FINISHED

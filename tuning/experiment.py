@@ -1,11 +1,24 @@
 """What a script hands to a search: the trainable, its space, and which of its figures decide what."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from search_spaces import SearchSpace
 from trainables.trial import Trial
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A figure, in every report, that the sampler wants large (``max``) or small (``min``)."""
+
+    metric: str
+    mode: Literal["max", "min"]
+
+    def loss(self, row: Mapping[str, Any]) -> float:
+        """The figure as something to minimize, for sorting; infinite where the row has none."""
+        value = row.get(self.metric)
+        return float("inf") if value is None else -value if self.mode == "max" else value
 
 
 @dataclass(frozen=True)
@@ -30,15 +43,27 @@ class Rungs:
 
 @dataclass(frozen=True)
 class Goal:
-    """What a confirmed trial must reach: ``metric`` in its last row, at least ``at_least``."""
+    """What a confirmed trial must reach: ``metric`` in its last row, at least or at most ``bound``."""
 
     metric: str
-    at_least: float
+    at: Literal["least", "most"]
+    bound: float
 
     def reached(self, row: Mapping[str, Any]) -> bool:
         """Whether a trial's last row reaches the goal; a row without the figure does not."""
         value = row.get(self.metric)
-        return value is not None and value >= self.at_least
+        return value is not None and (value >= self.bound if self.at == "least" else value <= self.bound)
+
+    def __str__(self) -> str:
+        return f"{self.metric} {self.bound:g}" + (" or less" if self.at == "most" else "")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is ready before Ray starts: ``shared`` is handed to every trial, ``about`` goes into ``search.json``."""
+
+    shared: Any
+    about: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -47,14 +72,25 @@ class Experiment:
 
     Args:
         settings: Config entries that are the same in every trial because the command line says so.
-        objective: The figure, in every report, that the sampler maximizes and the scheduler compares.
+        objectives: What the sampler optimizes. The scheduler compares trials, and the console ranks them, by the first.
         shown: The figures of a finished trial that the console prints.
+        confirming: Config entries that differ in trials on fresh seeds and in the final training.
+        final_steps: Steps for which the winner is trained on before it is exported.
+        prepare: Makes ready what trials share, telling what takes long through the function it is given. Raises BadOptions.
     """
 
     trainable: type[Trial]
     space: SearchSpace
     settings: Mapping[str, Any]
-    objective: str
+    objectives: tuple[Objective, ...]
     shown: tuple[str, ...]
     rungs: Rungs
     goal: Goal
+    confirming: Mapping[str, Any] = field(default_factory=dict)
+    final_steps: int = 0
+    prepare: Callable[[Callable[[str], None]], Prepared] | None = None
+
+    @property
+    def objective(self) -> Objective:
+        """The first of the objectives."""
+        return self.objectives[0]

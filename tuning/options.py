@@ -61,6 +61,8 @@ class SearchOptions:
 
     experiment: ClassVar[str]
     """Which training this is; the first part of a run's default name."""
+    changeable: ClassVar[tuple[str, ...]] = ()
+    """Options of the script's own that do not define the experiment: a resumed run may be given others."""
 
     def __post_init__(self) -> None:
         _require(1 <= self.num_samples <= MAX_SAMPLES, f"--num-samples must be 1 to {MAX_SAMPLES:,}", self.num_samples)
@@ -107,8 +109,9 @@ def parse(options: type[Options], arguments: list[str] | None = None) -> Options
         resumed = read_arguments(options, arguments, recorded)
     except BadOptions as error:
         exit_bad_options(str(error))
+    changeable = {*options.changeable, *(field.name for field in dataclasses.fields(SearchOptions))}
     for field in dataclasses.fields(options):
-        defines = field.name == "seed" or field not in dataclasses.fields(SearchOptions)
+        defines = field.name == "seed" or field.name not in changeable
         before, now = getattr(recorded, field.name), getattr(resumed, field.name)
         if defines and before != now:
             flag = "--" + field.name.replace("_", "-")
@@ -134,7 +137,11 @@ def _recorded_options(given: Options) -> Options:
     try:
         record = json.loads(file.read_text())
         # Flags are given anew each time, and tyro reads --flag only where its default is off.
-        kept = {key: value for key, value in record["options"].items() if not isinstance(value, bool)}
+        kept: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value  # JSON knows no tuples
+            for key, value in record["options"].items()
+            if not isinstance(value, bool)
+        }
         flags = {field.name: False for field in dataclasses.fields(given) if field.type == "bool" or field.type is bool}
         return dataclasses.replace(given, **{**kept, **flags, "name": name, "storage_path": given.storage_path})
     except FileNotFoundError:

@@ -22,11 +22,12 @@ QUIET_LINE_EVERY_S = 60.0
 MEASURED_TRIALS = 3
 """Trials that must have finished before a time left is guessed."""
 
-STYLES = {"converged": "green", "budget": "", "stopped early": "dim", "diverged": "red", "error": "bold red"}
+FAILED = ("diverged", "discriminator won", "generator collapsed", "error")
+STYLES = {"converged": "green", "budget": "", "stopped early": "dim", **dict.fromkeys(FAILED, "red"), "error": "bold red"}
 
 
 class Progress(Callback):
-    """The status of one search, or of a confirmation, whose trials differ in their seed alone.
+    """The status of one search; or, with a ``stage`` such as ``confirm``, of what follows it, where settings no longer vary.
 
     Args:
         title: What is counted in the status line, such as ``trials``.
@@ -40,19 +41,20 @@ class Progress(Callback):
         total: int,
         ended: Counter[str],
         *,
-        confirming: bool = False,
+        stage: str | None = None,
         quiet: bool = False,
     ) -> None:
         self.objective = experiment.objective
-        self.confirming, self.quiet = confirming, quiet
-        self.shown = (experiment.goal.metric,) if confirming else experiment.shown
-        self.varied = ("seed",) if confirming else tuple(experiment.space.parameters)
+        self.stage, self.quiet = stage, quiet
+        self.shown = tuple(dict.fromkeys((experiment.goal.metric, *experiment.shown))) if stage else experiment.shown
+        self.space = experiment.space
         self.title, self.total = title, total
         self.ended = Counter(ended)
         self.finished_here = 0
-        self.best: tuple[float, int, int] | None = None
+        self.best: tuple[float, int, int, float] | None = None
         self.started = self.last_line = time.monotonic()
-        self.running: set[str] = set()
+        self.steps: dict[str, int] = {}
+        self.reports: list[tuple[float, int]] = []
         self._live: Live | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -67,11 +69,12 @@ class Progress(Callback):
             self._live.start()
 
     def on_trial_result(self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any) -> None:
-        self.running.add(trial.trial_id)
-        value = result[self.objective]
-        comparable = result["ended"] in COMPLETE and not self.confirming
-        if comparable and (self.best is None or value > self.best[0]):
-            self.best = (value, trial.config["trial"], result["step"])
+        self.steps[trial.trial_id] = result["step"]
+        self.reports.append((time.monotonic(), trial.config["max_steps"] - result["step"]))
+        loss = self.objective.loss(result)
+        comparable = result["ended"] in COMPLETE and not self.stage
+        if comparable and (self.best is None or loss < self.best[0]):
+            self.best = (loss, trial.config["trial"], result["step"], result[self.objective.metric])
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         if self._live is None and time.monotonic() - self.last_line > QUIET_LINE_EVERY_S:
@@ -98,41 +101,52 @@ class Progress(Callback):
     def status(self) -> Text:
         """The one line: done, running, stopped early, failed, the time left, the best so far."""
         done = sum(self.ended.values())
-        failed = self.ended["diverged"] + self.ended["error"]
-        parts = [f"{done} of {self.total} {self.title}", f"{len(self.running)} running"]
+        failed = sum(self.ended[how] for how in FAILED)
+        parts = [f"{done} of {self.total} {self.title}", f"{len(self.steps)} running"]
+        if self.total == 1:
+            parts = [self.title, *(f"step {step:,}" for step in self.steps.values())]
         if self.ended["stopped early"]:
             parts.append(f"{self.ended['stopped early']} stopped early")
         if failed:
             parts.append(f"{failed} failed")
         parts.append(self._time_left())
         if self.best:
-            value, number, step = self.best
-            parts.append(f"best trial {number}: {value:.3f} at step {step:,}")
+            _, number, step, value = self.best
+            parts.append(f"best trial {number}: {self.objective.metric} {figure(value)} at step {step:,}")
         return Text(" · ".join(parts), style="bold", no_wrap=True, overflow="ellipsis")
 
     def _time_left(self) -> str:
-        if self.finished_here < MEASURED_TRIALS:
+        if self.total == 1 and len(self.reports) > 1:  # a single long training: by its steps
+            (began, steps), (now, left_steps) = self.reports[0], self.reports[-1]
+            left = (now - began) * left_steps / max(1, steps - left_steps)
+        elif self.finished_here < MEASURED_TRIALS:
             return "measuring"
-        each = (time.monotonic() - self.started) / self.finished_here
-        left = (self.total - sum(self.ended.values())) * each
+        else:
+            each = (time.monotonic() - self.started) / self.finished_here
+            left = (self.total - sum(self.ended.values())) * each
         return f"{duration(0.7 * left)} to {duration(1.4 * left)} left"
 
     def _finished(self, trial: Trial, ended: str) -> None:
-        self.running.discard(trial.trial_id)
+        self.steps.pop(trial.trial_id, None)
         self.ended[ended] += 1
         self.finished_here += 1
         result, number = trial.last_result, trial.config["trial"]
-        line = Text("confirm    " if self.confirming else f"trial {number:>3}  ")
+        line = Text(f"{self.stage:<11}" if self.stage else f"trial {number:>3}  ")
         line.append(f"{ended:<13}", style=STYLES.get(ended, ""))
         if "step" in result:
-            figures = "  ".join(f"{name} {result[name]:.4f}" for name in self.shown if name in result)
+            figures = "  ".join(f"{name} {figure(result[name])}" for name in self.shown if name in result)
             line.append(f" step {result['step']:>6,}  {figures}")
-        line.append("  " + settings_words({name: trial.config[name] for name in self.varied}))
+        line.append("  " + settings_words({"seed": trial.config["seed"]} if self.stage else self.space.varied(trial.config)))
         if ended == "error":
             line.append(f"\n           {error_line(trial.get_error())}", style="red")
         elif self.best and self.best[1] == number:
             line.append("  best so far", style="bold green")
         self.say(line)
+
+
+def figure(value: float) -> str:
+    """A measured figure: four decimals below 10, where accuracies and shares lie, and four digits above."""
+    return f"{value:.4f}" if abs(value) < 10 else f"{value:,.1f}"
 
 
 def settings_words(settings: dict[str, Any]) -> str:

@@ -4,7 +4,6 @@ Ray Tune's own loggers write to a staging folder that is copied from time to tim
 rows. This callback appends every row at once to where it belongs.
 """
 
-import math
 import shutil
 import time
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
+from tuning.experiment import Objective
 from tuning.run_directory import COMPLETE, RunDirectory, TrialDirectory, TrialRecord
 
 KEEP_WEIGHTS = 3
@@ -27,7 +27,7 @@ RAY_CONSTANTS = (
 class Recorder(Callback):
     """Records the trials of ``run`` under the number that each config carries as ``trial``."""
 
-    def __init__(self, run: RunDirectory, objective: str) -> None:
+    def __init__(self, run: RunDirectory, objective: Objective) -> None:
         self.run = run
         self.objective = objective
         self._kept = [
@@ -37,7 +37,10 @@ class Recorder(Callback):
         ]
 
     def on_trial_result(self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any) -> None:
-        self._directory(trial).append({name: value for name, value in result.items() if name not in RAY_CONSTANTS})
+        row = {name: value for name, value in result.items() if name not in RAY_CONSTANTS}
+        directory = self._directory(trial)
+        directory.write_files(row.pop("files", {}))
+        directory.append(row)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         record = self.finish(trial, trial.last_result.get("ended") or "stopped early")
@@ -59,7 +62,7 @@ class Recorder(Callback):
 
     def _rank(self, record: TrialRecord, row: dict[str, Any]) -> tuple[bool, float, int]:
         """Best last: what ended by itself before what was cut short, whose figure covers fewer steps; then by the objective."""
-        return record.ended in COMPLETE, row.get(self.objective, -math.inf), -record.number
+        return record.ended in COMPLETE, -self.objective.loss(row), -record.number
 
     def _keep_best(self, rank: tuple[bool, float, int]) -> None:
         """Drop the checkpoints of whatever is no longer among the best ``KEEP_WEIGHTS``."""

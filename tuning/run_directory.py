@@ -6,6 +6,7 @@
     runs/NAME/trial_0007/result.json    one line a report (Ray Tune's own file name and format, without its constants)
     runs/NAME/trial_0007/checkpoint_*   the latest weights and state; kept for the best few once a trial has ended
     runs/NAME/confirmation/             the same again for the trials on fresh seeds
+    runs/NAME/final/                    the same again for the winner's final training, where there is one
     runs/NAME/best/                     the winner: config.json, metrics.json, confirmation.json, model.safetensors
 
 A JSON file is replaced whole or not at all; a line of result.json that was cut off is passed over when read.
@@ -43,7 +44,8 @@ class TrialRecord:
     Attributes:
         number: The trial's number in the study, and in a confirmation its place there.
         started, finished: Seconds since 1970; ``finished`` is None while it runs.
-        ended: Why: converged, budget, diverged, stopped early, error, time budget; None while it runs.
+        ended: Why: what the trial says of itself (see ``trainables.trial``), or stopped early, error, time budget; None
+            while it runs.
     """
 
     number: int
@@ -91,6 +93,13 @@ class TrialDirectory:
                     row = json.loads(line)
                     by_step[row["step"]] = row
         return [by_step[step] for step in sorted(by_step)]
+
+    def write_files(self, files: Mapping[str, bytes]) -> None:
+        """Store what a trial made beside its rows, such as sample grids, by the path in its directory."""
+        for name, content in files.items():
+            file = self.path / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
 
     def checkpoints(self) -> list[Path]:
         """Checkpoint folders that look whole, the latest first."""
@@ -141,6 +150,10 @@ class RunDirectory:
     def confirmation(self) -> "RunDirectory":
         """The directory of the trials on fresh seeds, laid out like a run's."""
         return RunDirectory(self.path / "confirmation")
+
+    def final(self) -> "RunDirectory":
+        """The directory of the winner's final training, laid out like a run's."""
+        return RunDirectory(self.path / "final")
 
     def start_session(self, options: SearchOptions, about: Mapping[str, Any]) -> None:
         """Record in ``search.json`` that a search starts or goes on here."""

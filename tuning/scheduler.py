@@ -35,8 +35,8 @@ def create_scheduler(options: SearchOptions, experiment: Experiment, run: RunDir
         return FIFOScheduler()
     scheduler = RungScheduler(
         time_attr="step",
-        metric=experiment.objective,
-        mode="max",
+        metric=experiment.objective.metric,
+        mode=experiment.objective.mode,
         max_t=max_steps,
         grace_period=experiment.rungs.grace_steps,
         reduction_factor=experiment.rungs.reduction_factor,

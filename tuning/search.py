@@ -11,6 +11,7 @@ import shutil
 import sys
 import warnings
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 
 import optuna
@@ -23,8 +24,9 @@ from ray.tune.search import Searcher
 from command_line import BadOptions, exit_bad_options
 from trainables.trial import Trial
 from tuning import cluster as ray_cluster
-from tuning.confirmation import Candidate, ConfirmationSearcher, candidates, winner
-from tuning.experiment import Experiment
+from tuning.confirmation import Candidate, QueueSearcher, candidates, confirmation_queue, winner
+from tuning.experiment import Experiment, Prepared
+from tuning.final import final_queue, final_training
 from tuning.interruption import INTERRUPTED, Interruption
 from tuning.options import SearchOptions, seconds
 from tuning.progress import Progress
@@ -37,10 +39,14 @@ from tuning.verdict import plan, verdict
 CHECKPOINT_EVERY = 5
 """Reports between two checkpoints of a trial: what a kill can cost is half a minute or less."""
 
+SAMPLES = "gan_images"
+"""A trial's folder of sample grids; the winner's is copied to the run's own."""
+
 TUNE_ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # tuning.recorder writes the rows
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # the console says it in one line, error.txt in full
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a trial that diverged has none
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
 }
@@ -65,6 +71,7 @@ class Search:
             exit_bad_options(str(error))
         try:
             self.storage = open_storage(self.options, self.directory.path)
+            self.prepared = self.experiment.prepare(self._say) if self.experiment.prepare else Prepared(None, {})
             self.cluster = ray_cluster.connect(self.options)
         except BadOptions as error:
             self._discard_directory()
@@ -74,6 +81,7 @@ class Search:
             return INTERRUPTED
         how = "failed"
         try:
+            self.trainable = _equipped(self.experiment.trainable, self.prepared.shared)
             self.interruption = Interruption(lambda line: print(line, file=sys.stderr))
             self.interruption.install()
             self.directory.start_session(self.options, self._about())
@@ -97,15 +105,18 @@ class Search:
                     how = "interrupted"
                 if how == "interrupted" or candidate.holds(self.experiment.goal, self.options.confirm):
                     break
+        tried = [candidate for candidate in ranked if candidate.confirmations] or ranked[:1]
+        best = winner(tried, self.experiment.goal, self.options.confirm) if tried else None
+        if how != "interrupted" and best and self.experiment.final_steps and not self._train_on(best):
+            how = "interrupted"
         if how == "interrupted":
             done = sum(self._ended().values())
             print(f"interrupted with {done} of {self.options.num_samples} trials done; go on with: {self._resume_command()}")
             return how
-        tried = [candidate for candidate in ranked if candidate.confirmations] or ranked[:1]
-        if not tried:
+        if best is None:
             print(verdict(self.options, self.experiment, self.directory, []))
             return "failed"
-        self._export(tried)
+        self._export(best, tried)
         print(verdict(self.options, self.experiment, self.directory, tried))
         return how
 
@@ -132,13 +143,23 @@ class Search:
     def _confirm(self, candidate: Candidate) -> bool:
         """Train the candidate on the fresh seeds it has not been trained on yet; False where that was interrupted."""
         run = self.directory.confirmation()
-        searcher = ConfirmationSearcher(candidate, run, self.options)
-        if searcher.left:
+        queue = confirmation_queue(candidate, run, self.options, self.experiment)
+        if queue:
             title = f"fresh seeds for trial {candidate.number}"
-            done: Counter[str] = Counter(converged=self.options.confirm - searcher.left)
-            progress = Progress(self.experiment, title, self.options.confirm, done, confirming=True, quiet=self.options.quiet)
-            self._tune(searcher, FIFOScheduler(), searcher.left, run, progress, None)
+            done: Counter[str] = Counter(budget=self.options.confirm - len(queue))
+            progress = Progress(self.experiment, title, self.options.confirm, done, stage="confirm", quiet=self.options.quiet)
+            self._tune(QueueSearcher(queue), FIFOScheduler(), len(queue), run, progress)
         candidate.read_confirmations(run, self.options)
+        return not self.interruption.requested
+
+    def _train_on(self, best: Candidate) -> bool:
+        """The winner's final training; False where that was interrupted."""
+        queue = final_queue(best, self.directory, self.experiment)
+        if queue:
+            title = f"final training of trial {best.number}"
+            progress = Progress(self.experiment, title, 1, Counter(), stage="final", quiet=self.options.quiet)
+            searcher, final = QueueSearcher(queue), self.directory.final()
+            self._tune(searcher, FIFOScheduler(), 1, final, progress, resources=self.cluster.alone)
         return not self.interruption.requested
 
     def _tune(
@@ -148,11 +169,12 @@ class Search:
         num_samples: int,
         run: RunDirectory,
         progress: Progress,
-        time_budget_s: float | None,
+        time_budget_s: float | None = None,
+        resources: dict[str, float] | None = None,
     ) -> None:
         callbacks: list[Callback] = [Recorder(run, self.experiment.objective), progress, self.interruption]
         tuner = tune.Tuner(
-            _with_resources(self.experiment.trainable, self.cluster.trial_resources),
+            _with_resources(self.trainable, resources or self.cluster.trial_resources),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 scheduler=scheduler,
@@ -176,15 +198,20 @@ class Search:
         with contextlib.redirect_stdout(sys.stderr):  # Ray prints some errors of its own; stdout is the verdict's
             tuner.fit()
 
-    def _export(self, tried: list[Candidate]) -> None:
-        """Write ``best/``: the winner's config, figures, confirmations and weights."""
-        candidate = winner(tried, self.experiment.goal, self.options.confirm)
+    def _export(self, winner: Candidate, tried: list[Candidate]) -> None:
+        """Write ``best/``: the winner's config, figures, confirmations and weights; and what else its training made."""
         best = self.directory.path / "best"
-        write_json(best / "config.json", candidate.config)
-        write_json(best / "metrics.json", candidate.last_row)
+        trained = self.directory.trial(winner.number)
+        final = final_training(winner, self.directory)
+        last_row = final.rows()[-1] if final else winner.last_row
+        write_json(best / "config.json", winner.config)
+        write_json(best / "metrics.json", {**last_row, "trial": winner.number, "trained_on": final is not None})
         write_json(best / "confirmation.json", {"candidates": [one.summary() for one in tried]})
-        for checkpoint in self.directory.trial(candidate.number).checkpoints()[:1]:
+        for checkpoint in (final or trained).checkpoints()[:1]:
             shutil.copy2(checkpoint / "model.safetensors", best / "model.safetensors")
+        for directory in (trained, final) if final else (trained,):
+            if (directory.path / SAMPLES).is_dir():
+                shutil.copytree(directory.path / SAMPLES, self.directory.path / SAMPLES, dirs_exist_ok=True)
 
     def _open_directory(self) -> RunDirectory:
         if self.options.resume:
@@ -205,17 +232,31 @@ class Search:
     def _about(self) -> dict[str, object]:
         space = self.experiment.space
         return {
-            "space": {name: {"distribution": str(p.distribution), "reason": p.reason} for name, p in space.parameters.items()},
+            "space": {
+                name: {"distribution": str(p.distribution), "reason": p.reason, "only_if": p.only_if}
+                for name, p in space.parameters.items()
+            },
             "fixed": {**space.fixed, **self.experiment.settings},
             "known": {name: dict(values) for name, values in space.known.items()},
-            "objective": self.experiment.objective,
-            "goal": {"metric": self.experiment.goal.metric, "at_least": self.experiment.goal.at_least},
+            "objectives": [asdict(objective) for objective in self.experiment.objectives],
+            "goal": asdict(self.experiment.goal),
+            **self.prepared.about,
         }
+
+    def _say(self, line: str) -> None:
+        if not self.options.quiet:
+            print(line, file=sys.stderr, flush=True)
 
     def _resume_command(self) -> str:
         script = os.path.relpath(sys.argv[0])
         where = "" if self.options.storage_path == "runs" else f" --storage-path {self.options.storage_path}"
         return f"python {script} --resume --name {self.directory.path.name}{where}"
+
+
+def _equipped(trainable: type[Trial], shared: object) -> type[Trial]:
+    """The trainable with what all its trials share in Ray's object store: sent to a node once, not to every trial."""
+    content = {"__module__": trainable.__module__, **({} if shared is None else {"shared": ray.put(shared)})}
+    return type(trainable.__name__, (trainable,), content)
 
 
 def _with_resources(trainable: type[Trial], resources: dict[str, float]) -> type[Trial]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
 from optuna.storages import RDBStorage
 from optuna.trial import Trial, TrialState
@@ -26,15 +27,21 @@ from tuning.seeds import trial_seed
 STARTUP_TRIALS = 10
 """Trials drawn at random, or known beforehand, before a model-based sampler chooses."""
 
-PRUNED = ("stopped early",)
+PRUNED = ("stopped early", "discriminator won", "generator collapsed")
+"""How a trial ends before its budget with figures that still say how poor its settings are."""
 
 
-def create_sampler(options: SearchOptions, trials_done: int = 0) -> BaseSampler:
-    """The sampler of ``--sampler``, its arguments pinned. A resumed search draws on from another seed than it began with."""
+def create_sampler(options: SearchOptions, trials_done: int = 0, conditional: bool = False) -> BaseSampler:
+    """The sampler of ``--sampler``, its arguments pinned. A resumed search draws on from another seed than it began with.
+
+    Over a ``conditional`` space TPE models the parameters in the groups that occur together.
+    """
     seed = options.seed + trials_done
     match options.sampler:
         case "tpe":
-            return TPESampler(seed=seed, n_startup_trials=STARTUP_TRIALS, multivariate=True, constant_liar=True)
+            return TPESampler(
+                seed=seed, n_startup_trials=STARTUP_TRIALS, multivariate=True, constant_liar=True, group=conditional
+            )
         case "gp":
             return GPSampler(seed=seed, n_startup_trials=STARTUP_TRIALS)
         case "cmaes":
@@ -75,13 +82,13 @@ class StudySearch(OptunaSearch):
     ) -> None:
         super().__init__(
             space=experiment.space.distributions,
-            metric=experiment.objective,
-            mode="max",
-            sampler=create_sampler(options, trials_done),
+            metric=[objective.metric for objective in experiment.objectives],
+            mode=[objective.mode for objective in experiment.objectives],
+            sampler=create_sampler(options, trials_done, experiment.space.conditional),
             study_name=run.path.name,
             storage=storage,
         )
-        self._distributions = experiment.space.distributions
+        self._space_searched = experiment.space
         self._search_seed = options.seed
         self._run = run
         self._fixed = {**experiment.space.fixed, **experiment.settings}
@@ -119,10 +126,14 @@ class StudySearch(OptunaSearch):
             assert record is not None  # else it had not been cut off but lost
             config = {**record.config, "restore_from": checkpoints}
         else:
-            trial = self.study.ask(fixed_distributions=self._distributions)
+            trial = self.study.ask()
+            settings: dict[str, Any] = {}
+            for name, parameter in self._space_searched.parameters.items():
+                if parameter.applies(settings):
+                    settings[name] = _suggest(trial, name, parameter.distribution)
             directory = self._run.trial(trial.number)
             seed = trial_seed(self._search_seed, trial.number)
-            config = {**trial.params, **self._fixed, "seed": seed, "trial": trial.number}
+            config = {**settings, **self._fixed, "seed": seed, "trial": trial.number}
             if "known" in trial.user_attrs:
                 config["known"] = trial.user_attrs["known"]
             trial.set_user_attr("seed", seed)
@@ -148,13 +159,15 @@ class StudySearch(OptunaSearch):
 
     def _report(self, trial: Trial, result: Mapping[str, Any]) -> None:
         if result["step"] > self._reported.get(trial.number, 0):
-            trial.report(result[self.metric], step=result["step"])
             self._reported[trial.number] = result["step"]
+            value = result.get(self.metric[0])
+            if value is not None and len(self.metric) == 1:  # Optuna keeps no intermediate values of several objectives
+                trial.report(value, step=result["step"])
 
     def _tell(self, trial: Trial, ended: str, result: Mapping[str, Any]) -> None:
-        value = result.get(self.metric)
+        values = [value for metric in self.metric if (value := result.get(metric)) is not None and math.isfinite(value)]
         state = TrialState.FAIL
-        if value is not None and math.isfinite(value):
+        if len(values) == len(self.metric):
             if ended in COMPLETE:
                 state = TrialState.COMPLETE
             elif ended in PRUNED:
@@ -162,4 +175,16 @@ class StudySearch(OptunaSearch):
             self._report(trial, result)
         trial.set_user_attr("ended", ended)
         # Optuna takes a pruned trial's value from its last intermediate one.
-        self.study.tell(trial, value if state == TrialState.COMPLETE else None, state=state)
+        self.study.tell(trial, values if state == TrialState.COMPLETE else None, state=state)
+
+
+def _suggest(trial: Trial, name: str, distribution: BaseDistribution) -> Any:
+    """Ask the trial for a value of ``distribution``, through Optuna's define-by-run calls."""
+    match distribution:
+        case FloatDistribution(low=low, high=high, step=step, log=log):
+            return trial.suggest_float(name, low, high, step=step, log=log)
+        case IntDistribution(low=low, high=high, step=step, log=log):
+            return trial.suggest_int(name, low, high, step=step, log=log)
+        case CategoricalDistribution(choices=choices):
+            return trial.suggest_categorical(name, choices)
+    raise TypeError(f"{name}: {distribution} is no distribution that a trial can be asked for")

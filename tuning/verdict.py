@@ -3,15 +3,19 @@
 import math
 import os
 from collections import Counter
+from collections.abc import Mapping
 from statistics import mean
+from typing import Any
 
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
 from tuning.cluster import Cluster
-from tuning.confirmation import Candidate, winner
+from tuning.confirmation import Candidate, pareto_front, winner
 from tuning.experiment import Experiment
+from tuning.final import NUMBER as FINAL
+from tuning.final import final_training
 from tuning.options import SearchOptions
-from tuning.progress import settings_words
+from tuning.progress import figure, settings_words
 from tuning.run_directory import RunDirectory
 
 EDGE = 0.05
@@ -24,7 +28,8 @@ def plan(options: SearchOptions, experiment: Experiment, cluster: Cluster, run: 
     if options.scheduler != "none":
         rungs = experiment.rungs.steps(experiment.settings["max_steps"])
         at = ", ".join(f"{step:,}" for step in rungs)
-        scheduler += f" at steps {at}" if rungs else " (no rung below the budget)"
+        by = f" by {experiment.objective.metric}" if len(experiment.objectives) > 1 else ""
+        scheduler += f"{by} at steps {at}" if rungs else " (no rung below the budget)"
     going_on = f" · {sum(ended.values())} finished before" if ended else ""
     lines = [
         f"{options.num_samples} trials{going_on} · {options.sampler.upper()} (seed {options.seed}) + {scheduler}"
@@ -54,9 +59,11 @@ def verdict(options: SearchOptions, experiment: Experiment, run: RunDirectory, t
         if options.confirm:
             lines.append(f"confirmed  {_confirmed(candidate, experiment, options.confirm)}")
     if options.confirm and tried and not any(c.holds(goal, options.confirm) for c in tried):
-        lines.append(f"caution    none of these settings reaches {goal.metric} {goal.at_least:g} on every fresh seed")
+        lines.append(f"caution    none of these settings reaches {goal} on every fresh seed")
     if tried:
         best = winner(tried, goal, options.confirm)
+        lines += _final(best, run, experiment)
+        lines += _front(run, experiment)
         lines += _by_hand(run, experiment)
         if goal.reached(best.last_row):
             lines += [f"edge       {sentence}" for sentence in edges(best.config, experiment)]
@@ -72,7 +79,7 @@ def edges(settings: dict[str, float], experiment: Experiment) -> list[str]:
     sentences = []
     for name, parameter in experiment.space.parameters.items():
         distribution = parameter.distribution
-        if not isinstance(distribution, FloatDistribution | IntDistribution):
+        if name not in settings or not isinstance(distribution, FloatDistribution | IntDistribution):
             continue
         low, high, value = (
             math.log(x) if distribution.log else x for x in (distribution.low, distribution.high, settings[name])
@@ -95,27 +102,51 @@ def _known(candidate: Candidate) -> str:
 
 
 def _settings(candidate: Candidate, experiment: Experiment) -> str:
-    return settings_words({name: candidate.config[name] for name in experiment.space.parameters})
+    return settings_words(experiment.space.varied(candidate.config))
 
 
 def _selected(candidate: Candidate, experiment: Experiment) -> str:
     row = candidate.last_row
-    figures = " · ".join(f"{name} {row[name]:.4f}" for name in experiment.shown if row.get(name) is not None)
-    how = "not converged" if candidate.ended == "budget" else candidate.ended
-    return f"{how} at step {row['step']:,} · {figures} (the search's own seed)"
+    how = "budget used" if candidate.ended == "budget" else candidate.ended
+    return f"{how} at step {row['step']:,} · {_figures(row, experiment)} (the search's own seed)"
+
+
+def _figures(row: Mapping[str, Any], experiment: Experiment) -> str:
+    return " · ".join(f"{name} {figure(row[name])}" for name in experiment.shown if row.get(name) is not None)
 
 
 def _confirmed(candidate: Candidate, experiment: Experiment, count: int) -> str:
     goal, rows = experiment.goal, list(candidate.confirmations.values())
     reached = sum(goal.reached(row) for row in rows)
     figures = [row[goal.metric] for row in rows if row.get(goal.metric) is not None]
-    words = f"{reached} of {count} fresh seeds reach {goal.metric} {goal.at_least:g}"
+    words = f"{reached} of {count} fresh seeds reach {goal}"
     if figures:
-        words += f" · lowest {min(figures):.4f}, mean {mean(figures):.4f}"
+        worst = f"lowest {figure(min(figures))}" if goal.at == "least" else f"highest {figure(max(figures))}"
+        words += f" · {worst}, mean {figure(mean(figures))}"
     steps = [row["steps_to_converge"] for row in rows if row.get("steps_to_converge")]
     if steps:
         words += f" · converged at step {min(steps):,} to {max(steps):,}"
     return words
+
+
+def _final(best: Candidate, run: RunDirectory, experiment: Experiment) -> list[str]:
+    """What the final training came to, where there was one."""
+    final = final_training(best, run)
+    if final is None:
+        record = run.final().trial(FINAL).read()
+        return [f"final      not used: {record.ended}"] if record and record.config["continues"] == best.number else []
+    row = final.rows()[-1]
+    return [f"final      trained on to step {row['step']:,} · {_figures(row, experiment)}"]
+
+
+def _front(run: RunDirectory, experiment: Experiment) -> list[str]:
+    """With several objectives: the trials of which no other is better in all of them."""
+    if len(experiment.objectives) < 2:
+        return []
+    return [
+        f"front      trial {number}: " + " · ".join(f"{one.metric} {figure(row[one.metric])}" for one in experiment.objectives)
+        for number, row in pareto_front(run, experiment)
+    ]
 
 
 def _by_hand(run: RunDirectory, experiment: Experiment) -> list[str]:
@@ -125,10 +156,8 @@ def _by_hand(run: RunDirectory, experiment: Experiment) -> list[str]:
         rows = directory.rows()
         known = record.config.get("known")
         if known and rows:
-            figure = experiment.shown[0]
-            settings = settings_words({name: record.config[name] for name in experiment.space.parameters})
-            lines.append(
-                f"{'known':<10} {known}: {settings} · {figure} {rows[-1][figure]:.4f} at step {rows[-1]['step']:,}"
-                f" ({record.ended})"
-            )
+            settings = settings_words(experiment.space.varied(record.config))
+            first = experiment.shown[0]
+            came_to = f"{first} {figure(rows[-1][first])}" if first in rows[-1] else "nothing"
+            lines.append(f"{'known':<10} {known}: {settings} · {came_to} at step {rows[-1]['step']:,} ({record.ended})")
     return lines

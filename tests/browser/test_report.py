@@ -7,16 +7,17 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
-from tests.conftest import SmallSearch, run
+from tests.conftest import SmallGANSearch, SmallSearch, run
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (apt-get install chromium)")
 
 
 @pytest.fixture(scope="module")
-def site(small_search: SmallSearch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def site(small_search: SmallSearch, small_gan_search: SmallGANSearch, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("site")
-    assert run("reports/build.py", small_search.path, "--output", output, cwd=output).returncode == 0
+    runs = (small_search.path, small_gan_search.path)
+    assert run("reports/build.py", *runs, "--output", output, cwd=output).returncode == 0
     return output
 
 
@@ -29,8 +30,8 @@ def page(request: pytest.FixtureRequest) -> Iterator[Page]:
         browser.close()
 
 
-@pytest.mark.parametrize("name", ["index.html", "small/index.html"])
-def test_loads_whole_and_alone(name: str, page: Page, site: Path) -> None:
+@pytest.mark.parametrize(("name", "count"), [("index.html", 2), ("small/index.html", 3), ("digits/index.html", 9)])
+def test_loads_whole_and_alone(name: str, count: int, page: Page, site: Path) -> None:
     complaints: list[str] = []
     requests: list[str] = []
     page.on("console", lambda message: complaints.append(message.text))
@@ -40,14 +41,14 @@ def test_loads_whole_and_alone(name: str, page: Page, site: Path) -> None:
     assert complaints == []
     assert all(url.startswith(site.as_uri()) for url in requests)
     pictures = page.eval_on_selector_all("img", "all => all.map(one => [one.naturalWidth, one.alt])")
-    assert len(pictures) == (1 if name == "index.html" else 3)
-    assert all(width > 300 and alt for width, alt in pictures)
+    assert len(pictures) == count
+    assert all(width > 150 and alt for width, alt in pictures)
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
 def test_the_way_from_the_index_to_a_trial(page: Page, site: Path) -> None:
     page.goto((site / "index.html").as_uri())
-    page.click("table a")
+    page.click("table a >> nth=0")
     assert page.inner_text("h1") == "LSTM, T = 4 small"
     assert page.locator("h2", has_text="Every trial").count() == 1
     assert page.locator("table").last.locator("tbody tr").count() == 6

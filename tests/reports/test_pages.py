@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from reports.pages import number, share
+from reports.content import number, share
 from tests.conftest import SmallSearch, run
 
 

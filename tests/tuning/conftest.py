@@ -7,7 +7,7 @@ import pytest
 from search_spaces.lstm import SPACES
 from trainables.lstm.trainable import LSTMTrial
 from tune_lstm import LSTMOptions
-from tuning.experiment import Experiment, Goal, Rungs
+from tuning.experiment import Experiment, Goal, Objective, Rungs
 from tuning.run_directory import RunDirectory
 
 
@@ -17,10 +17,10 @@ def experiment() -> Experiment:
         trainable=LSTMTrial,
         space=SPACES["lstm", "core"],
         settings={"model": "lstm", "input_length": 4, "max_steps": 1000},
-        objective="mean_accuracy",
+        objectives=(Objective("mean_accuracy", "max"),),
         shown=("accuracy", "mean_accuracy"),
         rungs=Rungs(grace_steps=100, reduction_factor=3),
-        goal=Goal(metric="test_accuracy", at_least=0.99),
+        goal=Goal("test_accuracy", "least", 0.99),
     )
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from command_line import BadOptions
 from tune_lstm import LSTMOptions
-from tuning.cluster import check_machine, room_on
+from tuning.cluster import _together, check_machine, room_on
 
 CPU_NODE = {"CPU": 4.0, "memory": 1e9}
 GPU_NODE = {"CPU": 8.0, "GPU": 2.0}
@@ -42,3 +42,17 @@ def test_an_address_where_nothing_answers_is_refused_before_ray_tries_for_minute
         address = f"127.0.0.1:{closed.getsockname()[1]}"
         with pytest.raises(BadOptions, match=f"no Ray cluster can be joined at {address}: "):
             check_machine(LSTMOptions(address=address))
+
+
+@pytest.mark.parametrize(
+    ("request_", "slots", "together"),
+    [
+        ({"CPU": 1.0}, 2, {"CPU": 2.0}),
+        ({"CPU": 1.0, "GPU": 0.5}, 2, {"CPU": 2.0, "GPU": 1.0}),
+        ({"CPU": 1.0, "GPU": 0.5}, 8, {"CPU": 8.0, "GPU": 1.0}),  # a trial trains on one GPU, however many there are
+        ({"CPU": 2.0, "GPU": 0.3}, 3, {"CPU": 6.0, "GPU": pytest.approx(0.9)}),
+        ({"CPU": 1.0, "GPU": 2.0}, 2, {"CPU": 2.0, "GPU": 2.0}),
+    ],
+)
+def test_a_trial_alone_has_what_all_slots_have(request_: dict[str, float], slots: int, together: dict[str, float]) -> None:
+    assert _together(request_, slots) == together

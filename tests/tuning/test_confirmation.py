@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from tune_lstm import LSTMOptions
-from tuning.confirmation import ConfirmationSearcher, candidates
+from tuning.confirmation import QueueSearcher, candidates, confirmation_queue
 from tuning.experiment import Experiment
 from tuning.run_directory import RunDirectory, TrialRecord
 
@@ -44,16 +44,14 @@ def test_fresh_seeds_are_handed_out_once_and_go_on_after_a_cut(
 ) -> None:
     candidate = candidates(searched, experiment)[0]
     run = searched.confirmation()
-    first = ConfirmationSearcher(candidate, run, options)
-    assert first.left == 5
-    configs = [first.suggest(str(place)) for place in range(5)]
+    configs = confirmation_queue(candidate, run, options, experiment)
     assert [config["seed"] for config in configs] == [2_900_000 + place for place in range(5)]
-    assert first.suggest("more") == "FINISHED"
+    searcher = QueueSearcher(configs)
+    assert [searcher.suggest(str(place)) for place in range(6)] == [*configs, "FINISHED"]
     add(run, 0, "converged", {"test_accuracy": 0.999}, **{**configs[0]})
 
-    second = ConfirmationSearcher(candidate, run, options)
-    assert second.left == 4
-    assert second.suggest("x")["seed"] == 2_900_001
+    left = confirmation_queue(candidate, run, options, experiment)
+    assert [config["seed"] for config in left] == [2_900_001 + place for place in range(4)]
 
 
 def test_holds_only_where_every_seed_reaches_the_goal(

@@ -11,7 +11,7 @@ from tuning.progress import Progress, duration
 
 def trial(number: int, ended: str | None, value: float, step: int = 900) -> Any:
     result = {"step": step, "ended": ended, "accuracy": 1.0, "mean_accuracy": value}
-    config = {"trial": number, "lr": 0.0123456, "max_norm": 0.1}
+    config = {"trial": number, "lr": 0.0123456, "max_norm": 0.1, "max_steps": 4000}
     return SimpleNamespace(trial_id=str(number), config=config, last_result=result)
 
 
@@ -26,7 +26,7 @@ def test_the_status_line_counts_what_happened(experiment: Experiment, capsys: py
     tell(progress, trial(3, "converged", 0.91))
     tell(progress, trial(4, None, 0.95, step=500))
     assert progress.status().plain == (
-        "4 of 50 trials · 1 running · 1 stopped early · measuring · best trial 3: 0.910 at step 900"
+        "4 of 50 trials · 1 running · 1 stopped early · measuring · best trial 3: mean_accuracy 0.9100 at step 900"
     )
     tell(progress, trial(5, "diverged", 0.1))
     assert " · 1 failed · " in progress.status().plain

@@ -2,6 +2,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from tuning.experiment import Objective
 from tuning.recorder import KEEP_WEIGHTS, Recorder
 from tuning.run_directory import RunDirectory, TrialRecord
 
@@ -31,7 +32,7 @@ def kept(run: RunDirectory) -> set[int]:
 
 def test_weights_of_the_best_stay_and_a_trial_cut_short_never_displaces_a_whole_one(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path)
-    recorder = Recorder(run, "mean_accuracy")
+    recorder = Recorder(run, Objective("mean_accuracy", "max"))
     finish(recorder, run, 0, "converged", 0.6)
     for number in range(1, 6):
         finish(recorder, run, number, None, 0.8 + number / 100)
@@ -44,17 +45,34 @@ def test_weights_of_the_best_stay_and_a_trial_cut_short_never_displaces_a_whole_
 
 def test_a_resumed_search_remembers_whose_weights_are_on_disk(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path)
-    first = Recorder(run, "mean_accuracy")
+    first = Recorder(run, Objective("mean_accuracy", "max"))
     for number, value in enumerate((0.9, 0.8, 0.7)):
         finish(first, run, number, "converged", value)
-    finish(Recorder(run, "mean_accuracy"), run, 3, "converged", 0.95)
+    finish(Recorder(run, Objective("mean_accuracy", "max")), run, 3, "converged", 0.95)
     assert kept(run) == {0, 1, 3}
 
 
 def test_rows_are_on_disk_at_once_without_rays_constants(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path)
-    finish(Recorder(run, "mean_accuracy"), run, 0, "converged", 0.9)
+    finish(Recorder(run, Objective("mean_accuracy", "max")), run, 0, "converged", 0.9)
     assert run.trial(0).rows() == [{"step": 100, "ended": "converged", "mean_accuracy": 0.9}]
     record = run.trial(0).read()
     assert record is not None
     assert (record.ended, record.node, record.pid) == ("converged", "127.0.0.1", 1)
+
+
+def test_a_figure_that_should_be_small_ranks_the_other_way(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    recorder = Recorder(run, Objective("mean_accuracy", "min"))
+    for number, value in enumerate((5.0, 1.0, 4.0, 3.0, 2.0)):
+        finish(recorder, run, number, "budget", value)
+    assert kept(run) == {1, 3, 4}
+
+
+def test_files_are_stored_beside_the_rows_and_are_no_part_of_them(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    recorder = Recorder(run, Objective("fd", "min"))
+    trial: Any = SimpleNamespace(config={"trial": 4}, last_result={})
+    recorder.on_trial_result(0, [], trial, {"step": 500, "fd": 1.0, "files": {"gan_images/step_000500.png": b"grid"}})
+    assert run.trial(4).rows() == [{"step": 500, "fd": 1.0}]
+    assert (run.trial(4).path / "gan_images" / "step_000500.png").read_bytes() == b"grid"

@@ -11,8 +11,9 @@ from optuna.trial import TrialState
 from ray.tune.search.optuna import OptunaSearch
 
 from command_line import BadOptions
+from search_spaces.gan import SPACES
 from tune_lstm import LSTMOptions
-from tuning.experiment import Experiment
+from tuning.experiment import Experiment, Goal, Objective
 from tuning.run_directory import RunDirectory
 from tuning.study import StudySearch, create_sampler, open_storage
 
@@ -34,8 +35,10 @@ class TestStates:
     def last(self, ours: StudySearch) -> optuna.trial.FrozenTrial:
         return ours.study.trials[0]  # the later ones are known settings in waiting
 
-    def test_stopped_early_is_pruned_with_its_rung_value_where_rays_says_complete(self, ours: StudySearch) -> None:
-        stock = OptunaSearch(ours._distributions, metric="mean_accuracy", mode="max")
+    def test_stopped_early_is_pruned_with_its_rung_value_where_rays_says_complete(
+        self, ours: StudySearch, experiment: Experiment
+    ) -> None:
+        stock = OptunaSearch(experiment.space.distributions, metric="mean_accuracy", mode="max")
         for searcher in (ours, stock):
             searcher.suggest("a")
             searcher.on_trial_result("a", row(100, 0.2))
@@ -123,6 +126,76 @@ class TestSuggestions:
             distances.append(abs(math.log10(config["lr"]) + 2) + abs(math.log10(config["max_norm"]) + 1))
             ours.on_trial_complete(str(number), row(1000, -distances[-1], "converged"))
         assert sum(distances[-10:]) < 0.6 * sum(distances[3:13])
+
+
+class TestConditionsAndObjectives:
+    """A space whose parameters apply beside a choice only, and figures that are to be small, or several at once."""
+
+    @pytest.fixture
+    def experiment(self, experiment: Experiment) -> Experiment:
+        return dataclasses.replace(
+            experiment,
+            space=SPACES["extended"],
+            settings={"max_steps": 1000},
+            objectives=(Objective("fd", "min"),),
+            goal=Goal("fd_ratio", "most", 2.0),
+        )
+
+    @pytest.mark.parametrize("sampler", ["tpe", "gp", "cmaes", "qmc", "random"])
+    def test_every_sampler_draws_what_applies_and_nothing_else(
+        self, sampler: Any, options: LSTMOptions, experiment: Experiment, directory: RunDirectory
+    ) -> None:
+        ours = search(dataclasses.replace(options, sampler=sampler), experiment, directory)
+        parameters, losses = SPACES["extended"].parameters, set()
+        for number in range(18):
+            config = ours.suggest(str(number))
+            assert config is not None
+            assert {n for n in parameters if n in config} == {n for n, p in parameters.items() if p.applies(config)}
+            losses.add(config["loss"])
+            ours.on_trial_complete(str(number), {"step": 1000, "fd": config["lr_g"], "ended": "budget"})
+        assert len(losses) > 1
+
+    def test_tpe_finds_the_choice_and_the_parameter_that_only_it_has(
+        self, options: LSTMOptions, experiment: Experiment, directory: RunDirectory
+    ) -> None:
+        ours = search(options, experiment, directory)
+        found = []
+        for number in range(60):
+            config = ours.suggest(str(number))
+            assert config is not None
+            relativistic = config["loss"] == "relativistic"
+            fd = 10 + abs(math.log10(config["penalty"])) if relativistic else 14
+            found.append((relativistic, fd))
+            ours.on_trial_complete(str(number), {"step": 1000, "fd": fd, "ended": "budget"})
+        assert sum(relativistic for relativistic, _ in found[-15:]) >= 12
+        assert sum(fd for _, fd in found[-15:]) / 15 < 11
+
+    @pytest.mark.parametrize("ended", ["discriminator won", "generator collapsed"])
+    def test_a_trial_that_gave_up_is_pruned_with_its_figures(
+        self, ended: str, options: LSTMOptions, experiment: Experiment, directory: RunDirectory
+    ) -> None:
+        ours = search(options, experiment, directory)
+        ours.suggest("a")
+        ours.on_trial_result("a", {"step": 100, "fd": 900.0, "ended": None})
+        ours.on_trial_complete("a", {"step": 200, "fd": 800.0, "ended": ended})
+        ours.suggest("b")
+        ours.on_trial_complete("b", {"step": 100, "ended": "diverged"})
+        pruned, failed = ours.study.trials[:2]
+        assert (pruned.state, pruned.value, pruned.user_attrs["ended"]) == (TrialState.PRUNED, 800.0, ended)
+        assert (failed.state, failed.value) == (TrialState.FAIL, None)
+
+    def test_several_objectives_are_told_together_and_a_trial_stopped_early_has_none(
+        self, options: LSTMOptions, experiment: Experiment, directory: RunDirectory
+    ) -> None:
+        two = dataclasses.replace(experiment, objectives=(Objective("fd", "min"), Objective("clean", "max")))
+        ours = search(options, two, directory)
+        for name, ended in (("a", "budget"), ("b", None), ("c", "budget")):
+            ours.suggest(name)
+            ours.on_trial_result(name, {"step": 100, "fd": 90.0, "clean": 0.3, "ended": None})
+            ours.on_trial_complete(name, {"step": 200, "fd": 80.0, "clean": 0.4 + (name == "c"), "ended": ended})
+        states = [trial.state for trial in ours.study.trials[:3]]
+        assert states == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.COMPLETE]
+        assert [trial.number for trial in ours.study.best_trials] == [2]
 
 
 class TestResume:

@@ -7,6 +7,7 @@ accuracy of 1.0, where accuracy itself no longer tells them apart; the mean over
 there sooner, and stayed there, first.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -62,7 +63,7 @@ class LSTMTrial(Trial):
         accuracy = (logits.argmax(1) == target).float().mean()
         return {"loss": loss.detach(), "accuracy": accuracy, "grad_norm": grad_norm.detach()}
 
-    def evaluate(self) -> Row:
+    def evaluate(self, curves: Mapping[str, list[float]]) -> Row:
         loss, accuracy = self._measure(self.evaluation_stream)
         self.accuracy_area += accuracy * self.steps_since_report
         if accuracy < CONVERGED:

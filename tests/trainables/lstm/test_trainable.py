@@ -122,7 +122,7 @@ def test_seeds_give_other_weights_and_other_palindromes() -> None:
 def test_evaluating_does_not_shift_the_training_stream() -> None:
     one, other = trial(), trial()
     one.step(), other.step()
-    other.evaluate()
+    other.evaluate({})
     assert one.step()["train_loss"] == other.step()["train_loss"]
 
 

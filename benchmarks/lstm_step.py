@@ -1,7 +1,7 @@
 """One training step of the LSTM and the RNN at T = 20: our kernels beside torch's own module and the bare matrix products.
 
 All are timed in turns within one run, on one thread, and given as ratios to torch's own module: the times themselves are
-the machine's. python benchmarks/training_step.py
+the machine's. python benchmarks/lstm_step.py
 """
 
 import statistics

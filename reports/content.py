@@ -1,0 +1,145 @@
+"""What every run's page is made of: its pictures as files, its answer in words, and how figures are printed."""
+
+import datetime
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from reports.run import Run
+
+SHARES = ("accuracy", "mean_accuracy", "test_accuracy", "clean", "coverage")
+"""Columns that are printed as percentages."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure as a file beside its page, with its alternative text."""
+
+    file: str
+    alt: str
+
+
+@dataclass(frozen=True)
+class Content:
+    """What an experiment puts on its run's page.
+
+    Attributes:
+        template: Of the page.
+        front_page: The picture for the index, by its name among ``pictures``.
+        pictures: By name; one that cannot be drawn is None.
+        figures: Columns of the table of trials after the settings.
+        extra: What else the template reads.
+    """
+
+    template: str
+    front_page: str
+    pictures: dict[str, Picture | None]
+    figures: list[str]
+    extra: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The winner: its settings, its figure in the search and on fresh seeds, in words ready for a page."""
+
+    number: int
+    settings: str
+    ended: str
+    step: float
+    selected: str
+    selected_words: str
+    goal: str
+    seeds: int
+    reached: int
+    worst_figure: str
+    worst: str
+    mean: str
+    pace: str
+    final: str
+
+
+def number(value: Any, digits: int = 3) -> str:
+    """A figure with sensible digits: 0.00123, 12,300, 1.00; an em dash where there is none."""
+    if value is None or pd.isna(value):
+        return "—"
+    if isinstance(value, str | bool):
+        return str(value)
+    if float(value).is_integer() and abs(value) >= 1:
+        return f"{value:,.0f}"
+    return f"{value:.{digits}g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def share(value: Any) -> str:
+    """A share as a percentage that never rounds up to 100%."""
+    if value is None or pd.isna(value):
+        return "—"
+    return f"{int(value * 10_000) / 100:.2f}%"
+
+
+def moment(seconds: float | None) -> str:
+    """Seconds since 1970 as local date and time."""
+    return datetime.datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M") if seconds else "—"
+
+
+def settings(run: Run, row: Any) -> str:
+    """The varied settings of a trial in words, without those that have no meaning beside the others."""
+    return " ".join(f"{name}={number(row[name])}" for name in run.varied if name in row and not pd.isna(row[name]))
+
+
+def save(figure: Figure, folder: Path, name: str, alt: str) -> Picture:
+    """Write a figure beside the page and close it."""
+    figure.savefig(folder / f"{name}.png")
+    plt.close(figure)
+    return Picture(f"{name}.png", alt)
+
+
+def answer(run: Run, selected: str, show: Callable[[Any], str] = number, final: str = "") -> Answer | None:
+    """The winner's answer: ``selected`` is the column that the search's own figure is read from, ``show`` prints it."""
+    if run.best is None:
+        return None
+    row = run.trials[run.trials["number"] == run.best].iloc[0]
+    goal, table = run.search["goal"], run.confirmations
+    mine = table[table["confirms"] == run.best] if not table.empty else table
+    figures = mine[goal["metric"]].dropna().tolist() if not mine.empty else []
+    steps = mine["steps_to_converge"].dropna().tolist() if "steps_to_converge" in mine else []
+    least = goal["at"] == "least"
+    worst = show((min if least else max)(figures)) if figures else "—"
+    words = goal["metric"].replace("_", " ")
+    return Answer(
+        number=run.best,
+        settings=settings(run, row),
+        ended=row["ended"],
+        step=row["step"],
+        selected=show(row.get(selected)),
+        selected_words=f"{selected.replace('_', ' ')} {show(row.get(selected))}",
+        goal=f"{words} {show(goal['bound'])}" + ("" if least else " or less"),
+        seeds=len(mine),
+        reached=sum(run.reached(value) for value in figures),
+        worst_figure=worst,
+        worst=f"{'lowest' if least else 'highest'} {worst}",
+        mean=show(sum(figures) / len(figures)) if figures else "—",
+        pace=f"converged at step {number(min(steps))} to {number(max(steps))}" if steps else "",
+        final=final,
+    )
+
+
+def confirmations(run: Run) -> list[dict[str, Any]]:
+    """Every candidate that a fresh seed has come to its end for, with all its seeds, in the order tried."""
+    table = run.confirmations
+    if table.empty:
+        return []
+    begun = set(table.loc[table["ended"].notna(), "confirms"])
+    table = table[table["confirms"].isin(begun)]
+    return [
+        {
+            "trial": int(group["confirms"].iloc[0]),
+            "settings": settings(run, group.iloc[0]),
+            "rows": group.sort_values("seed").to_dict("records"),
+        }
+        for _, group in table.groupby("confirms", sort=False)
+    ]

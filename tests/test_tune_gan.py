@@ -1,0 +1,167 @@
+"""Small GAN searches through the real command: the scripts' own files, pictures, judges, data sets and objectives."""
+
+import json
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+import torch
+from optuna.trial import TrialState
+from PIL import Image
+
+from search_spaces.gan import SPACES
+from tests.conftest import GAN_STEPS, ROOT, SmallGANSearch, run
+from trainables.gan.model import load_generator
+
+
+def read(file: Path) -> dict[str, object]:
+    content: dict[str, object] = json.loads(file.read_text())
+    return content
+
+
+def test_ends_well_and_names_what_it_found(small_gan_search: SmallGANSearch) -> None:
+    result = small_gan_search.result
+    assert result.returncode == 0, result.stderr
+    assert not any("Traceback" in line or "WARNING" in line for line in result.stderr.splitlines())
+    lines = result.stdout.splitlines()
+    assert lines[-1] == "next       python reports/build.py runs/digits"
+    words = [line.split()[0] for line in lines]
+    assert {"selected", "confirmed", "final"} <= set(words)
+    assert sum(word == "known" for word in words) == 2
+    assert "trained on to step" in result.stdout
+
+
+def test_the_judges_are_made_ready_before_the_plan(small_gan_search: SmallGANSearch) -> None:
+    lines = small_gan_search.result.stderr.splitlines()
+    plan = next(place for place, line in enumerate(lines) if line.startswith("4 trials · TPE (seed 0) + ASHA at steps 56, 168"))
+    assert all("judge" in line for line in lines[:plan])
+
+
+def test_every_trial_is_on_disk_and_the_known_settings_had_their_whole_budget(small_gan_search: SmallGANSearch) -> None:
+    records = [json.loads(file.read_text()) for file in sorted(small_gan_search.path.glob("trial_*/trial.json"))]
+    assert [record["config"].get("known") for record in records] == ["by hand, defaults", "in the manner of R3GAN", None, None]
+    assert [record["ended"] for record in records[:2]] == ["budget", "budget"]
+    for record in records:
+        applying = {n for n, p in SPACES["extended"].parameters.items() if p.applies(record["config"])}
+        assert applying == {n for n in SPACES["extended"].parameters if n in record["config"]}
+
+
+def test_the_study_minimizes_fd_and_holds_only_what_applies(small_gan_search: SmallGANSearch) -> None:
+    study = optuna.load_study(study_name="digits", storage=f"sqlite:///{small_gan_search.path / 'optuna.db'}")
+    assert study.direction.name == "MINIMIZE"
+    for trial in study.trials:
+        folder = small_gan_search.path / trial.user_attrs["directory"]
+        rows = [json.loads(line) for line in (folder / "result.json").read_text().splitlines()]
+        assert trial.state == (TrialState.COMPLETE if trial.user_attrs["ended"] == "budget" else TrialState.PRUNED)
+        assert trial.value == rows[-1]["fd"]
+        assert trial.intermediate_values == {row["step"]: row["fd"] for row in rows}
+        config = json.loads((folder / "trial.json").read_text())["config"]
+        assert trial.params == {name: config[name] for name in SPACES["extended"].parameters if name in config}
+    best = min((t for t in study.trials if t.state == TrialState.COMPLETE), key=lambda t: t.value or 0)
+    confirmation = read(small_gan_search.path / "best" / "confirmation.json")
+    assert confirmation["candidates"][0]["trial"] == best.number  # type: ignore[index]
+
+
+def test_sample_grids_of_every_trial_that_lived_to_draw_them(small_gan_search: SmallGANSearch) -> None:
+    for number in (0, 1):
+        (grid,) = (small_gan_search.path / f"trial_{number:04d}" / "gan_images").iterdir()
+        assert grid.name == "step_000500.png"
+        assert Image.open(grid).size == (152, 152)
+    assert (small_gan_search.path / "gan_images" / "step_000500.png").exists()
+    rows = (small_gan_search.path / "trial_0000" / "result.json").read_text()
+    assert "files" not in rows
+
+
+def test_fresh_seeds_and_the_final_training_are_judged_by_the_judge_no_trial_has_seen(small_gan_search: SmallGANSearch) -> None:
+    path = small_gan_search.path
+    judges = {
+        part: {json.loads(file.read_text())["config"]["judge"] for file in path.glob(f"{part}trial_*/trial.json")}
+        for part in ("", "confirmation/", "final/")
+    }
+    assert judges == {"": {"search"}, "confirmation/": {"final"}, "final/": {"final"}}
+    search = json.loads((path / "search.json").read_text())
+    last = json.loads((path / "final" / "trial_0000" / "result.json").read_text().splitlines()[-1])
+    assert last["fd_ratio"] == pytest.approx(last["fd"] / search["judges"]["final"]["floor"]["fd"])
+    assert {"density", "manifold_coverage", "copied"} <= set(last)
+    assert search["images"]["train"] == 1198
+
+
+def test_the_final_training_goes_on_from_the_winners_weights_and_is_what_is_exported(small_gan_search: SmallGANSearch) -> None:
+    path = small_gan_search.path
+    record = json.loads((path / "final" / "trial_0000" / "trial.json").read_text())
+    rows = [json.loads(line) for line in (path / "final" / "trial_0000" / "result.json").read_text().splitlines()]
+    assert record["config"]["decay_from"] == GAN_STEPS
+    assert rows[0]["step"] == GAN_STEPS + 56  # a report on: it did not start again from nothing
+    assert rows[-1]["step"] == GAN_STEPS + 60
+    metrics = json.loads((path / "best" / "metrics.json").read_text())
+    assert metrics["trained_on"]
+    assert metrics["fd"] == rows[-1]["fd"]
+
+
+def test_three_lines_load_the_winner_and_draw(small_gan_search: SmallGANSearch) -> None:
+    generator = load_generator(small_gan_search.path / "best")
+    latents = generator.draw_latents(64, torch.Generator().manual_seed(0))
+    images = generator(latents)
+    assert images.shape == (64, 28, 28)
+    grid = np.asarray(Image.open(small_gan_search.path / "gan_images" / "step_000500.png"))
+    assert abs(images.mean().item() - (grid[grid != 64].mean() / 127.5 - 1)) < 0.35
+    assert images.std() > 0.2  # ink on paper, not one gray
+
+
+def write_idx(folder: Path, kind: str, count: int, seed: int) -> None:
+    """IDX files of ``count`` images: bright bars, one position a class."""
+    draw = np.random.default_rng(seed)
+    labels = draw.integers(0, 10, count, dtype=np.uint8)
+    pixels = draw.integers(0, 40, (count, 28, 28), dtype=np.uint8)
+    for image, label in zip(pixels, labels, strict=True):
+        image[:, 2 * label + 4 : 2 * label + 6] = 230
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{kind}-images-idx3-ubyte").write_bytes(struct.pack(">IIII", 0x803, count, 28, 28) + pixels.tobytes())
+    (folder / f"{kind}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, count) + labels.tobytes())
+
+
+def test_another_data_set_two_objectives_and_the_core_space_in_two_sessions(tmp_path: Path) -> None:
+    folder = tmp_path / "images" / "FashionMNIST" / "raw"
+    write_idx(folder, "train", 400, 0)
+    write_idx(folder, "t10k", 200, 1)
+    first = run(
+        "tune_gan.py", "--dataset", "fashion-mnist", "--data-root", "images", "--space", "core", "--objectives", "fd", "clean",
+        "--max-steps", 36, "--num-samples", 2, "--confirm", 0, "--final-steps", 0, "--name", "bars", "--no-dashboard",
+        "--scheduler", "none", cwd=tmp_path,
+    )  # fmt: skip
+    assert first.returncode == 0, first.stderr
+    (tmp_path / "images").rename(tmp_path / "moved")
+    second = run(
+        "tune_gan.py", "--resume", "--name", "bars", "--num-samples", 5, "--quiet", "--data-root", "moved", cwd=tmp_path
+    )
+    assert second.returncode == 0, second.stderr
+    lines = second.stdout.splitlines()
+    assert lines[0].startswith("5 trials: ")
+    study = optuna.load_study(study_name="bars", storage=f"sqlite:///{tmp_path}/runs/bars/optuna.db")
+    assert [direction.name for direction in study.directions] == ["MINIMIZE", "MAXIMIZE"]
+    assert len(study.trials) == 5
+    front = {f"trial {trial.number}:" for trial in study.best_trials}
+    assert {" ".join(line.split()[1:3]) for line in lines if line.startswith("front ")} == front
+    build = run("reports/build.py", "runs/bars", cwd=tmp_path)
+    assert build.returncode == 0, build.stderr
+
+
+def test_a_missing_data_set_is_refused_before_ray_starts(tmp_path: Path) -> None:
+    code = (
+        "import sys, ray; ray.init = lambda *a, **k: sys.exit('Ray was started'); sys.path.insert(0, sys.argv.pop(1));"
+        "import tune_gan; sys.exit(tune_gan.main())"
+    )
+    proxy = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "PATH": "/usr/bin:/bin"}
+    result = subprocess.run(
+        [sys.executable, "-c", code, str(ROOT), "--dataset", "mnist", "--data-root", "empty"],
+        cwd=tmp_path, env=proxy, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert "--dataset digits" in line
+    assert "empty/MNIST/raw" in line
+    assert not list((tmp_path / "runs").iterdir())

@@ -1,0 +1,50 @@
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from trainables.gan.images import Images, load_images
+from trainables.gan.judge import FINAL_JUDGE, SEARCH_JUDGE, accuracy, cache_folder, load_judge, look, train_judge
+from trainables.gan.trainable import Shared
+
+
+def test_both_judges_know_the_test_images_and_are_two(shared: Shared, digits: Images) -> None:
+    one, other = (shared.yardsticks[role].judge for role in ("search", "final"))
+    assert accuracy(one, digits.test, digits.test_labels) > 0.98
+    assert accuracy(other, digits.test, digits.test_labels) > 0.98
+    test = torch.from_numpy(digits.test)
+    assert not torch.allclose(look(one, test).features, look(other, test).features, atol=0.1)
+
+
+def test_a_judge_is_trained_once_and_again_only_where_its_file_is_damaged(shared: Shared, digits: Images) -> None:
+    said: list[str] = []
+    kept = load_judge(digits, SEARCH_JUDGE, said.append)
+    assert said == []
+    (file,) = cache_folder().glob(f"digits-*-seed{SEARCH_JUDGE}.safetensors")
+    whole = file.read_bytes()
+    damaged = bytearray(whole)
+    damaged[len(whole) // 2] ^= 1
+    file.write_bytes(damaged)
+    mended = load_judge(digits, SEARCH_JUDGE, said.append)
+    assert len(said) == 2
+    assert "training judge 1 on the 1,198" in said[0]
+    for name, weights in kept.state_dict().items():
+        torch.testing.assert_close(mended.state_dict()[name], weights)
+    assert file.read_bytes() == whole
+
+
+def test_where_it_cannot_be_kept_it_is_trained_all_the_same(digits: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = Images("digits", digits.train[:128], digits.train_labels[:128], digits.test, digits.test_labels)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
+    said: list[str] = []
+    judge = load_judge(small, FINAL_JUDGE, said.append)
+    assert "cannot be kept" in said[0]
+    assert accuracy(judge, small.test, small.test_labels) > 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("MNIST_ROOT" not in os.environ, reason="set MNIST_ROOT to a folder that holds MNIST/raw")
+def test_knows_mnist_to_99_2_percent() -> None:
+    images = load_images("mnist", Path(os.environ["MNIST_ROOT"]))
+    assert accuracy(train_judge(images, 5), images.test, images.test_labels) >= 0.992

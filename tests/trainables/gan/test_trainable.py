@@ -1,0 +1,235 @@
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy
+
+from trainables.gan.images import to_float
+from trainables.gan.model import SimpleDiscriminator, SimpleGenerator
+from trainables.gan.trainable import GANTrial
+from trainables.trial import Row
+
+R3GAN = {"loss": "relativistic", "penalty": 1.0, "beta1": 0.0, "beta2": 0.99, "ema": 0.99, "lr_decay": "linear"}
+
+VARIANTS: list[dict[str, Any]] = [
+    {},
+    R3GAN,
+    {"loss": "hinge", "regulariser": "spectral", "shift": 2, "d_steps": 2, "latent": "uniform"},
+    {"loss": "least-squares", "regulariser": "dropout", "dropout": 0.3, "lr_decay": "cosine", "latent": "clusters"},
+    {"label_smoothing": 0.1, "ema": 0.9, "batch_size": 32, "latent_dim": 32},
+]
+
+
+def weights(trial: GANTrial) -> list[Tensor]:
+    return [p.detach().clone() for p in (*trial.model.parameters(), *trial.discriminator.parameters())]
+
+
+def report(trial: GANTrial) -> Row:
+    return {name: value for name, value in trial.step().items() if name != "files"}
+
+
+def recorded(trial: GANTrial, method: str) -> list[Tensor]:
+    """What the trial's method will have returned, call by call."""
+    original = getattr(trial, method)
+    returned: list[Tensor] = []
+
+    def wrapper() -> Tensor:
+        returned.append(original())
+        return returned[-1]
+
+    setattr(trial, method, wrapper)
+    return returned
+
+
+def test_takes_the_courseworks_steps_in_its_order(gan: Any) -> None:
+    """The reference is written from the coursework's words: sigmoid, BCE, generator first, then made and real images."""
+    trial = gan(report_every=3, max_steps=3)
+    torch.manual_seed(trial.config["seed"])
+    generator, discriminator = SimpleGenerator(), SimpleDiscriminator()
+    g_optimizer = torch.optim.Adam(generator.parameters(), lr=2e-4)
+    d_optimizer = torch.optim.Adam(discriminator.parameters(), lr=2e-4)
+    drawn_latents, drawn_images = recorded(trial, "_draw_latents"), recorded(trial, "_draw_real")
+    trial.step()
+    ones, zeros = torch.ones(64), torch.zeros(64)
+    for z, real in zip(drawn_latents, drawn_images, strict=True):
+        made = generator(z)
+        g_optimizer.zero_grad()
+        binary_cross_entropy(discriminator(made), ones).backward()
+        g_optimizer.step()
+        d_optimizer.zero_grad()
+        loss = binary_cross_entropy(discriminator(made.detach()), zeros) + binary_cross_entropy(discriminator(real), ones)
+        loss.backward()
+        d_optimizer.step()
+    for ours, theirs in zip(weights(trial), [*generator.parameters(), *discriminator.parameters()], strict=True):
+        torch.testing.assert_close(ours, theirs.detach(), rtol=1e-3, atol=2e-5)
+
+
+def test_real_images_are_the_training_images(gan: Any) -> None:
+    trial = gan()
+    real = trial._draw_real()
+    assert real.shape == (64, 28, 28)
+    train = {image.tobytes() for image in to_float(torch.from_numpy(trial.shared.images.train)).numpy()}
+    assert all(image.tobytes() in train for image in real.numpy())
+
+
+@pytest.mark.parametrize("settings", VARIANTS)
+def test_a_trial_cut_off_goes_on_bit_for_bit(gan: Any, settings: dict[str, Any], tmp_path: Path) -> None:
+    whole = gan(**settings)
+    for _ in range(2):
+        whole.step()
+    whole.save_checkpoint(str(tmp_path))
+    expected = [report(whole) for _ in range(2)]
+    again = gan(**settings, restore_from=[str(tmp_path)])
+    assert again.step_number == 20
+    assert [report(again) for _ in range(2)] == expected
+    for ours, theirs in zip(weights(again), weights(whole), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_a_worker_that_serves_many_trials_gives_each_what_it_would_have_alone(gan: Any) -> None:
+    alone = [report(gan(**settings)) for settings in VARIANTS]
+    worker = gan(seed=99)
+    worker.step()
+    for settings, expected in zip(VARIANTS, alone, strict=True):
+        worker.reset(gan(**settings).config)
+        assert report(worker) == expected
+
+
+def test_a_report_says_how_good_the_images_are(gan: Any) -> None:
+    trial = gan()
+    row = report(trial)
+    assert row["step"] == 10
+    assert row["epoch"] == pytest.approx(10 * 64 / 1198)
+    assert row["fd_ratio"] == pytest.approx(row["fd"] / trial.shared.yardsticks["search"].floor["fd"])
+    assert sum(row["digits"]) == pytest.approx(1)
+    assert row["ended"] is None
+    for name in ("train_g_loss", "train_d_loss", "train_d_real", "train_d_fake"):
+        assert len(row[name]) == 1
+    last = [report(trial) for _ in range(3)][-1]
+    assert last["ended"] == "budget"
+    assert "density" not in last
+
+
+def test_the_final_judge_examines_more_and_shows_the_nearest_training_images(gan: Any) -> None:
+    trial = gan(judge="final", max_steps=10)
+    row = trial.step()
+    assert row["fd_ratio"] == pytest.approx(row["fd"] / trial.shared.yardsticks["final"].floor["fd"])
+    assert {"density", "manifold_coverage", "copied"} <= set(row)
+    with np.load(io.BytesIO(row["files"]["nearest.npz"])) as found:
+        made, nearest = found["made"], found["nearest"]
+        assert made.shape == nearest.shape == (32, 28, 28)
+        distance = np.linalg.norm((made.astype(float) - nearest).reshape(32, -1) / 127.5, axis=1)
+        np.testing.assert_allclose(found["distance"], distance, rtol=0.01)
+    train = {image.tobytes() for image in trial.shared.images.train}
+    assert all(image.tobytes() in train for image in nearest)
+
+
+def test_draws_a_grid_of_one_latent_every_500_steps(gan: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainables.gan.trainable.GRID_EVERY", 5)
+    trial = gan()
+    files = trial.step()["files"]
+    assert list(files) == ["gan_images/step_000005.png", "gan_images/step_000010.png"]
+    grid = np.asarray(Image.open(io.BytesIO(files["gan_images/step_000010.png"])))
+    assert grid.shape == (152, 152)
+    expected = trial._make(trial.grid_latents)[6]  # the second row's second image, with two pixels between images
+    np.testing.assert_allclose(grid[32:60, 32:60] / 127.5 - 1, expected.numpy(), atol=0.01)
+    assert "files" not in gan(report_every=4, max_steps=4).step()
+
+
+def test_what_is_measured_and_kept_is_the_running_average(gan: Any) -> None:
+    trial = gan(ema=0.9)
+    average: dict[str, Tensor] = {}
+    for step in range(1, 31):
+        trial.step_number = step
+        trial.advance()
+        current = {name: value.clone().float() for name, value in trial.generator.state_dict().items()}
+        past = min(0.9, step / (step + 10)) if average else 0.0
+        average = {name: past * average.get(name, value) + (1 - past) * value for name, value in current.items()}
+    kept = trial.model.state_dict()
+    for name, value in average.items():
+        if not name.endswith("num_batches_tracked"):
+            torch.testing.assert_close(kept[name], value, rtol=1e-3, atol=1e-4)
+    assert not torch.allclose(kept["layers.0.weight"], trial.generator.state_dict()["layers.0.weight"])
+
+
+@pytest.mark.parametrize(
+    ("decay", "factors"),
+    [
+        ("none", [1, 1, 1]),
+        ("linear", [1, 0.75, 0.025]),
+        ("cosine", [1, 0.8535, 0.00154]),
+        ("late", [1, 1, 0.075]),
+    ],
+)
+def test_both_rates_follow_the_schedule(gan: Any, decay: str, factors: list[float]) -> None:
+    trial = gan(lr_decay=decay, lr_g=1e-3, lr_d=2e-3, max_steps=140, decay_from=100)
+    for step, factor in zip((101, 111, 140), factors, strict=True):
+        trial.step_number = step
+        trial._set_lr()
+        assert trial.g_optimizer.param_groups[0]["lr"] == pytest.approx(1e-3 * factor, rel=1e-3)
+        assert trial.d_optimizer.param_groups[0]["lr"] == pytest.approx(2e-3 * factor, rel=1e-3)
+
+
+class TestEndsWithAReason:
+    def end(self, trial: GANTrial, reports: int = 40) -> Row:
+        for _ in range(reports):
+            row = report(trial)
+            if row["ended"]:
+                return row
+        raise AssertionError("did not end")
+
+    @pytest.mark.parametrize(
+        "settings",
+        [
+            {"beta1": 0.5},
+            {"label_smoothing": 0.1},
+            {"loss": "hinge"},
+            {"loss": "least-squares"},
+            {"loss": "relativistic", "penalty": 0.1, "beta1": 0.0},
+        ],
+    )
+    def test_a_discriminator_that_wins_outright(self, gan: Any, settings: dict[str, Any]) -> None:
+        """Whatever its loss makes of its scores; the untrained generator's one class of noise is the effect, not the cause."""
+        trial = gan(**settings, lr_d=1e-3, lr_g=1e-6, report_every=100, max_steps=1500)
+        row = self.end(trial)
+        assert row["ended"] == "discriminator won"
+        assert row["step"] == 700
+        assert min(row["train_told_apart"]) > 0.98
+
+    def test_a_generator_that_makes_one_image(self, gan: Any) -> None:
+        trial = gan(lr_d=1e-7, lr_g=1e-3, report_every=100, max_steps=1500)  # a judge that never learns has one favourite
+        row = self.end(trial)
+        assert row["ended"] == "generator collapsed"
+        assert row["step"] == 700
+        assert row["coverage"] < 0.15
+
+    def test_a_loss_that_is_not_a_number(self, gan: Any) -> None:
+        row = self.end(gan(lr_g=1e30, beta1=0.5))
+        assert row["ended"] == "diverged"
+        assert "fd" not in row
+        assert row["step"] <= 20
+
+    def test_settings_known_beforehand_are_given_their_whole_budget(self, gan: Any) -> None:
+        trial = gan(lr_d=1e-7, lr_g=1e-3, report_every=100, max_steps=1000, known="by hand")
+        row = self.end(trial)
+        assert row["ended"] == "budget"
+        assert row["coverage"] < 0.15
+
+
+def test_a_trial_that_used_its_budget_goes_on_when_it_has_grown(gan: Any, tmp_path: Path) -> None:
+    trial = gan(**R3GAN)
+    for _ in range(4):
+        row = report(trial)
+    assert row["ended"] == "budget"
+    trial.save_checkpoint(str(tmp_path))
+    longer = gan(**R3GAN, restore_from=[str(tmp_path)], max_steps=60, decay_from=40, judge="final")
+    row = report(longer)
+    assert row["step"] == 50
+    assert row["ended"] is None
+    assert longer.g_optimizer.param_groups[0]["lr"] == pytest.approx(2e-4 * 11 / 20)
+    assert report(longer)["ended"] == "budget"

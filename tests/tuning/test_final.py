@@ -1,0 +1,111 @@
+from typing import Any
+
+import pytest
+
+from tuning.confirmation import Candidate, pareto_front
+from tuning.experiment import Experiment, Goal, Objective
+from tuning.final import final_queue, final_training
+from tuning.run_directory import RunDirectory, TrialRecord
+
+
+def checkpoint(run: RunDirectory, number: int, name: str = "checkpoint_000000") -> str:
+    folder = run.trial(number).path / name
+    folder.mkdir(parents=True)
+    (folder / "state.pt").touch()
+    return str(folder)
+
+
+@pytest.fixture
+def candidate() -> Candidate:
+    return Candidate(7, "budget", {"lr": 0.1, "max_steps": 1000}, 2_000_007, {"step": 1000})
+
+
+class TestFinalTraining:
+    @pytest.fixture
+    def experiment(self, experiment: Experiment) -> Experiment:
+        import dataclasses
+
+        return dataclasses.replace(experiment, final_steps=500, confirming={"judge": "final"})
+
+    def test_goes_on_from_the_winners_weights_with_its_seed(
+        self, candidate: Candidate, experiment: Experiment, directory: RunDirectory
+    ) -> None:
+        trained = checkpoint(directory, 7)
+        (config,) = final_queue(candidate, directory, experiment)
+        assert config == {
+            "lr": 0.1, "judge": "final", "seed": 2_000_007, "max_steps": 1500, "decay_from": 1000, "continues": 7, "trial": 0,
+            "restore_from": [trained],
+        }  # fmt: skip
+
+    def test_cut_off_goes_on_from_its_own_checkpoint_first(
+        self, candidate: Candidate, experiment: Experiment, directory: RunDirectory
+    ) -> None:
+        trained = checkpoint(directory, 7)
+        final_queue(candidate, directory, experiment)
+        own = checkpoint(directory.final(), 0)
+        (config,) = final_queue(candidate, directory, experiment)
+        assert config["restore_from"] == [own, trained]
+        assert final_training(candidate, directory) is None
+
+    def test_done_is_not_done_again_and_is_what_counts(
+        self, candidate: Candidate, experiment: Experiment, directory: RunDirectory
+    ) -> None:
+        checkpoint(directory, 7)
+        (config,) = final_queue(candidate, directory, experiment)
+        done = directory.final().trial(0)
+        done.write(TrialRecord(0, config, ended="budget"))
+        done.append({"step": 1500})
+        checkpoint(directory.final(), 0)
+        assert final_queue(candidate, directory, experiment) == []
+        found = final_training(candidate, directory)
+        assert found is not None
+        assert found.rows() == [{"step": 1500}]
+        other = Candidate(3, "budget", {"max_steps": 1000}, 2_000_003, {"step": 1000})
+        assert final_training(other, directory) is None
+
+    def test_a_winner_without_weights_is_left_as_it_is(
+        self, candidate: Candidate, experiment: Experiment, directory: RunDirectory
+    ) -> None:
+        assert final_queue(candidate, directory, experiment) == []
+
+
+@pytest.fixture
+def two_objectives(experiment: Experiment) -> Experiment:
+    import dataclasses
+
+    return dataclasses.replace(
+        experiment, objectives=(Objective("fd", "min"), Objective("clean", "max")), goal=Goal("fd", "most", 2.0)
+    )
+
+
+def test_the_front_holds_every_trial_that_no_other_beats_in_all(two_objectives: Experiment, directory: RunDirectory) -> None:
+    figures: list[tuple[float, float, str]] = [
+        (30, 0.7, "budget"), (20, 0.6, "budget"), (25, 0.6, "budget"), (20, 0.5, "budget"), (40, 0.9, "budget"),
+        (1, 1.0, "stopped early"), (20, 0.6, "budget"),
+    ]  # fmt: skip
+    for number, (fd, clean, ended) in enumerate(figures):
+        trial = directory.trial(number)
+        trial.write(TrialRecord(number, {"trial": number}, ended=ended))
+        trial.append({"step": 100, "fd": fd, "clean": clean})
+    assert [number for number, _ in pareto_front(directory, two_objectives)] == [1, 6, 0, 4]
+
+
+@pytest.mark.parametrize(
+    ("goal", "row", "reached"),
+    [
+        (Goal("fd", "most", 2.0), {"fd": 2.0}, True),
+        (Goal("fd", "most", 2.0), {"fd": 2.1}, False),
+        (Goal("accuracy", "least", 0.99), {"accuracy": 0.99}, True),
+        (Goal("accuracy", "least", 0.99), {"accuracy": 0.98}, False),
+        (Goal("fd", "most", 2.0), {"fd": None}, False),
+        (Goal("fd", "most", 2.0), {}, False),
+    ],
+)
+def test_a_goal_is_reached_from_its_own_side(goal: Goal, row: dict[str, Any], reached: bool) -> None:
+    assert goal.reached(row) is reached
+
+
+def test_a_row_without_the_figure_comes_last() -> None:
+    rows = [{"fd": 3.0}, {}, {"fd": 1.0}]
+    assert sorted(rows, key=Objective("fd", "min").loss) == [{"fd": 1.0}, {"fd": 3.0}, {}]
+    assert sorted(rows, key=Objective("fd", "max").loss) == [{"fd": 3.0}, {"fd": 1.0}, {}]

@@ -1,0 +1,107 @@
+"""Search the settings with which the coursework's GAN draws clean digits.
+
+python tune_gan.py --num-samples 30 --gpus-per-trial 0.5
+"""
+
+import math
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from command_line import BadOptions
+from tuning.options import SearchOptions, parse
+
+if TYPE_CHECKING:
+    from tuning.experiment import Prepared
+
+Figure = Literal["fd", "clean", "coverage"]
+
+REPORTS = 9
+"""Reports of a trial: the rungs, a third of one another, then fall on the first and the third."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GANOptions(SearchOptions):
+    """Search the settings with which the coursework's GAN draws clean digits."""
+
+    experiment: ClassVar[str] = "gan"
+    changeable: ClassVar[tuple[str, ...]] = ("data_root", "final_steps")
+
+    num_samples: int = 30
+    """Trials to run, the settings known beforehand among them."""
+    dataset: Literal["mnist", "fashion-mnist", "kmnist", "digits"] = "mnist"
+    """Images to learn from. The first three are fetched where they are not under --data-root; digits comes with
+    scikit-learn and needs no network."""
+    data_root: str = "data"
+    """Folder of the data sets, laid out as torchvision does: MNIST/raw, FashionMNIST/raw, KMNIST/raw."""
+    space: Literal["core", "extended"] = "extended"
+    """What is varied: what the coursework could have tuned (rates, betas, batch, latent size), or also what the field has
+    learned since (losses, penalties, averaging, regularisers, schedules, latents)."""
+    max_steps: int | None = None
+    """Training steps (batches) of a trial at most. Default: 9,400, on digits 1,500."""
+    objectives: tuple[Figure, ...] = ("fd",)
+    """What is optimized, the first before all: the Fréchet distance, the share of clean images, the coverage of the ten
+    classes. Several give their Pareto front."""
+    final_steps: int | None = None
+    """Steps for which the winner is trained on before it is exported; 0: none. Default: as many as --max-steps."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.max_steps is not None and self.max_steps < 1:
+            raise BadOptions(f"--max-steps must be at least 1, got {self.max_steps}")
+        if self.final_steps is not None and self.final_steps < 0:
+            raise BadOptions(f"--final-steps must be 0 or more, got {self.final_steps}")
+        if not self.objectives or len(set(self.objectives)) < len(self.objectives):
+            raise BadOptions(f"--objectives takes one figure or several, each once, got {' '.join(self.objectives) or 'none'}")
+
+
+def main() -> int:
+    options = parse(GANOptions)
+    from search_spaces.gan import SPACES, STEPS
+    from trainables.gan.trainable import GANTrial
+    from tuning.experiment import Experiment, Goal, Objective, Rungs
+    from tuning.search import Search
+
+    max_steps = options.max_steps or STEPS[options.dataset]
+    report_every = math.ceil(max_steps / REPORTS)
+    experiment = Experiment(
+        trainable=GANTrial,
+        space=SPACES[options.space],
+        settings={
+            "dataset": options.dataset,
+            "max_steps": max_steps,
+            "report_every": report_every,
+            "judge": "search",
+        },
+        objectives=tuple(Objective(name, "min" if name == "fd" else "max") for name in options.objectives),
+        shown=tuple(dict.fromkeys((*options.objectives, "fd_ratio", "clean", "coverage"))),
+        rungs=Rungs(grace_steps=report_every, reduction_factor=3),
+        goal=Goal("fd_ratio", "most", 2.0),
+        confirming={"judge": "final"},
+        final_steps=max_steps if options.final_steps is None else options.final_steps,
+        prepare=preparation(options),
+    )
+    return Search(options, experiment).run()
+
+
+def preparation(options: GANOptions) -> "Callable[[Callable[[str], None]], Prepared]":
+    """Reads the images and makes the judges ready, in the one moment of a search at which that can still be refused."""
+
+    def prepare(say: Callable[[str], None]) -> "Prepared":
+        from trainables.gan.images import ImagesUnavailable, load_images
+        from trainables.gan.trainable import create_shared
+        from tuning.experiment import Prepared
+
+        try:
+            images = load_images(options.dataset, options.data_root)
+        except ImagesUnavailable as error:
+            raise BadOptions(str(error)) from None
+        shared = create_shared(images, say)
+        return Prepared(shared, shared.about())
+
+    return prepare
+
+
+if __name__ == "__main__":
+    sys.exit(main())
