@@ -7,6 +7,7 @@ import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from command_line import BadOptions
@@ -54,6 +55,8 @@ class GANOptions(SearchOptions):
             raise BadOptions(f"--final-steps must be 0 or more, got {self.final_steps}")
         if not self.objectives or len(set(self.objectives)) < len(self.objectives):
             raise BadOptions(f"--objectives takes one figure or several, each once, got {' '.join(self.objectives) or 'none'}")
+        if len(self.objectives) > 1 and self.sampler == "cmaes":
+            raise BadOptions("--sampler cmaes optimizes one figure only: name one of --objectives, or another sampler")
 
 
 def main() -> int:
@@ -80,24 +83,25 @@ def main() -> int:
         goal=Goal("fd_ratio", "most", 2.0),
         confirming={"judge": "final"},
         final_steps=max_steps if options.final_steps is None else options.final_steps,
+        checkpoint_every=1,
         prepare=preparation(options),
     )
     return Search(options, experiment).run()
 
 
-def preparation(options: GANOptions) -> "Callable[[Callable[[str], None]], Prepared]":
+def preparation(options: GANOptions) -> "Callable[[Callable[[str], None], Path], Prepared]":
     """Reads the images and makes the judges ready, in the one moment of a search at which that can still be refused."""
 
-    def prepare(say: Callable[[str], None]) -> "Prepared":
+    def prepare(say: Callable[[str], None], run: Path) -> "Prepared":
         from trainables.gan.images import ImagesUnavailable, load_images
         from trainables.gan.trainable import create_shared
         from tuning.experiment import Prepared
 
         try:
             images = load_images(options.dataset, options.data_root)
+            shared = create_shared(images, say, run / "judges")
         except ImagesUnavailable as error:
             raise BadOptions(str(error)) from None
-        shared = create_shared(images, say)
         return Prepared(shared, shared.about())
 
     return prepare

@@ -98,13 +98,20 @@ def save(figure: Figure, folder: Path, name: str, alt: str) -> Picture:
     return Picture(f"{name}.png", alt)
 
 
+def rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """A table's rows for a template, None for what is missing (pandas has NaN there, which prints and counts as true)."""
+    return [
+        {str(name): None if not isinstance(value, list) and pd.isna(value) else value for name, value in row.items()}
+        for row in table.to_dict("records")
+    ]
+
+
 def answer(run: Run, selected: str, show: Callable[[Any], str] = number, final: str = "") -> Answer | None:
     """The winner's answer: ``selected`` is the column that the search's own figure is read from, ``show`` prints it."""
     if run.best is None:
         return None
     row = run.trials[run.trials["number"] == run.best].iloc[0]
-    goal, table = run.search["goal"], run.confirmations
-    mine = table[table["confirms"] == run.best] if not table.empty else table
+    goal, mine = run.search["goal"], run.confirmed
     figures = mine[goal["metric"]].dropna().tolist() if not mine.empty else []
     steps = mine["steps_to_converge"].dropna().tolist() if "steps_to_converge" in mine else []
     least = goal["at"] == "least"
@@ -139,7 +146,7 @@ def confirmations(run: Run) -> list[dict[str, Any]]:
         {
             "trial": int(group["confirms"].iloc[0]),
             "settings": settings(run, group.iloc[0]),
-            "rows": group.sort_values("seed").to_dict("records"),
+            "rows": rows(group.sort_values("seed")),
         }
         for _, group in table.groupby("confirms", sort=False)
     ]

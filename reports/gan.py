@@ -51,7 +51,7 @@ def content(run: Run, companions: list[Run], folder: Path) -> Content:
         front_page="samples",
         pictures=pictures(run, folder),
         figures=[name for name in TRIAL_FIGURES if name in run.trials],
-        extra={"quality": quality_table(run)},
+        extra={"quality": quality_table(run), "trained_on": not run.final_reports.empty},
     )
 
 
@@ -63,10 +63,10 @@ def quality_table(run: Run) -> list[dict[str, Any]]:
         if trial is not None:
             measured.append((f"{name} (step {number(trial['step'])})", trial.to_dict()))
     measured.append(("real images, by the search's judge", {**judges["search"]["floor"], "fd_ratio": 1.0}))
-    mine = run.confirmations[run.confirmations["confirms"] == run.best] if not run.confirmations.empty else pd.DataFrame()
-    if not mine.empty:
-        mean = mine[[name for name in QUALITY if name in mine]].mean().to_dict()
-        measured.append((f"best, mean of {len(mine)} fresh seeds", mean))
+    seeds = run.confirmed.dropna(subset=["fd"]) if "fd" in run.confirmed else pd.DataFrame()
+    if not seeds.empty:
+        mean = seeds[[name for name in QUALITY if name in seeds]].mean().to_dict()
+        measured.append((f"best, mean of {len(seeds)} fresh seeds", mean))
     if not run.final_reports.empty:
         row = run.final_reports.iloc[-1].to_dict()
         measured.append((f"after final training (step {number(row['step'])})", row))
@@ -96,12 +96,11 @@ def pictures(run: Run, folder: Path) -> dict[str, Picture | None]:
     drawn: dict[str, Picture | None] = dict.fromkeys(PICTURES)
     if run.trials.empty:
         return drawn
-    drawn["slices"] = save(
-        figures.parameter_slices(run.trials, scales(run), run.best, "fd", "fd of every trial, against each setting"),
-        folder,
-        "slices",
-        "The Fréchet distance of every trial against each of its settings, marked by how the trial ended.",
-    )
+    if "fd" in run.trials:
+        title = "fd of every trial, against each setting"
+        slices = figures.parameter_slices(run.trials, scales(run), run.best, "fd", title)
+        alt = "The Fréchet distance of every trial against each of its settings, marked by how the trial ended."
+        drawn["slices"] = save(slices, folder, "slices", alt)
     if {"fd", "clean"} <= set(run.trials) and run.trials[["fd", "clean"]].notna().all(axis=1).any():
         title = f"{run.title}: {len(run.trials)} trials by fd and clean"
         plane = figures.quality_plane(run.trials, run.best, run.search["judges"]["search"]["floor"], title)
@@ -123,7 +122,7 @@ def draw_samples(
     if hand is not None and hand["number"] != best["number"]:
         rows.append(Samples(BY_HAND, grids(run.path / f"trial_{int(hand['number']):04d}")))
     own = grids(run.path / f"trial_{int(best['number']):04d}")
-    trained_on = grids(run.path / "final" / "trial_0000") if not run.final_reports.empty else {}
+    trained_on = grids(run.final) if not run.final_reports.empty else {}
     whole = {**own, **trained_on}
     rows.append(Samples(f"best, trial {best['number']}", whole))
     if not whole:
@@ -202,9 +201,14 @@ def draw_from_generator(run: Run, folder: Path, drawn: dict[str, Picture | None]
 
 
 def draw_neighbours(run: Run, folder: Path, drawn: dict[str, Picture | None]) -> None:
-    file = run.path / "final" / "trial_0000" / "nearest.npz"
+    file = run.final / "nearest.npz"
     if run.final_reports.empty or not file.exists():
-        return
+        seeds = [
+            run.path / "confirmation" / f"trial_{number:04d}" / "nearest.npz" for number in run.confirmed.get("number", [])
+        ]
+        file = next((seed for seed in seeds if seed.exists()), file)
+        if not file.exists():
+            return
     try:
         with np.load(file) as found:
             made, nearest = found["made"], found["nearest"]

@@ -79,7 +79,8 @@ def training_history(by_hand: History | None, best: History, final_from: int | N
     coverage.set(title="Coverage of the ten classes", ylim=(0, 1.03))
     d_best.set(title=f"The discriminator: {best.label}", ylim=(0, 1.03))
     d_hand.set(title=f"The discriminator: {by_hand.label}" if by_hand else "", ylim=(0, 1.03))
-    losses.set(title="Losses (line: generator, dashed: discriminator)", yscale="log")
+    losses.set(title="Losses (line: generator, dashed: discriminator)")
+    losses.set_yscale("symlog", linthresh=1)  # the hinge loss of a generator has either sign
     for axes in places.flat:
         axes.set_xlabel("training step")
         axes.set_xlim(left=0)

@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from reports import gan, lstm
-from reports.content import SHARES, confirmations, moment, number, share
+from reports.content import SHARES, confirmations, moment, number, rows, share
 from reports.run import Run
 from reports.style import FATE_WORDS
 
@@ -57,7 +57,7 @@ class Site:
             "pictures": content.pictures,
             "front_page": content.pictures[content.front_page],
             "fates": Counter(run.trials["ended"].fillna("running")).most_common() if not run.trials.empty else [],
-            "trials": run.trials.to_dict("records"),
+            "trials": rows(run.trials),
             "confirmations": confirmations(run),
             "figures": content.figures,
             **content.extra,

@@ -123,13 +123,22 @@ class Run:
         """The reports of a trial on a fresh seed, by its number among ``confirmations``."""
         return self._rows(self.path / "confirmation" / f"trial_{number:04d}")
 
+    @property
+    def confirmed(self) -> pd.DataFrame:
+        """Of ``confirmations``, the winner's that have come to their end."""
+        table = self.confirmations
+        return table if table.empty else table[(table["confirms"] == self.best) & table["ended"].notna()]
+
+    @property
+    def final(self) -> Path:
+        """The folder of the winner's final training."""
+        return self.path / "final" / f"trial_{self.best or 0:04d}"
+
     @cached_property
     def final_reports(self) -> pd.DataFrame:
-        """The reports of the winner's final training; empty where there is none, or where it was another trial's."""
-        record = self._read(self.path / "final" / "trial_0000" / "trial.json") or {}
-        if record.get("ended") != "budget" or record["config"].get("continues") != self.best:
-            return pd.DataFrame()
-        return self._rows(self.path / "final" / "trial_0000")
+        """The reports of the winner's final training; empty where it has not come to its end."""
+        record = self._read(self.final / "trial.json") or {}
+        return self._rows(self.final) if record.get("ended") == "budget" else pd.DataFrame()
 
     def training_curve(self, number: int) -> pd.DataFrame:
         """``step``, ``train_loss``, ``train_accuracy`` and ``train_grad_norm``, one row every ten training steps."""

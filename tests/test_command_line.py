@@ -42,6 +42,7 @@ GAN_BAD = {
     "--final-steps -1": "--final-steps must be 0 or more, got -1",
     "--objectives": "--objectives",
     "--objectives sharpness": "sharpness",
+    "--objectives fd clean --sampler cmaes": "--sampler cmaes optimizes one figure only",
     "--objectives fd fd": "--objectives takes one figure or several, each once, got fd fd",
     "--num-samples 0": "--num-samples must be 1 to 900,000, got 0",
     "--resume": "--resume: there is no gan run under runs/",

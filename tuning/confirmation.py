@@ -45,7 +45,7 @@ class Candidate:
         for directory, record in run.trials():
             if record.config["confirms"] == self.number and record.config["seed"] in seeds and record.ended:
                 rows = directory.rows()
-                self.confirmations[record.config["seed"]] = rows[-1] if rows else {}
+                self.confirmations[record.config["seed"]] = rows[-1] if rows and record.ended != "error" else {}
 
     def summary(self) -> dict[str, Any]:
         """For ``confirmation.json``."""

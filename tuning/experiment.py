@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from search_spaces import SearchSpace
@@ -76,7 +77,9 @@ class Experiment:
         shown: The figures of a finished trial that the console prints.
         confirming: Config entries that differ in trials on fresh seeds and in the final training.
         final_steps: Steps for which the winner is trained on before it is exported.
-        prepare: Makes ready what trials share, telling what takes long through the function it is given. Raises BadOptions.
+        checkpoint_every: Reports between two checkpoints of a trial, which is what a kill can cost.
+        prepare: Makes ready what trials share. It is given a function to say what takes long, and the run directory, for
+            what must be the same when the run is resumed. Raises BadOptions.
     """
 
     trainable: type[Trial]
@@ -88,7 +91,8 @@ class Experiment:
     goal: Goal
     confirming: Mapping[str, Any] = field(default_factory=dict)
     final_steps: int = 0
-    prepare: Callable[[Callable[[str], None]], Prepared] | None = None
+    checkpoint_every: int = 5
+    prepare: Callable[[Callable[[str], None], Path], Prepared] | None = None
 
     @property
     def objective(self) -> Objective:

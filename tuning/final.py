@@ -1,4 +1,7 @@
-"""The final training: the winner goes on from where its trial ended, for longer than any trial could, before it is exported."""
+"""The final training: the winner goes on from where its trial ended, for longer than any trial could, before it is exported.
+
+It has the winner's number, in the run's ``final`` directory: where more trials bring another winner, that one has its own.
+"""
 
 from typing import Any
 
@@ -6,33 +9,31 @@ from tuning.confirmation import Candidate
 from tuning.experiment import Experiment
 from tuning.run_directory import RunDirectory, TrialDirectory, TrialRecord
 
-NUMBER = 0
-"""Of the only trial in the final training's directory."""
-
 
 def final_queue(candidate: Candidate, run: RunDirectory, experiment: Experiment) -> list[dict[str, Any]]:
     """The config of the final training, or none where it is done or where the candidate left no weights to go on from.
 
-    It starts from the candidate's last checkpoint. ``decay_from`` is where it starts, for a schedule to begin again there.
+    It starts from the candidate's last checkpoint; ``decay_from`` is where it starts, for a schedule to begin again there.
+    One that was cut off, broke, or is to be longer than it was goes on from its own.
     """
-    final = run.final()
+    directory = run.final().trial(candidate.number)
     trained = run.trial(candidate.number).checkpoints()
-    record = final.trial(NUMBER).read()
-    if record is not None and record.config["continues"] == candidate.number:
-        if record.ended is not None:
-            return []
-    else:
-        start = int(candidate.last_row["step"])
-        own = {"decay_from": start, "max_steps": start + experiment.final_steps, "continues": candidate.number, "trial": NUMBER}
-        record = TrialRecord(NUMBER, {**candidate.config, **experiment.confirming, "seed": candidate.seed, **own})
-        final.trial(NUMBER).write(record)
-    checkpoints = [str(folder) for folder in [*final.trial(NUMBER).checkpoints(), *trained]]
-    return [{**record.config, "restore_from": checkpoints}] if trained else []
+    record = directory.read()
+    before = record.config["max_steps"] if record else 0
+    start = int(candidate.last_row["step"])
+    end = max(start + experiment.final_steps, before)  # what was begun is never cut short
+    if not trained or (record and record.ended not in (None, "error") and end == before):
+        return []
+    own = {"decay_from": start, "max_steps": end, "trial": candidate.number, "seed": candidate.seed}
+    config = {**candidate.config, **experiment.confirming, **own}
+    checkpoints = [str(folder) for folder in [*directory.checkpoints(), *trained]]
+    directory.write(TrialRecord(candidate.number, config))
+    return [{**config, "restore_from": checkpoints}]
 
 
 def final_training(candidate: Candidate, run: RunDirectory) -> TrialDirectory | None:
     """The finished final training of the candidate, or None where there is none."""
-    directory = run.final().trial(NUMBER)
+    directory = run.final().trial(candidate.number)
     record = directory.read()
-    done = record is not None and record.ended == "budget" and record.config["continues"] == candidate.number
+    done = record is not None and record.ended == "budget"
     return directory if done and directory.rows() and directory.checkpoints() else None

@@ -6,7 +6,7 @@ plain line is written for every finished trial, and one a minute where none fini
 
 import time
 from collections import Counter
-from typing import Any
+from typing import Any, NamedTuple
 
 from ray.tune import Callback
 from ray.tune.experiment import Trial
@@ -26,12 +26,21 @@ FAILED = ("diverged", "discriminator won", "generator collapsed", "error")
 STYLES = {"converged": "green", "budget": "", "stopped early": "dim", **dict.fromkeys(FAILED, "red"), "error": "bold red"}
 
 
+class Best(NamedTuple):
+    """The best trial so far: its objective as a loss, its number, the step of that figure, the figure."""
+
+    loss: float
+    number: int
+    step: int
+    value: float
+
+
 class Progress(Callback):
     """The status of one search; or, with a ``stage`` such as ``confirm``, of what follows it, where settings no longer vary.
 
     Args:
         title: What is counted in the status line, such as ``trials``.
-        total: How many there are in all; ``ended`` says how those of earlier sessions ended.
+        total: How many there are in all; ``ended`` says how those of earlier sessions ended, ``best`` which was best.
     """
 
     def __init__(
@@ -42,6 +51,7 @@ class Progress(Callback):
         ended: Counter[str],
         *,
         stage: str | None = None,
+        best: Best | None = None,
         quiet: bool = False,
     ) -> None:
         self.objective = experiment.objective
@@ -51,7 +61,7 @@ class Progress(Callback):
         self.title, self.total = title, total
         self.ended = Counter(ended)
         self.finished_here = 0
-        self.best: tuple[float, int, int, float] | None = None
+        self.best = best
         self.started = self.last_line = time.monotonic()
         self.steps: dict[str, int] = {}
         self.reports: list[tuple[float, int]] = []
@@ -73,8 +83,8 @@ class Progress(Callback):
         self.reports.append((time.monotonic(), trial.config["max_steps"] - result["step"]))
         loss = self.objective.loss(result)
         comparable = result["ended"] in COMPLETE and not self.stage
-        if comparable and (self.best is None or loss < self.best[0]):
-            self.best = (loss, trial.config["trial"], result["step"], result[self.objective.metric])
+        if comparable and (self.best is None or loss < self.best.loss):
+            self.best = Best(loss, trial.config["trial"], result["step"], result[self.objective.metric])
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         if self._live is None and time.monotonic() - self.last_line > QUIET_LINE_EVERY_S:
@@ -111,8 +121,8 @@ class Progress(Callback):
             parts.append(f"{failed} failed")
         parts.append(self._time_left())
         if self.best:
-            _, number, step, value = self.best
-            parts.append(f"best trial {number}: {self.objective.metric} {figure(value)} at step {step:,}")
+            figure_words = f"{self.objective.metric} {figure(self.best.value)}"
+            parts.append(f"best trial {self.best.number}: {figure_words} at step {self.best.step:,}")
         return Text(" · ".join(parts), style="bold", no_wrap=True, overflow="ellipsis")
 
     def _time_left(self) -> str:
@@ -139,7 +149,7 @@ class Progress(Callback):
         line.append("  " + settings_words({"seed": trial.config["seed"]} if self.stage else self.space.varied(trial.config)))
         if ended == "error":
             line.append(f"\n           {error_line(trial.get_error())}", style="red")
-        elif self.best and self.best[1] == number:
+        elif self.best and self.best.number == number:
             line.append("  best so far", style="bold green")
         self.say(line)
 

@@ -155,13 +155,12 @@ class RunDirectory:
         """The directory of the winner's final training, laid out like a run's."""
         return RunDirectory(self.path / "final")
 
-    def start_session(self, options: SearchOptions, about: Mapping[str, Any]) -> None:
+    def start_session(self, options: SearchOptions) -> None:
         """Record in ``search.json`` that a search starts or goes on here."""
         record = self.read() or {"experiment": options.experiment, "name": self.path.name, "sessions": []}
         command = shlex.join(["python", os.path.relpath(sys.argv[0]), *sys.argv[1:]])
         session = {"command": command, "started": time.time(), "ended": None, "how": "running"}
         record |= {
-            **about,
             "options": {**asdict(options), "name": self.path.name},
             "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
             "commit": _commit(),
@@ -169,6 +168,10 @@ class RunDirectory:
             "sessions": [*record["sessions"], session],
         }
         write_json(self.path / "search.json", record)
+
+    def describe(self, about: Mapping[str, Any]) -> None:
+        """Record in ``search.json`` what is searched: the space, the objectives, the goal and what else a report needs."""
+        write_json(self.path / "search.json", {**(self.read() or {}), **about})
 
     def end_session(self, how: str) -> None:
         """Record how the session ended: finished, interrupted, time budget or failed."""

@@ -29,15 +29,12 @@ from tuning.experiment import Experiment, Prepared
 from tuning.final import final_queue, final_training
 from tuning.interruption import INTERRUPTED, Interruption
 from tuning.options import SearchOptions, seconds
-from tuning.progress import Progress
+from tuning.progress import Best, Progress
 from tuning.recorder import Recorder
-from tuning.run_directory import RunDirectory, write_json
+from tuning.run_directory import COMPLETE, RunDirectory, write_json
 from tuning.scheduler import create_scheduler
 from tuning.study import StudySearch, open_storage
 from tuning.verdict import plan, verdict
-
-CHECKPOINT_EVERY = 5
-"""Reports between two checkpoints of a trial: what a kill can cost is half a minute or less."""
 
 SAMPLES = "gan_images"
 """A trial's folder of sample grids; the winner's is copied to the run's own."""
@@ -69,9 +66,12 @@ class Search:
             self.lock = self.directory.lock()
         except BadOptions as error:
             exit_bad_options(str(error))
+        prepare = self.experiment.prepare
         try:
+            if not self.options.resume:  # now, so that a run which is killed while it prepares can be resumed
+                self.directory.start_session(self.options)
             self.storage = open_storage(self.options, self.directory.path)
-            self.prepared = self.experiment.prepare(self._say) if self.experiment.prepare else Prepared(None, {})
+            self.prepared = prepare(self._say, self.directory.path) if prepare else Prepared(None, {})
             self.cluster = ray_cluster.connect(self.options)
         except BadOptions as error:
             self._discard_directory()
@@ -84,7 +84,9 @@ class Search:
             self.trainable = _equipped(self.experiment.trainable, self.prepared.shared)
             self.interruption = Interruption(lambda line: print(line, file=sys.stderr))
             self.interruption.install()
-            self.directory.start_session(self.options, self._about())
+            if self.options.resume:
+                self.directory.start_session(self.options)
+            self.directory.describe(self._about())
             how = self._search_and_confirm()
         finally:
             self.directory.end_session(how)
@@ -128,7 +130,9 @@ class Search:
             create_scheduler(self.options, self.experiment, self.directory),
             left,
             self.directory,
-            Progress(self.experiment, "trials", self.options.num_samples, ended, quiet=self.options.quiet),
+            Progress(
+                self.experiment, "trials", self.options.num_samples, ended, best=self._best_so_far(), quiet=self.options.quiet
+            ),
             seconds(budget) if budget else None,
         )
         if self.interruption.requested:
@@ -189,7 +193,7 @@ class Search:
                 storage_path=str(run.path.parent),
                 callbacks=callbacks,
                 checkpoint_config=tune.CheckpointConfig(
-                    num_to_keep=2, checkpoint_frequency=CHECKPOINT_EVERY, checkpoint_at_end=True
+                    num_to_keep=2, checkpoint_frequency=self.experiment.checkpoint_every, checkpoint_at_end=True
                 ),
                 failure_config=tune.FailureConfig(max_failures=2),
                 verbose=0,
@@ -209,6 +213,7 @@ class Search:
         write_json(best / "confirmation.json", {"candidates": [one.summary() for one in tried]})
         for checkpoint in (final or trained).checkpoints()[:1]:
             shutil.copy2(checkpoint / "model.safetensors", best / "model.safetensors")
+        shutil.rmtree(self.directory.path / SAMPLES, ignore_errors=True)  # of an earlier winner
         for directory in (trained, final) if final else (trained,):
             if (directory.path / SAMPLES).is_dir():
                 shutil.copytree(directory.path / SAMPLES, self.directory.path / SAMPLES, dirs_exist_ok=True)
@@ -228,6 +233,14 @@ class Search:
         """How the trials of earlier sessions ended; those that the time budget cut off are asked for again."""
         records = [record for _, record in self.directory.trials()]
         return Counter(r.ended for r in records if r.ended is not None and r.ended != "time budget")
+
+    def _best_so_far(self) -> Best | None:
+        """Of the trials of earlier sessions that ended by themselves."""
+        for best in candidates(self.directory, self.experiment)[:1]:
+            if best.ended in COMPLETE:
+                objective, row = self.experiment.objective, best.last_row
+                return Best(objective.loss(row), best.number, row["step"], row[objective.metric])
+        return None
 
     def _about(self) -> dict[str, object]:
         space = self.experiment.space

@@ -12,7 +12,6 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 from tuning.cluster import Cluster
 from tuning.confirmation import Candidate, pareto_front, winner
 from tuning.experiment import Experiment
-from tuning.final import NUMBER as FINAL
 from tuning.final import final_training
 from tuning.options import SearchOptions
 from tuning.progress import figure, settings_words
@@ -65,8 +64,7 @@ def verdict(options: SearchOptions, experiment: Experiment, run: RunDirectory, t
         lines += _final(best, run, experiment)
         lines += _front(run, experiment)
         lines += _by_hand(run, experiment)
-        if goal.reached(best.last_row):
-            lines += [f"edge       {sentence}" for sentence in edges(best.config, experiment)]
+        lines += [f"edge       {sentence}" for sentence in edges(best.config, experiment)]
     else:
         lines.append("best       none: no trial reported anything that can be compared")
     where = os.path.relpath(run.path)
@@ -74,21 +72,32 @@ def verdict(options: SearchOptions, experiment: Experiment, run: RunDirectory, t
     return "\n".join(lines)
 
 
-def edges(settings: dict[str, float], experiment: Experiment) -> list[str]:
-    """A sentence for every varied number that lies in the outer twentieth of its range, on the range's own scale."""
+def edges(settings: Mapping[str, Any], experiment: Experiment) -> list[str]:
+    """A sentence for every varied number at an edge of its range, beyond which there may be better ones.
+
+    That is the outer twentieth of a range, on the range's own scale, or the first or last of numbers to choose from; but
+    not 0 nor the count 1, below which there is nothing.
+    """
     sentences = []
     for name, parameter in experiment.space.parameters.items():
-        distribution = parameter.distribution
-        if name not in settings or not isinstance(distribution, FloatDistribution | IntDistribution):
-            continue
-        low, high, value = (
-            math.log(x) if distribution.log else x for x in (distribution.low, distribution.high, settings[name])
-        )
-        place = (value - low) / (high - low)
-        if place < EDGE or place > 1 - EDGE:
-            end = "lower" if place < EDGE else "upper"
-            sentences.append(f"{name} lies at the {end} end of its range: the best may be beyond it")
+        if name in settings:
+            place = _place(settings[name], parameter.distribution)
+            natural = settings[name] == 0 or (isinstance(settings[name], int) and settings[name] == 1)
+            if place is not None and (place > 1 - EDGE or (place < EDGE and not natural)):
+                end = "lower" if place < EDGE else "upper"
+                sentences.append(f"{name} lies at the {end} end of its range: the best may be beyond it")
     return sentences
+
+
+def _place(value: Any, distribution: BaseDistribution) -> float | None:
+    """Where a number lies in its range, from 0 to 1; None where what is chosen from has no order."""
+    if isinstance(distribution, FloatDistribution | IntDistribution):
+        low, high, at = (math.log(x) if distribution.log else x for x in (distribution.low, distribution.high, value))
+        return (at - low) / (high - low)
+    choices = getattr(distribution, "choices", ())
+    if not choices or any(isinstance(choice, bool) or not isinstance(choice, int | float) for choice in choices):
+        return None
+    return sorted(choices).index(value) / max(1, len(choices) - 1)
 
 
 def _range(name: str, distribution: BaseDistribution) -> str:
@@ -133,8 +142,8 @@ def _final(best: Candidate, run: RunDirectory, experiment: Experiment) -> list[s
     """What the final training came to, where there was one."""
     final = final_training(best, run)
     if final is None:
-        record = run.final().trial(FINAL).read()
-        return [f"final      not used: {record.ended}"] if record and record.config["continues"] == best.number else []
+        record = run.final().trial(best.number).read()
+        return [f"final      not used: {record.ended}"] if record and record.ended else []
     row = final.rows()[-1]
     return [f"final      trained on to step {row['step']:,} · {_figures(row, experiment)}"]
 

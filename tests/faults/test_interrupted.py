@@ -101,3 +101,17 @@ def test_a_worker_killed_while_it_trains_costs_no_trial(tmp_path: Path) -> None:
     assert process.returncode == 0, err
     assert out.splitlines()[0].startswith("7 trials: ")
     assert "error" not in out.splitlines()[0]
+
+
+def test_kill_9_while_the_judges_are_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    search = ("--dataset", "digits", "--num-samples", 1, "--max-steps", 9, "--confirm", 0, "--final-steps", 0, "--no-dashboard")
+    process = start("tune_gan.py", *search, "--name", "early", cwd=tmp_path)
+    assert process.stderr is not None
+    assert "training judge 1" in process.stderr.readline()
+    process.kill()
+    process.communicate()
+    monkeypatch.undo()
+    result = run("tune_gan.py", "--resume", "--name", "early", "--no-dashboard", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("1 trials: 1 budget")

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,10 @@ from PIL import Image
 
 from reports.gan import early_middle_late, spread
 from reports.gan_figures import animation, pareto_front, tiled
-from tests.conftest import SmallGANSearch, run
+from reports.pages import Site
+from reports.run import Run
+from reports.style import apply
+from tests.conftest import SmallGANSearch
 
 PICTURES = (
     "samples.png", "training.gif", "walk.gif", "interpolation.png", "neighbours.png", "history.png", "digits.png", "slices.png",
@@ -18,9 +22,9 @@ PICTURES = (
 
 
 def build(path: Path, folder: Path) -> str:
-    result = run("reports/build.py", path, "--output", folder / "site", cwd=folder)
-    assert result.returncode == 0, result.stderr
-    assert "Traceback" not in result.stderr
+    """The run's page, built in this process: a new one would load torch and pandas anew."""
+    apply()
+    Site([Run.open(path)], [], folder / "site").write(lambda name: None)
     return (folder / "site" / path.name / "index.html").read_text()
 
 
@@ -40,6 +44,7 @@ def test_a_page_with_every_picture(small_gan_search: SmallGANSearch, tmp_path: P
         assert name in table
     final = json.loads((small_gan_search.path / "best" / "metrics.json").read_text())
     assert f"<td>{final['clean']:.3g}</td>" in table
+    assert not re.search(r"\bnan\b", page)
 
 
 def test_the_walk_and_the_training_are_animations_that_repeat(small_gan_search: SmallGANSearch, tmp_path: Path) -> None:
@@ -54,8 +59,8 @@ def test_the_walk_and_the_training_are_animations_that_repeat(small_gan_search: 
     [
         ("best",),
         ("best/model.safetensors",),
-        ("best/config.json", "confirmation", "final/trial_0000/nearest.npz", "trial_000*/gan_images"),
-        ("trial_0000", "final/trial_0000/result.json"),
+        ("best/config.json", "confirmation", "final/trial_*/nearest.npz", "trial_000*/gan_images"),
+        ("trial_0000", "final/trial_*/result.json"),
         ("trial_000*/result.json",),
         ("trial_*", "final"),
     ],
@@ -69,7 +74,7 @@ def test_a_run_with_parts_missing_still_gives_a_page(
     build(copy, tmp_path)
 
 
-@pytest.mark.parametrize("torn", ["best/model.safetensors", "final/trial_0000/nearest.npz", "trial_*/gan_images/*"])
+@pytest.mark.parametrize("torn", ["best/model.safetensors", "final/trial_*/nearest.npz", "trial_*/gan_images/*"])
 def test_a_file_that_is_cut_off_is_passed_over(torn: str, small_gan_search: SmallGANSearch, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(small_gan_search.path, tmp_path / "runs" / "copy"))
     for path in copy.glob(torn):
@@ -102,6 +107,34 @@ def test_every_way_a_trial_ends_is_said_in_words(small_gan_search: SmallGANSearc
     page = build(copy, tmp_path)
     table = page.split("Every trial")[1]
     assert all(word in table for word in words.values())
+
+
+def test_only_fresh_seeds_that_have_come_to_their_end_count(small_gan_search: SmallGANSearch, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(small_gan_search.path, tmp_path / "runs" / "copy"))
+    (done,) = copy.glob("confirmation/trial_*")
+    record = json.loads((done / "trial.json").read_text())
+    for number, (ended, error) in enumerate([(None, None), ("error", "out of memory")], 1):
+        other = Path(shutil.copytree(done, done.parent / f"trial_{number:04d}"))
+        own = {"number": number, "ended": ended, "error": error, "config": {**record["config"], "seed": 900_000 + number}}
+        (other / "trial.json").write_text(json.dumps({**record, **own}))
+        (other / "result.json").write_text('{"step": 56, "fd": 9e9, "fd_ratio": 9e9, "ended": null}\n' if ended is None else "")
+    page = build(copy, tmp_path)
+    assert "0 of 2 fresh seeds reach fd ratio 2 or less" in page
+    assert "best, mean of 1 fresh seeds" in page
+    assert "9,000,000,000" not in page.split("Fresh seeds")[0]
+    assert not re.search(r"\bnan\b", page)
+
+
+def test_where_no_image_was_ever_judged_there_is_a_page(small_gan_search: SmallGANSearch, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(small_gan_search.path, tmp_path / "runs" / "copy"))
+    search = json.loads((copy / "search.json").read_text())
+    search["objectives"] = [{"metric": "clean", "mode": "max"}]
+    (copy / "search.json").write_text(json.dumps(search))
+    for path in [copy / "best", copy / "final", copy / "confirmation"]:
+        shutil.rmtree(path)
+    for file in copy.glob("trial_*/result.json"):
+        file.write_text('{"step": 56, "train_g_loss": [null], "ended": "diverged"}\n')
+    assert "No trial has come to its end" in build(copy, tmp_path)
 
 
 def test_early_middle_and_late_are_each_shown_once() -> None:

@@ -35,6 +35,7 @@ class TestBuild:
             assert f'src="{picture}.png"' in page
         every_trial = page.split("<h2>Every trial</h2>")[1].split("<tbody>")[1].split("</tbody>")[0]
         assert every_trial.count("<tr") == 6
+        assert "nan" not in every_trial
         assert "by hand, T=15" in every_trial
         assert 'href="small/index.html"' in (site / "index.html").read_text()
 

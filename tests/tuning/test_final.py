@@ -1,3 +1,4 @@
+import dataclasses
 from typing import Any
 
 import pytest
@@ -23,8 +24,6 @@ def candidate() -> Candidate:
 class TestFinalTraining:
     @pytest.fixture
     def experiment(self, experiment: Experiment) -> Experiment:
-        import dataclasses
-
         return dataclasses.replace(experiment, final_steps=500, confirming={"judge": "final"})
 
     def test_goes_on_from_the_winners_weights_with_its_seed(
@@ -33,46 +32,65 @@ class TestFinalTraining:
         trained = checkpoint(directory, 7)
         (config,) = final_queue(candidate, directory, experiment)
         assert config == {
-            "lr": 0.1, "judge": "final", "seed": 2_000_007, "max_steps": 1500, "decay_from": 1000, "continues": 7, "trial": 0,
+            "lr": 0.1, "judge": "final", "seed": 2_000_007, "max_steps": 1500, "decay_from": 1000, "trial": 7,
             "restore_from": [trained],
         }  # fmt: skip
 
-    def test_cut_off_goes_on_from_its_own_checkpoint_first(
-        self, candidate: Candidate, experiment: Experiment, directory: RunDirectory
+    @pytest.mark.parametrize("ended", [None, "error"])
+    def test_cut_off_or_broken_goes_on_from_its_own_checkpoint_first(
+        self, ended: str | None, candidate: Candidate, experiment: Experiment, directory: RunDirectory
     ) -> None:
         trained = checkpoint(directory, 7)
-        final_queue(candidate, directory, experiment)
-        own = checkpoint(directory.final(), 0)
+        (config,) = final_queue(candidate, directory, experiment)
+        directory.final().trial(7).write(TrialRecord(7, config, ended=ended))
+        own = checkpoint(directory.final(), 7)
         (config,) = final_queue(candidate, directory, experiment)
         assert config["restore_from"] == [own, trained]
         assert final_training(candidate, directory) is None
 
+    def finish(self, candidate: Candidate, experiment: Experiment, directory: RunDirectory) -> str:
+        checkpoint(directory, candidate.number)
+        (config,) = final_queue(candidate, directory, experiment)
+        done = directory.final().trial(candidate.number)
+        done.write(TrialRecord(candidate.number, config, ended="budget"))
+        done.append({"step": 1500})
+        return checkpoint(directory.final(), candidate.number)
+
     def test_done_is_not_done_again_and_is_what_counts(
         self, candidate: Candidate, experiment: Experiment, directory: RunDirectory
     ) -> None:
-        checkpoint(directory, 7)
-        (config,) = final_queue(candidate, directory, experiment)
-        done = directory.final().trial(0)
-        done.write(TrialRecord(0, config, ended="budget"))
-        done.append({"step": 1500})
-        checkpoint(directory.final(), 0)
+        self.finish(candidate, experiment, directory)
         assert final_queue(candidate, directory, experiment) == []
         found = final_training(candidate, directory)
         assert found is not None
         assert found.rows() == [{"step": 1500}]
-        other = Candidate(3, "budget", {"max_steps": 1000}, 2_000_003, {"step": 1000})
+
+    def test_goes_on_where_more_steps_are_asked_for_and_is_never_cut_short(
+        self, candidate: Candidate, experiment: Experiment, directory: RunDirectory
+    ) -> None:
+        own = self.finish(candidate, experiment, directory)
+        assert final_queue(candidate, directory, dataclasses.replace(experiment, final_steps=100)) == []
+        (config,) = final_queue(candidate, directory, dataclasses.replace(experiment, final_steps=900))
+        assert (config["decay_from"], config["max_steps"], config["restore_from"][0]) == (1000, 1900, own)
+
+    def test_another_winner_has_its_own(self, candidate: Candidate, experiment: Experiment, directory: RunDirectory) -> None:
+        self.finish(candidate, experiment, directory)
+        other = Candidate(3, "budget", {"lr": 0.2, "max_steps": 1000}, 2_000_003, {"step": 1000})
         assert final_training(other, directory) is None
+        trained = checkpoint(directory, 3)
+        (config,) = final_queue(other, directory, experiment)
+        assert config["restore_from"] == [trained]
+        assert final_training(candidate, directory) is not None
 
     def test_a_winner_without_weights_is_left_as_it_is(
         self, candidate: Candidate, experiment: Experiment, directory: RunDirectory
     ) -> None:
         assert final_queue(candidate, directory, experiment) == []
+        assert directory.final().trial(7).read() is None
 
 
 @pytest.fixture
 def two_objectives(experiment: Experiment) -> Experiment:
-    import dataclasses
-
     return dataclasses.replace(
         experiment, objectives=(Objective("fd", "min"), Objective("clean", "max")), goal=Goal("fd", "most", 2.0)
     )

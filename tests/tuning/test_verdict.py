@@ -1,3 +1,6 @@
+import dataclasses
+
+from search_spaces.gan import SPACES as GAN_SPACES
 from tune_lstm import LSTMOptions
 from tuning.confirmation import Candidate
 from tuning.experiment import Experiment
@@ -39,3 +42,13 @@ def test_edges_are_read_on_the_ranges_own_scale(experiment: Experiment) -> None:
         "max_norm lies at the upper end of its range: the best may be beyond it",
     ]
     assert edges({"lr": 0.06, "max_norm": 5.0}, experiment) == []  # the upper half, but well inside on a log scale
+
+
+def test_numbers_to_choose_from_have_edges_but_for_the_natural_ones(experiment: Experiment) -> None:
+    gan = dataclasses.replace(experiment, space=GAN_SPACES["extended"])
+    inside = {"beta1": 0.5, "batch_size": 64, "loss": "hinge", "latent": "uniform", "shift": 1, "label_smoothing": 0.1}
+    assert edges(inside, gan) == []
+    assert edges({"beta1": 0.0, "d_steps": 1, "shift": 0, "label_smoothing": 0.0}, gan) == []
+    found = edges({"beta1": 0.9, "d_steps": 2, "latent_dim": 32, "label_smoothing": 0.3}, gan)
+    ends = {sentence.split()[0]: sentence.split()[4] for sentence in found}
+    assert ends == {"beta1": "upper", "latent_dim": "lower", "label_smoothing": "upper", "d_steps": "upper"}

@@ -1,12 +1,13 @@
 """The judge: a small convolutional classifier of the data set's own images, whose features and verdicts measure quality.
 
 It is trained once for a data set and a seed, on the training images alone, and kept with a checksum in the user's cache
-folder. A search looks at its trials through one judge; the final figures come from a second one, of another seed, so that
-no setting can have been chosen for what pleases the judge that is asked at the end.
+folder and in every run's own. A search looks at its trials through one judge; the final figures come from a second one, of
+another seed, so that no setting can have been chosen for what pleases the judge that is asked at the end.
 """
 
 import hashlib
 import os
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from trainables.gan.images import NUM_CLASSES, Images, to_float
+from trainables.gan.images import NUM_CLASSES, Images, ImagesUnavailable, to_float
 
 FEATURES = 128
 SEARCH_JUDGE, FINAL_JUDGE = 1, 2
@@ -33,6 +34,8 @@ PEAK_LR = 3e-3
 MOST_SHIFT = 2
 """Pixels by which training images are moved, so that the judge looks at the shape and not at the place."""
 EVALUATION_BATCH = 500
+
+CACHE = Path("ray-tune-optuna-search") / "judges"
 
 RECIPE = "2"
 """Raised with every change of what a judge is or how it is trained: an older one in the cache is then passed over."""
@@ -88,28 +91,50 @@ def look(judge: Judge, images: Tensor) -> Seen:
     return Seen(torch.cat(features), torch.cat(probabilities))
 
 
-def load_judge(images: Images, seed: int, say: Callable[[str], None]) -> Judge:
-    """The judge of this data set and seed: from the cache where its checksum holds, else trained and put there.
+def load_judge(images: Images, seed: int, say: Callable[[str], None], kept: Path) -> Judge:
+    """The judge of this data set and seed: a run's own, in the folder ``kept``, else the user's, which is copied there.
 
-    ``say`` is told in a line when one must be trained, and how accurate it then is on the test images.
+    So a run that goes on, on whatever machine, is judged as it began. A judge that is not in the user's cache, or that is
+    damaged there, is trained and put there; ``say`` is told so in a line, and how accurate it then is on the test images.
+    Raises ImagesUnavailable where the run began with other images.
     """
-    file = cache_folder() / f"{images.dataset}-{_digest(images)}-seed{seed}.safetensors"
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(file.with_suffix(".lock")):
-            judge = _read(file)
-            if judge is None:
-                judge = _train_and_say(images, seed, say)
-                _write(judge, file)
-    except OSError as error:
-        say(f"the judge cannot be kept for the next search: {error}")
-        judge = _train_and_say(images, seed, say)
+    name = f"{images.dataset}-{_digest(images)}-seed{seed}.safetensors"
+    judge = _read(kept / name)
+    if judge is None:
+        if any(file.name != name for file in kept.glob(f"*-seed{seed}.safetensors")):
+            raise ImagesUnavailable(
+                f"these are not the {images.dataset} images that the run began with: give their --data-root"
+            )
+        judge = _from_cache(images, seed, cache_folder() / name, say)
+        kept.mkdir(parents=True, exist_ok=True)
+        _write(judge, kept / name)
     return judge.eval()
 
 
+def _from_cache(images: Images, seed: int, file: Path, say: Callable[[str], None]) -> Judge:
+    judge = _read(file)
+    if judge is not None:
+        return judge
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(file.with_suffix(".lock")):
+            judge = _read(file)  # another search may have trained it while this one waited
+            if judge is None:
+                judge = _train_and_say(images, seed, say)
+                _write(judge, file)
+    except (OSError, SafetensorError) as error:
+        say(f"the judge cannot be kept for the next search: {error}")
+    return judge or _train_and_say(images, seed, say)
+
+
 def cache_folder() -> Path:
-    """Where judges are kept: under XDG_CACHE_HOME, by default ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ray-tune-optuna-search" / "judges"
+    """Where judges are kept: under XDG_CACHE_HOME, by default ~/.cache, and for a user without a home the temporary folder."""
+    if cache := os.environ.get("XDG_CACHE_HOME"):
+        return Path(cache) / CACHE
+    try:
+        return Path.home() / ".cache" / CACHE
+    except RuntimeError:
+        return Path(tempfile.gettempdir()) / CACHE
 
 
 def accuracy(judge: Judge, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> float:

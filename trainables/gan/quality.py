@@ -1,7 +1,8 @@
 """How good made images are: pure functions of what a judge sees in them and in real ones, each beside its floor.
 
-A floor is the same figure measured on real images the same way, as many training images against the test images: what a
-perfect generator could expect to reach. Figures of two judges do not compare; their ratios to the judge's own floor do.
+A floor is the same figure measured on real images: what a perfect generator could expect to reach. It is that of as many
+training images against the test images; for ``clean`` and ``copied``, which training images would flatter, that of the test
+images. Figures of two judges do not compare; their ratios to the judge's own floor do.
 
 - ``fd``: Fréchet distance between the features of made and of test images, each taken as a Gaussian (Heusel et al. 2017,
   https://arxiv.org/abs/1706.08500, with the judge in place of Inception).
@@ -55,7 +56,7 @@ def frechet_distance(one: Gaussian, other: Gaussian) -> float:
     root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
     cross = torch.linalg.eigvalsh(root @ other.covariance @ root).clamp(min=0).sqrt().sum()
     distance = (one.mean - other.mean).square().sum() + one.covariance.trace() + other.covariance.trace() - 2 * cross
-    return max(0.0, float(distance))
+    return float(distance.clamp(min=0))
 
 
 def class_shares(digits: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from statistics import mean
 from typing import Any, Literal
 
@@ -69,10 +70,14 @@ class Shared:
         return {"images": {**counts, "shares": self.yardsticks["search"].shares.tolist()}, "judges": judges}
 
 
-def create_shared(images: Images, say: Callable[[str], None]) -> Shared:
-    """The images with a yardstick for each role; judges that are not at hand are trained, which ``say`` is told."""
+def create_shared(images: Images, say: Callable[[str], None], judges: Path) -> Shared:
+    """The images with a yardstick for each role. ``judges``: the run's folder of them (see ``load_judge``).
+
+    Raises ImagesUnavailable where the run began with other images.
+    """
     seeds: dict[Role, int] = {"search": SEARCH_JUDGE, "final": FINAL_JUDGE}
-    return Shared(images, {role: create_yardstick(images, load_judge(images, seed, say)) for role, seed in seeds.items()})
+    yardsticks = {role: create_yardstick(images, load_judge(images, seed, say, judges)) for role, seed in seeds.items()}
+    return Shared(images, yardsticks)
 
 
 class GANTrial(Trial):
@@ -83,12 +88,12 @@ class GANTrial(Trial):
     ``max_steps``: linear or cosine from step ``decay_from`` on, late in the last third only); ``d_steps`` (discriminator
     updates a generator update); ``judge`` (search, final), ``report_every``, ``max_steps``, ``seed``.
 
-    A report's row: ``step``; ``epoch``; on fresh latents ``fd``, ``fd_ratio`` (fd over its real-against-real floor), ``clean``,
-    ``coverage`` and ``digits`` (shares of the ten classes); ``train_g_loss``, ``train_d_loss``, ``train_d_real`` (D(x)),
-    ``train_d_fake`` (D(G(z))) and ``train_told_apart`` (pairs in which the real image scores higher, a share), one value every
-    10 steps; ``ended``; and in the last row by the final judge ``density``, ``manifold_coverage`` and ``copied`` too. Its
-    files: sample grids of a fixed latent every 500 steps under ``gan_images/``, and with the final judge's last row
-    ``nearest.npz``.
+    A report's row: ``step``; ``epoch`` (real images shown to the discriminator, over their number); on fresh latents ``fd``,
+    ``fd_ratio`` (fd over its real-against-real floor), ``clean``, ``coverage`` and ``digits`` (shares of the ten classes);
+    ``train_g_loss``, ``train_d_loss``, ``train_d_real`` (D(x)), ``train_d_fake`` (D(G(z))) and ``train_told_apart`` (pairs in
+    which the real image scores higher, a share), one value every 10 steps; ``ended``; and in the last row by the final judge
+    ``density``, ``manifold_coverage`` and ``copied`` too. Its files: sample grids of a fixed latent every 500 steps under
+    ``gan_images/``, and with the final judge's last row ``nearest.npz``.
     """
 
     shared: Shared
@@ -180,7 +185,7 @@ class GANTrial(Trial):
 
     def _set_lr(self) -> None:
         start, end = int(self.config.get("decay_from", 0)), int(self.config["max_steps"])
-        share = (self.step_number - 1 - start) / max(1, end - start)
+        share = max(0, self.step_number - 1 - start) / max(1, end - start)
         left = 1 - share
         factor = {"none": 1.0, "linear": left, "cosine": (1 - math.cos(math.pi * left)) / 2, "late": min(1.0, LATE * left)}
         for optimizer, lr in ((self.g_optimizer, self.config["lr_g"]), (self.d_optimizer, self.config["lr_d"])):
@@ -189,10 +194,12 @@ class GANTrial(Trial):
 
     def evaluate(self, curves: Mapping[str, list[float]]) -> Row:
         made = self._make(self.generator.draw_latents(min(MADE, len(self.images)), self.evaluation_stream))
+        if not made.isfinite().all():  # since the last of the training points, or in the running average alone
+            return {"fd": math.nan, "ended": None}
         seen = look(self.yardstick.judge, made)
         row: Row = self.yardstick.measure(seen)
         row["fd_ratio"] = row["fd"] / self.yardstick.floor["fd"]
-        row["epoch"] = self.step_number * self.batches.batch_size / len(self.images)
+        row["epoch"] = self.step_number * self.config["d_steps"] * self.batches.batch_size / len(self.images)
         row["digits"] = class_shares(seen.digits).tolist()
         row["ended"] = self._hopeless(row, curves)
         if self.config["judge"] == "final" and self.step_number == self.config["max_steps"]:

@@ -20,8 +20,8 @@ def digits() -> Images:
 
 
 @pytest.fixture(scope="session")
-def shared(digits: Images) -> Shared:
-    return create_shared(digits, lambda line: None)
+def shared(digits: Images, tmp_path_factory: pytest.TempPathFactory) -> Shared:
+    return create_shared(digits, lambda line: None, tmp_path_factory.mktemp("judges"))
 
 
 @pytest.fixture

@@ -1,10 +1,11 @@
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 import torch
 
-from trainables.gan.images import Images, load_images
+from trainables.gan.images import Images, ImagesUnavailable, load_images
 from trainables.gan.judge import FINAL_JUDGE, SEARCH_JUDGE, accuracy, cache_folder, load_judge, look, train_judge
 from trainables.gan.trainable import Shared
 
@@ -17,16 +18,18 @@ def test_both_judges_know_the_test_images_and_are_two(shared: Shared, digits: Im
     assert not torch.allclose(look(one, test).features, look(other, test).features, atol=0.1)
 
 
-def test_a_judge_is_trained_once_and_again_only_where_its_file_is_damaged(shared: Shared, digits: Images) -> None:
+def test_a_judge_is_trained_once_and_again_only_where_its_file_is_damaged(
+    shared: Shared, digits: Images, tmp_path: Path
+) -> None:
     said: list[str] = []
-    kept = load_judge(digits, SEARCH_JUDGE, said.append)
+    kept = load_judge(digits, SEARCH_JUDGE, said.append, tmp_path / "one")
     assert said == []
     (file,) = cache_folder().glob(f"digits-*-seed{SEARCH_JUDGE}.safetensors")
     whole = file.read_bytes()
     damaged = bytearray(whole)
     damaged[len(whole) // 2] ^= 1
     file.write_bytes(damaged)
-    mended = load_judge(digits, SEARCH_JUDGE, said.append)
+    mended = load_judge(digits, SEARCH_JUDGE, said.append, tmp_path / "two")
     assert len(said) == 2
     assert "training judge 1 on the 1,198" in said[0]
     for name, weights in kept.state_dict().items():
@@ -34,13 +37,45 @@ def test_a_judge_is_trained_once_and_again_only_where_its_file_is_damaged(shared
     assert file.read_bytes() == whole
 
 
-def test_where_it_cannot_be_kept_it_is_trained_all_the_same(digits: Images, monkeypatch: pytest.MonkeyPatch) -> None:
-    small = Images("digits", digits.train[:128], digits.train_labels[:128], digits.test, digits.test_labels)
+@pytest.fixture
+def small(digits: Images) -> Images:
+    return Images("digits", digits.train[:128], digits.train_labels[:128], digits.test, digits.test_labels)
+
+
+def test_where_it_cannot_be_kept_it_is_trained_all_the_same(
+    small: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
     said: list[str] = []
-    judge = load_judge(small, FINAL_JUDGE, said.append)
+    judge = load_judge(small, FINAL_JUDGE, said.append, tmp_path)
     assert "cannot be kept" in said[0]
     assert accuracy(judge, small.test, small.test_labels) > 0.5
+
+
+def test_a_run_goes_on_with_the_judge_it_began_with_and_with_no_other_images(
+    small: Images, digits: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, said = tmp_path / "judges", list[str]()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "here"))
+    begun = load_judge(small, FINAL_JUDGE, said.append, run)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "on another machine"))
+    said.clear()
+    resumed = load_judge(small, FINAL_JUDGE, said.append, run)
+    assert said == []
+    assert all(torch.equal(weights, resumed.state_dict()[name]) for name, weights in begun.state_dict().items())
+    with pytest.raises(ImagesUnavailable, match="not the digits images that the run began with"):
+        load_judge(digits, FINAL_JUDGE, said.append, run)
+
+
+def test_a_user_without_a_home_has_a_cache_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache_folder().is_relative_to(Path.home())
+
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", no_home)
+    assert cache_folder().is_relative_to(tempfile.gettempdir())
 
 
 @pytest.mark.slow

@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,6 @@ from trainables.gan.images import Images, to_float
 from trainables.gan.judge import Seen, look
 from trainables.gan.quality import (
     Gaussian,
-    Yardstick,
     class_shares,
     density_and_coverage,
     frechet_distance,
@@ -125,6 +126,7 @@ class TestYardstick:
             assert set(figures) | {"copied"} == set(floor)
 
     def test_moves_as_a_whole_to_a_device(self, shared: Shared) -> None:
-        moved = shared.yardsticks["search"].to(torch.device("cpu"))
-        assert isinstance(moved, Yardstick)
+        moved = copy.deepcopy(shared.yardsticks["search"]).to(torch.device("meta"))
+        tensors = [moved.real.mean, moved.real.covariance, moved.features, moved.shares, *moved.judge.state_dict().values()]
+        assert {tensor.device.type for tensor in tensors} == {"meta"}
         assert moved.floor == shared.yardsticks["search"].floor

@@ -105,6 +105,7 @@ def test_a_report_says_how_good_the_images_are(gan: Any) -> None:
     row = report(trial)
     assert row["step"] == 10
     assert row["epoch"] == pytest.approx(10 * 64 / 1198)
+    assert report(gan(d_steps=2))["epoch"] == pytest.approx(2 * 10 * 64 / 1198)
     assert row["fd_ratio"] == pytest.approx(row["fd"] / trial.shared.yardsticks["search"].floor["fd"])
     assert sum(row["digits"]) == pytest.approx(1)
     assert row["ended"] is None
@@ -195,14 +196,16 @@ class TestEndsWithAReason:
     )
     def test_a_discriminator_that_wins_outright(self, gan: Any, settings: dict[str, Any]) -> None:
         """Whatever its loss makes of its scores; the untrained generator's one class of noise is the effect, not the cause."""
-        trial = gan(**settings, lr_d=1e-3, lr_g=1e-6, report_every=100, max_steps=1500)
+        trial = gan(**settings, lr_d=1e-3, lr_g=1e-6, batch_size=16, report_every=100, max_steps=1500)
         row = self.end(trial)
         assert row["ended"] == "discriminator won"
         assert row["step"] == 700
         assert min(row["train_told_apart"]) > 0.98
 
     def test_a_generator_that_makes_one_image(self, gan: Any) -> None:
-        trial = gan(lr_d=1e-7, lr_g=1e-3, report_every=100, max_steps=1500)  # a judge that never learns has one favourite
+        trial = gan(
+            lr_d=1e-7, lr_g=1e-3, batch_size=16, report_every=100, max_steps=1500
+        )  # what never learns has one favourite
         row = self.end(trial)
         assert row["ended"] == "generator collapsed"
         assert row["step"] == 700
@@ -214,8 +217,25 @@ class TestEndsWithAReason:
         assert "fd" not in row
         assert row["step"] <= 20
 
+    def test_an_image_that_is_not_a_number_after_the_last_training_point(self, gan: Any) -> None:
+        trial = gan(report_every=12)
+        advance = trial.advance
+
+        def poisoned() -> dict[str, Tensor]:
+            curves: dict[str, Tensor] = advance()
+            if trial.step_number == 12:
+                with torch.no_grad():
+                    trial.generator.layers[0].bias.fill_(torch.nan)
+            return curves
+
+        trial.advance = poisoned
+        row = self.end(trial)
+        assert row["ended"] == "diverged"
+        assert row["step"] == 12
+        assert "fd" not in row
+
     def test_settings_known_beforehand_are_given_their_whole_budget(self, gan: Any) -> None:
-        trial = gan(lr_d=1e-7, lr_g=1e-3, report_every=100, max_steps=1000, known="by hand")
+        trial = gan(lr_d=1e-7, lr_g=1e-3, batch_size=16, report_every=100, max_steps=1000, known="by hand")
         row = self.end(trial)
         assert row["ended"] == "budget"
         assert row["coverage"] < 0.15
