@@ -40,7 +40,7 @@ class GANOptions(SearchOptions):
     """What is varied: what the coursework could have tuned (rates, betas, batch, latent size), or also what the field has
     learned since (losses, penalties, averaging, regularisers, schedules, latents)."""
     max_steps: int | None = None
-    """Training steps (batches) of a trial at most. Default: 9,400, on digits 1,500."""
+    """Training steps (batches) of a trial at most. Default: 9,400, on digits 1,000."""
     objectives: tuple[Figure, ...] = ("fd",)
     """What is optimized, the first before all: the Fréchet distance, the share of clean images, the coverage of the ten
     classes. Several give their Pareto front."""
