@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 
 ROOT = Path(__file__).parent.parent
 
@@ -23,7 +22,7 @@ def start(script: str, *arguments: object, cwd: Path, **options: object) -> subp
     )
 
 
-def run(script: str, *arguments: object, cwd: Path, timeout: float = 400) -> subprocess.CompletedProcess[str]:
+def run(script: str, *arguments: object, cwd: Path, timeout: float = 240) -> subprocess.CompletedProcess[str]:
     """Run a script of the project in ``cwd`` to its end."""
     process = start(script, *arguments, cwd=cwd)
     try:
@@ -47,26 +46,10 @@ class SmallSearch:
         self.result = run("tune_lstm.py", *SMALL, "--num-samples", 6, "--name", "small", "--gpus-per-trial", 0.5, cwd=folder)
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that look at the same search, or at the same judges, run in the same worker of pytest-xdist."""
-    for item in items:
-        fixtures = set(getattr(item, "fixturenames", ()))
-        if fixtures & {"small_search", "small_gan_search"}:
-            item.add_marker(pytest.mark.xdist_group("small searches"))
-        elif "shared" in fixtures:
-            item.add_marker(pytest.mark.xdist_group("judges"))
-
-
 @pytest.fixture(scope="session", autouse=True)
-def one_thread_and_a_cache_of_its_own(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> None:
-    """Judges that tests train are kept for the session, and not in the user's own cache.
-
-    Two workers of pytest-xdist have a core each: two threads each would wait for one another.
-    """
-    common = tmp_path_factory.getbasetemp() if worker_id == "master" else tmp_path_factory.getbasetemp().parent
-    os.environ.update(XDG_CACHE_HOME=str(common / "cache"), OMP_NUM_THREADS="1")
-    torch.set_num_threads(1)
+def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Judges that tests train are kept for the session, and not in the user's own cache."""
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="session")

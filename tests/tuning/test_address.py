@@ -19,12 +19,9 @@ def address(tmp_path: Path) -> Iterator[str]:
     """A cluster of one node on this machine, two CPUs and no GPU."""
     port, environment = "26379", {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
     head = ["start", "--head", "--port", port, "--num-cpus", "2", "--num-gpus", "0", "--include-dashboard", "false"]
-    node = subprocess.Popen([RAY, *head, "--block"], stdout=subprocess.PIPE, text=True, env=environment)
-    assert node.stdout is not None
-    assert any("Ray runtime started" in line for line in node.stdout)
+    subprocess.run([RAY, *head], check=True, capture_output=True, env=environment)
     yield f"127.0.0.1:{port}"
-    node.terminate()  # this node alone: `ray stop` would end every other test's Ray too
-    node.communicate(timeout=60)
+    subprocess.run([RAY, "stop", "--force"], check=True, capture_output=True)
 
 
 def test_searches_there_and_refuses_what_no_node_can_meet(address: str, tmp_path: Path) -> None:
