@@ -112,7 +112,7 @@ class Trial(tune.Trainable):
         settings = " ".join(
             f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
             for name, value in self.config.items()
-            if name not in ("trial", "restore_from")
+            if name not in ("trial", "restore_from", "lost")
         )
         return f"trial {self.config.get('trial', self.trial_id)}: {settings}"
 
