@@ -43,7 +43,7 @@ def main() -> int:
 
     experiment = Experiment(
         trainable=LSTMTrial,
-        space=SPACES[options.model, options.space],
+        space=options.searched(SPACES[options.model, options.space]),
         settings={
             "model": options.model,
             "input_length": options.input_length,

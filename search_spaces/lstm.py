@@ -38,6 +38,7 @@ SPACES = {
         parameters={"lr": LR, "max_norm": MAX_NORM},
         fixed={"lr_gamma": 1.0, **COURSEWORK},
         known=BY_HAND,
+        others={"lr_gamma": LR_GAMMA},
     ),
     ("rnn", "core"): SearchSpace(
         parameters={"lr": LR, "max_norm": MAX_NORM, "lr_gamma": LR_GAMMA},

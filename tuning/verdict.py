@@ -40,6 +40,8 @@ def plan(options: SearchOptions, experiment: Experiment, cluster: Cluster, run: 
     ]
     if cluster.dashboard:
         lines.append(f"dashboard  {cluster.dashboard} (its token: ray get-auth-token)")
+    if experiment.space.left_out:
+        lines.append(f"note       not tried, as --set excludes them: {' · '.join(experiment.space.left_out)}")
     if cluster.notice:
         lines.append(f"note       {cluster.notice}")
     return "\n".join(lines)
@@ -95,9 +97,9 @@ def _place(value: Any, distribution: BaseDistribution) -> float | None:
         low, high, at = (math.log(x) if distribution.log else x for x in (distribution.low, distribution.high, value))
         return (at - low) / (high - low)
     choices = getattr(distribution, "choices", ())
-    if not choices or any(isinstance(choice, bool) or not isinstance(choice, int | float) for choice in choices):
+    if len(choices) < 2 or any(isinstance(choice, bool) or not isinstance(choice, int | float) for choice in choices):
         return None
-    return sorted(choices).index(value) / max(1, len(choices) - 1)
+    return sorted(choices).index(value) / (len(choices) - 1)
 
 
 def _range(name: str, distribution: BaseDistribution) -> str:
