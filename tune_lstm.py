@@ -62,7 +62,7 @@ def main() -> int:
     objectives = options.objectives or ("log_work" if extended else "mean_accuracy",)
     experiment = Experiment(
         trainable=LSTMTrial,
-        space=SPACES[options.model, options.space],
+        space=options.searched(SPACES[options.model, options.space]),
         settings={
             "model": options.model,
             "input_length": length,
