@@ -32,6 +32,8 @@ class LSTMOptions(SearchOptions):
             raise BadOptions(f"--input-length must be at least 2, got {self.input_length}")
         if self.max_steps < 1:
             raise BadOptions(f"--max-steps must be at least 1, got {self.max_steps}")
+        if self.scheduler == "pbt":
+            raise BadOptions("--scheduler pbt is for tune_gan.py: take asha, hyperband or none")
 
 
 def main() -> int:

@@ -11,6 +11,7 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialSch
 
 from tuning.experiment import Experiment
 from tuning.options import SearchOptions
+from tuning.population import Population
 from tuning.run_directory import RunDirectory
 
 HYPERBAND_BRACKETS = 3
@@ -30,6 +31,8 @@ class RungScheduler(AsyncHyperBandScheduler):
 
 def create_scheduler(options: SearchOptions, experiment: Experiment, run: RunDirectory) -> TrialScheduler:
     """The scheduler of ``--scheduler``, with what the run's ended trials left on its rungs."""
+    if options.scheduler == "pbt":
+        return Population(options, experiment, run)
     max_steps = int(experiment.settings["max_steps"])
     if options.scheduler == "none" or not experiment.rungs.steps(max_steps):
         return FIFOScheduler()

@@ -29,6 +29,7 @@ from tuning.experiment import Experiment, Prepared
 from tuning.final import final_queue, final_training
 from tuning.interruption import INTERRUPTED, Interruption
 from tuning.options import SearchOptions, seconds
+from tuning.population import PopulationSearch
 from tuning.progress import Best, Progress
 from tuning.recorder import Recorder
 from tuning.run_directory import COMPLETE, RunDirectory, write_json
@@ -123,17 +124,22 @@ class Search:
         return how
 
     def _search(self, left: int, ended: Counter[str]) -> str:
-        searcher = StudySearch(self.options, self.experiment, self.directory, self.storage, trials_done=sum(ended.values()))
+        population = self.options.scheduler == "pbt"
+        study = PopulationSearch if population else StudySearch
+        searcher = study(self.options, self.experiment, self.directory, self.storage, trials_done=sum(ended.values()))
+        if isinstance(searcher, PopulationSearch):
+            searcher.size = left
         budget = self.options.time_budget
         self._tune(
             searcher,
             create_scheduler(self.options, self.experiment, self.directory),
-            left,
+            left + population,
             self.directory,
             Progress(
                 self.experiment, "trials", self.options.num_samples, ended, best=self._best_so_far(), quiet=self.options.quiet
             ),
             seconds(budget) if budget else None,
+            concurrent=left if population else None,  # those without room are paused
         )
         if self.interruption.requested:
             return "interrupted"
@@ -175,6 +181,7 @@ class Search:
         progress: Progress,
         time_budget_s: float | None = None,
         resources: dict[str, float] | None = None,
+        concurrent: int | None = None,
     ) -> None:
         callbacks: list[Callback] = [Recorder(run, self.experiment.objective), progress, self.interruption]
         tuner = tune.Tuner(
@@ -183,7 +190,7 @@ class Search:
                 search_alg=searcher,
                 scheduler=scheduler,
                 num_samples=num_samples,
-                max_concurrent_trials=self.cluster.slots,
+                max_concurrent_trials=concurrent or self.cluster.slots,
                 time_budget_s=time_budget_s,
                 reuse_actors=True,
                 trial_dirname_creator=lambda trial: f"trial_{trial.config['trial']:04d}",
@@ -246,7 +253,7 @@ class Search:
         space = self.experiment.space
         return {
             "space": {
-                name: {"distribution": str(p.distribution), "reason": p.reason, "only_if": p.only_if}
+                name: {"distribution": str(p.distribution), "reason": p.reason, "only_if": p.only_if, "perturbed": p.perturbed}
                 for name, p in space.parameters.items()
             },
             "fixed": {**space.fixed, **self.experiment.settings},

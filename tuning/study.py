@@ -124,7 +124,7 @@ class StudySearch(OptunaSearch):
             checkpoints = [str(folder) for folder in directory.checkpoints()]
             record = directory.read()
             assert record is not None  # else it had not been cut off but lost
-            config = {**record.config, "restore_from": checkpoints}
+            config = {**directory.config(record), "restore_from": checkpoints}
         else:
             trial = self.study.ask()
             settings: dict[str, Any] = {}
@@ -174,6 +174,13 @@ class StudySearch(OptunaSearch):
                 state = TrialState.PRUNED
             self._report(trial, result)
         trial.set_user_attr("ended", ended)
+        changes = self._run.trial(trial.number).schedule()
+        if changes:  # the trial's parameters are what it began with
+            schedule = [
+                {"step": change.step, "from": change.donor, **self._space_searched.varied(change.settings)}
+                for change in changes
+            ]
+            trial.set_user_attr("schedule", schedule)
         # Optuna takes a pruned trial's value from its last intermediate one.
         self.study.tell(trial, values if state == TrialState.COMPLETE else None, state=state)
 
