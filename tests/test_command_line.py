@@ -30,6 +30,7 @@ BAD = {
     "--resume": "--resume: there is no lstm run under runs/",
     "--resume --name gone": "--resume: there is no run gone under runs/",
     "--optuna-storage nonsense": "--optuna-storage nonsense cannot be opened",
+    "--warm-start nothing": "--warm-start: there is no run nothing, neither as a folder nor under runs/",
     "--learning-rate 0.1": "--learning-rate",
     "stray": "stray",
 }
@@ -81,6 +82,7 @@ def test_an_existing_run_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
 COMMON = (
     "num-samples", "gpus-per-trial", "cpus-per-trial", "max-concurrent", "sampler", "scheduler", "seed", "storage-path", "name",
     "resume", "address", "time-budget", "confirm", "optuna-storage", "no-dashboard", "quiet",
+    "warm-start",
 )  # fmt: skip
 
 

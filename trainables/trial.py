@@ -123,7 +123,7 @@ class Trial(tune.Trainable):
         settings = " ".join(
             f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
             for name, value in self.config.items()
-            if name not in ("trial", "restore_from", "schedule")
+            if name not in ("trial", "restore_from", "lost", "schedule")
         )
         return f"trial {self.config.get('trial', self.trial_id)}: {settings}"
 
@@ -136,15 +136,15 @@ class Trial(tune.Trainable):
 
     def _train_and_report(self) -> Row:
         max_steps = int(self.config["max_steps"])
-        target = min(self.step_number + int(self.config.get("report_every", REPORT_EVERY)), max_steps)
-        self.steps_since_report = target - self.step_number
+        reported = self.step_number
         recorded: list[dict[str, Tensor]] = []
-        while self.step_number < target:
+        while self.step_number < max_steps and not self.report_due(self.step_number - reported):
             self._follow_schedule()
             self.step_number += 1
             measured = self.advance()
             if self.step_number % RECORD_EVERY == 0:
                 recorded.append(measured)
+        self.steps_since_report = self.step_number - reported
         recorded = recorded or [measured]
         curves = {f"train_{name}": torch.stack([point[name] for point in recorded]).tolist() for name in measured}
         row: Row = {"step": self.step_number, **curves}
@@ -203,6 +203,10 @@ class Trial(tune.Trainable):
     @abstractmethod
     def build(self, config: dict[str, Any]) -> None:
         """Make everything of the trial anew from ``config``: model, optimizer, data, counters."""
+
+    def report_due(self, steps: int) -> bool:
+        """Whether to report now, ``steps`` training steps after the last report."""
+        return steps >= int(self.config.get("report_every", REPORT_EVERY))
 
     @abstractmethod
     def advance(self) -> dict[str, Tensor]:

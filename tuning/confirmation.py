@@ -5,12 +5,15 @@ used, the same settings show what they are worth. Where a seed misses the goal, 
 the goal in the search, up to ``CANDIDATES`` settings; all of them are reported, in the order tried.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
 from tuning.experiment import Experiment, Goal
+from tuning.failure import lost_config
 from tuning.options import SearchOptions
 from tuning.run_directory import COMPLETE, RunDirectory, TrialRecord
 from tuning.seeds import confirmation_seeds
@@ -118,17 +121,27 @@ def confirmation_queue(
 
 
 class QueueSearcher(Searcher):
-    """Hands out configs that are settled beforehand, in their order."""
+    """Hands out configs that are settled beforehand, in their order; one whose worker died, again, from its checkpoint."""
 
-    def __init__(self, queue: list[dict[str, Any]]) -> None:
+    def __init__(self, queue: list[dict[str, Any]], run: RunDirectory) -> None:
         super().__init__()
         self._queue = list(queue)
+        self._run = run
+        self._running: set[str] = set()
+        self.tune_trials: Sequence[Trial] = ()
 
     def suggest(self, trial_id: str) -> Any:
-        return self._queue.pop(0) if self._queue else Searcher.FINISHED
+        if self._queue:
+            self._running.add(trial_id)
+            return self._queue.pop(0)
+        return None if self._running else Searcher.FINISHED
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        pass
+        self._running.discard(trial_id)
+        if error and (config := lost_config(self.tune_trials, trial_id)):
+            own = [str(folder) for folder in self._run.trial(config["trial"]).checkpoints()]
+            earlier = [folder for folder in config.get("restore_from", ()) if folder not in own]
+            self._queue.append({**config, "restore_from": own + earlier})
 
     def save(self, checkpoint_path: str) -> None:
         pass

@@ -26,15 +26,15 @@ class Objective:
 class Rungs:
     """Where trials are compared and the poorer ones stopped early.
 
-    The first rung is at ``grace_steps`` training steps, each next one ``reduction_factor`` times further; at each, a trial
-    goes on if it is among the best 1/``reduction_factor`` seen there.
+    The first rung is at ``grace_steps`` training steps (or units of the experiment's ``time_attr``), each next one
+    ``reduction_factor`` times further; at each, a trial goes on if it is among the best 1/``reduction_factor`` seen there.
     """
 
     grace_steps: int
     reduction_factor: float
 
     def steps(self, max_steps: int) -> list[int]:
-        """The rungs below the budget, in training steps."""
+        """The rungs below the budget, in the budget's unit."""
         rungs, step = [], float(self.grace_steps)
         while step < max_steps:
             rungs.append(round(step))
@@ -80,6 +80,9 @@ class Experiment:
         checkpoint_every: Reports between two checkpoints of a trial, which is what a kill can cost.
         prepare: Makes ready what trials share. It is given a function to say what takes long, and the run directory, for
             what must be the same when the run is resumed. Raises BadOptions.
+        time_attr: The entry of every report that says how much a trial has cost so far: the unit of ``rungs`` and of the
+            study's intermediate values.
+        max_t: The most that ``time_attr`` can come to in a trial; None: ``max_steps``.
     """
 
     trainable: type[Trial]
@@ -93,8 +96,15 @@ class Experiment:
     final_steps: int = 0
     checkpoint_every: int = 5
     prepare: Callable[[Callable[[str], None], Path], Prepared] | None = None
+    time_attr: str = "step"
+    max_t: int | None = None
 
     @property
     def objective(self) -> Objective:
         """The first of the objectives."""
         return self.objectives[0]
+
+    @property
+    def budget(self) -> int:
+        """A trial's whole budget in units of ``time_attr``."""
+        return int(self.settings["max_steps"]) if self.max_t is None else self.max_t

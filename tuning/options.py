@@ -59,6 +59,8 @@ class SearchOptions:
     """Leave out the Ray dashboard."""
     quiet: bool = False
     """Print the verdict only."""
+    warm_start: tuple[str, ...] = ()
+    """Earlier runs (folders, or names under --storage-path) whose best settings are tried first."""
 
     experiment: ClassVar[str]
     """Which training this is; the first part of a run's default name."""
@@ -114,7 +116,7 @@ def parse(options: type[Options], arguments: list[str] | None = None) -> Options
         exit_bad_options(str(error))
     changeable = {*options.changeable, *(field.name for field in dataclasses.fields(SearchOptions))}
     for field in dataclasses.fields(options):
-        defines = field.name == "seed" or field.name not in changeable
+        defines = field.name in ("seed", "warm_start") or field.name not in changeable
         before, now = getattr(recorded, field.name), getattr(resumed, field.name)
         if defines and before != now:
             flag = "--" + field.name.replace("_", "-")

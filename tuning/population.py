@@ -17,13 +17,11 @@ from ray.tune import Checkpoint
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import PopulationBasedTraining, TrialScheduler
 from ray.tune.schedulers.pbt import _PBTTrialState
-from ray.tune.search import Searcher
 
 from search_spaces import SearchSpace
 from tuning.experiment import Experiment
 from tuning.options import SearchOptions
 from tuning.run_directory import OWN, RunDirectory, settings_of
-from tuning.study import StudySearch
 
 QUANTILE = 0.25
 FACTORS = (0.8, 1.2)
@@ -107,22 +105,6 @@ class Population(PopulationBasedTraining):
         step, settings = self._trial_state[trial_to_clone].last_train_time, settings_of(trial.config)
         directory = self._run.trial(trial.config["trial"])
         checkpoint.checkpoint = Checkpoint(str(directory.take_over(Path(checkpoint.checkpoint.path), step, donor, settings)))
-
-
-class PopulationSearch(StudySearch):
-    """The study of a population of ``size`` trials, of which Tune must ask for one more.
-
-    Tune ends the workers of paused trials once no more trials are to come, and starts new ones after every rung. As long as
-    there is one to come it keeps them.
-    """
-
-    size = 0
-
-    def suggest(self, trial_id: str) -> dict[str, Any] | Any:
-        if self.size:
-            self.size -= 1
-            return super().suggest(trial_id)
-        return None if self._ot_trials else Searcher.FINISHED
 
 
 def perturbed(settings: Mapping[str, Any], space: SearchSpace, rng: Any) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from rich.live import Live
 from rich.text import Text
 
 from tuning.experiment import Experiment
+from tuning.failure import failure, lost
 from tuning.recorder import error_line
 from tuning.run_directory import COMPLETE
 
@@ -94,7 +95,12 @@ class Progress(Callback):
         self._finished(trial, trial.last_result.get("ended") or "stopped early")
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self._finished(trial, "error")
+        if lost(trial):
+            self.steps.pop(trial.trial_id, None)
+            words = f"{self.stage:<11}" if self.stage else f"trial {trial.config['trial']:>3}  "
+            self.say(Text(f"{words}worker lost    it goes on in another one", style="yellow"))
+        else:
+            self._finished(trial, "error")
 
     def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
         if self._live is not None:
@@ -148,7 +154,7 @@ class Progress(Callback):
             line.append(f" step {result['step']:>6,}  {figures}")
         line.append("  " + settings_words({"seed": trial.config["seed"]} if self.stage else self.space.varied(trial.config)))
         if ended == "error":
-            line.append(f"\n           {error_line(trial.get_error())}", style="red")
+            line.append(f"\n           {error_line(failure(trial))}", style="red")
         elif self.best and self.best.number == number:
             line.append("  best so far", style="bold green")
         self.say(line)

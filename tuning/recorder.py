@@ -11,6 +11,7 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 
 from tuning.experiment import Objective
+from tuning.failure import failure, lost
 from tuning.run_directory import COMPLETE, RunDirectory, TrialDirectory, TrialRecord
 
 KEEP_WEIGHTS = 3
@@ -46,9 +47,10 @@ class Recorder(Callback):
         self._keep_best(self._rank(record, trial.last_result))
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        error = trial.get_error()
+        error = failure(trial)
         (self._directory(trial).path / "error.txt").write_text(f"{error}\n")
-        self.finish(trial, "error", error=error_line(error))
+        if not lost(trial):  # else it has not ended
+            self.finish(trial, "error", error=error_line(error))
 
     def finish(self, trial: Trial, ended: str, error: str | None = None) -> TrialRecord:
         """Record when, where and why the trial ended."""

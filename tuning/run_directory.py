@@ -43,7 +43,7 @@ TAKEN = "checkpoint_taken_"
 COMPLETE = ("converged", "budget")
 """How a trial ends by itself with a figure that covers its whole budget."""
 
-OWN = ("trial", "seed", "known", "restore_from")
+OWN = ("trial", "seed", "known", "restore_from", "lost")
 """Entries of a config that say which trial it is of, and are no settings."""
 
 
@@ -246,8 +246,7 @@ class RunDirectory:
     def start_session(self, options: SearchOptions) -> None:
         """Record in ``search.json`` that a search starts or goes on here."""
         record = self.read() or {"experiment": options.experiment, "name": self.path.name, "sessions": []}
-        command = shlex.join(["python", os.path.relpath(sys.argv[0]), *sys.argv[1:]])
-        session = {"command": command, "started": time.time(), "ended": None, "how": "running"}
+        session = {"command": command(), "started": time.time(), "ended": None, "how": "running"}
         record |= {
             "options": {**asdict(options), "name": self.path.name},
             "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
@@ -270,9 +269,19 @@ class RunDirectory:
 
     def read(self) -> dict[str, Any] | None:
         """``search.json``, or None where there is none that can be read."""
-        with contextlib.suppress(OSError, ValueError):
-            return dict(json.loads((self.path / "search.json").read_text()))
-        return None
+        return read_json(self.path / "search.json") or None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """What is in a JSON file; nothing where it is not there or cannot be read."""
+    with contextlib.suppress(OSError, ValueError):
+        return dict(json.loads(path.read_text()))
+    return {}
+
+
+def command() -> str:
+    """The command line that started this process."""
+    return shlex.join(["python", os.path.relpath(sys.argv[0]), *sys.argv[1:]])
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

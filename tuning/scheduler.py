@@ -33,14 +33,13 @@ def create_scheduler(options: SearchOptions, experiment: Experiment, run: RunDir
     """The scheduler of ``--scheduler``, with what the run's ended trials left on its rungs."""
     if options.scheduler == "pbt":
         return Population(options, experiment, run)
-    max_steps = int(experiment.settings["max_steps"])
-    if options.scheduler == "none" or not experiment.rungs.steps(max_steps):
+    if options.scheduler == "none" or not experiment.rungs.steps(experiment.budget):
         return FIFOScheduler()
     scheduler = RungScheduler(
-        time_attr="step",
+        time_attr=experiment.time_attr,
         metric=experiment.objective.metric,
         mode=experiment.objective.mode,
-        max_t=max_steps,
+        max_t=experiment.budget,
         grace_period=experiment.rungs.grace_steps,
         reduction_factor=experiment.rungs.reduction_factor,
         brackets=HYPERBAND_BRACKETS if options.scheduler == "hyperband" else 1,
@@ -50,6 +49,6 @@ def create_scheduler(options: SearchOptions, experiment: Experiment, run: RunDir
             trial: Any = SimpleNamespace(trial_id=directory.path.name, config=record.config)
             scheduler.on_trial_add(cast(Any, None), trial)
             for row in directory.rows():
-                if row["step"] < max_steps:
+                if row[experiment.time_attr] < experiment.budget:
                     scheduler.on_trial_result(None, trial, row)
     return scheduler

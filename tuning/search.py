@@ -19,22 +19,21 @@ import ray
 from ray import tune
 from ray.tune import Callback
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
-from ray.tune.search import Searcher
 
 from command_line import BadOptions, exit_bad_options
 from trainables.trial import Trial
 from tuning import cluster as ray_cluster
 from tuning.confirmation import Candidate, QueueSearcher, candidates, confirmation_queue, winner
 from tuning.experiment import Experiment, Prepared
+from tuning.failure import Watch
 from tuning.final import final_queue, final_training
 from tuning.interruption import INTERRUPTED, Interruption
 from tuning.options import SearchOptions, seconds
-from tuning.population import PopulationSearch
 from tuning.progress import Best, Progress
 from tuning.recorder import Recorder
 from tuning.run_directory import COMPLETE, RunDirectory, write_json
 from tuning.scheduler import create_scheduler
-from tuning.study import StudySearch, open_storage
+from tuning.study import StudySearch, open_storage, open_study
 from tuning.verdict import plan, verdict
 
 SAMPLES = "gan_images"
@@ -72,6 +71,7 @@ class Search:
             if not self.options.resume:  # now, so that a run which is killed while it prepares can be resumed
                 self.directory.start_session(self.options)
             self.storage = open_storage(self.options, self.directory.path)
+            self.study = open_study(self.options, self.experiment, self.directory, self.storage)
             self.prepared = prepare(self._say, self.directory.path) if prepare else Prepared(None, {})
             self.cluster = ray_cluster.connect(self.options)
         except BadOptions as error:
@@ -98,9 +98,10 @@ class Search:
         """Returns how it ended: finished, time budget, interrupted or failed."""
         ended = self._ended()
         if not self.options.quiet:
-            print(plan(self.options, self.experiment, self.cluster, self.directory, ended), file=sys.stderr)
+            notes = self.study.user_attrs["notes"]
+            print(plan(self.options, self.experiment, self.cluster, self.directory, ended, notes), file=sys.stderr)
         left = self.options.num_samples - sum(ended.values())
-        how = self._search(left, ended) if left > 0 else "finished"
+        how = self._search(ended) if left > 0 else "finished"
         ranked = candidates(self.directory, self.experiment)
         if how != "interrupted":
             for candidate in ranked:
@@ -123,23 +124,18 @@ class Search:
         print(verdict(self.options, self.experiment, self.directory, tried))
         return how
 
-    def _search(self, left: int, ended: Counter[str]) -> str:
-        population = self.options.scheduler == "pbt"
-        study = PopulationSearch if population else StudySearch
-        searcher = study(self.options, self.experiment, self.directory, self.storage, trials_done=sum(ended.values()))
-        if isinstance(searcher, PopulationSearch):
-            searcher.size = left
+    def _search(self, ended: Counter[str]) -> str:
+        searcher = StudySearch(self.options, self.experiment, self.directory, self.storage, trials_done=sum(ended.values()))
         budget = self.options.time_budget
         self._tune(
             searcher,
             create_scheduler(self.options, self.experiment, self.directory),
-            left + population,
             self.directory,
             Progress(
                 self.experiment, "trials", self.options.num_samples, ended, best=self._best_so_far(), quiet=self.options.quiet
             ),
             seconds(budget) if budget else None,
-            concurrent=left if population else None,  # those without room are paused
+            concurrent=self.options.num_samples if self.options.scheduler == "pbt" else None,  # those without room are paused
         )
         if self.interruption.requested:
             return "interrupted"
@@ -158,7 +154,7 @@ class Search:
             title = f"fresh seeds for trial {candidate.number}"
             done: Counter[str] = Counter(budget=self.options.confirm - len(queue))
             progress = Progress(self.experiment, title, self.options.confirm, done, stage="confirm", quiet=self.options.quiet)
-            self._tune(QueueSearcher(queue), FIFOScheduler(), len(queue), run, progress)
+            self._tune(QueueSearcher(queue, run), FIFOScheduler(), run, progress)
         candidate.read_confirmations(run, self.options)
         return not self.interruption.requested
 
@@ -168,28 +164,28 @@ class Search:
         if queue:
             title = f"final training of trial {best.number}"
             progress = Progress(self.experiment, title, 1, Counter(), stage="final", quiet=self.options.quiet)
-            searcher, final = QueueSearcher(queue), self.directory.final()
-            self._tune(searcher, FIFOScheduler(), 1, final, progress, resources=self.cluster.alone)
+            searcher, final = QueueSearcher(queue, self.directory.final()), self.directory.final()
+            self._tune(searcher, FIFOScheduler(), final, progress, resources=self.cluster.alone)
         return not self.interruption.requested
 
     def _tune(
         self,
-        searcher: Searcher,
+        searcher: StudySearch | QueueSearcher,
         scheduler: TrialScheduler,
-        num_samples: int,
         run: RunDirectory,
         progress: Progress,
         time_budget_s: float | None = None,
         resources: dict[str, float] | None = None,
         concurrent: int | None = None,
     ) -> None:
-        callbacks: list[Callback] = [Recorder(run, self.experiment.objective), progress, self.interruption]
+        recorder = Recorder(run, self.experiment.objective)
+        callbacks: list[Callback] = [recorder, progress, self.interruption, Watch(searcher)]
         tuner = tune.Tuner(
             _with_resources(self.trainable, resources or self.cluster.trial_resources),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 scheduler=scheduler,
-                num_samples=num_samples,
+                num_samples=-1,  # the searcher says when it has no more
                 max_concurrent_trials=concurrent or self.cluster.slots,
                 time_budget_s=time_budget_s,
                 reuse_actors=True,
@@ -202,7 +198,7 @@ class Search:
                 checkpoint_config=tune.CheckpointConfig(
                     num_to_keep=2, checkpoint_frequency=self.experiment.checkpoint_every, checkpoint_at_end=True
                 ),
-                failure_config=tune.FailureConfig(max_failures=2),
+                failure_config=tune.FailureConfig(max_failures=0),  # the searcher hands out again what a dead worker lost
                 verbose=0,
             ),
         )

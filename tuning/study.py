@@ -7,48 +7,60 @@ of what was asked for, and a trial that was cut off is handed out again before a
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
 from optuna.storages import RDBStorage
 from optuna.trial import Trial, TrialState
+from ray.tune import experiment as tune_experiment
+from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
 from command_line import BadOptions
+from tuning.design import design_point
 from tuning.experiment import Experiment
+from tuning.failure import lost_config
 from tuning.options import SearchOptions
-from tuning.run_directory import COMPLETE, RunDirectory, TrialRecord
+from tuning.run_directory import COMPLETE, RunDirectory, TrialRecord, command
 from tuning.seeds import trial_seed
+from tuning.warm_start import read_warm_start
 
 STARTUP_TRIALS = 10
-"""Trials drawn at random, or known beforehand, before a model-based sampler chooses."""
+"""Trials before a model-based sampler chooses: settings tried before, settings known beforehand, then a quasi-random design."""
+
+DESIGN_POINTS = 4
+"""Points of the design at least, however many settings come before them."""
+
+MODEL_BASED = ("tpe", "gp", "cmaes")
 
 PRUNED = ("stopped early", "discriminator won", "generator collapsed")
 """How a trial ends before its budget with figures that still say how poor its settings are."""
 
 
-def create_sampler(options: SearchOptions, trials_done: int = 0, conditional: bool = False) -> BaseSampler:
-    """The sampler of ``--sampler``, its arguments pinned. A resumed search draws on from another seed than it began with.
+def create_sampler(
+    options: SearchOptions, number: int = 0, conditional: bool = False, x0: dict[str, Any] | None = None
+) -> BaseSampler:
+    """The sampler of ``--sampler`` for the search's trial ``number``, its arguments pinned.
 
-    Over a ``conditional`` space TPE models the parameters in the groups that occur together.
+    Its random numbers follow from the search's seed and the trial's number alone, so that a search which is cut off and
+    gone on with draws what it would have drawn. A model-based sampler models from its first call: the start-up is not its
+    own. Over a ``conditional`` space TPE models the parameters in the groups that occur together. CMA-ES starts from ``x0``.
     """
-    seed = options.seed + trials_done
+    seed = int(np.random.SeedSequence((options.seed, number)).generate_state(1)[0])
     match options.sampler:
         case "tpe":
-            return TPESampler(
-                seed=seed, n_startup_trials=STARTUP_TRIALS, multivariate=True, constant_liar=True, group=conditional
-            )
+            return TPESampler(seed=seed, n_startup_trials=1, multivariate=True, constant_liar=True, group=conditional)
         case "gp":
-            return GPSampler(seed=seed, n_startup_trials=STARTUP_TRIALS)
+            return GPSampler(seed=seed, n_startup_trials=1)
         case "cmaes":
-            return CmaEsSampler(seed=seed, n_startup_trials=STARTUP_TRIALS)
-        case "qmc":
-            return QMCSampler(seed=options.seed, scramble=True)
-        case "random":
+            return CmaEsSampler(x0=x0, seed=seed, n_startup_trials=1)
+        case "qmc" | "random":  # of qmc: what an earlier run's settings leave open
             return RandomSampler(seed=seed)
 
 
@@ -69,33 +81,89 @@ def open_storage(options: SearchOptions, run: Path) -> RDBStorage:
     return storage
 
 
+def open_study(options: SearchOptions, experiment: Experiment, run: RunDirectory, storage: RDBStorage) -> optuna.Study:
+    """The run's study, with what is to be tried first waiting in it; one that is there already is left as it is.
+
+    Its ``user_attrs`` tell the run, the command that began it, and what of earlier runs is tried (``notes`` on that are for
+    the user). Raises BadOptions where a run of ``--warm-start`` cannot be read.
+    """
+    name = run.path.name
+    begun = name in optuna.get_all_study_names(storage)
+    study = optuna.load_study(study_name=name, storage=storage) if begun else None
+    if study is None or "warm_start" not in study.user_attrs:
+        warm = read_warm_start(options, experiment)
+        directions = ["maximize" if objective.mode == "max" else "minimize" for objective in experiment.objectives]
+        study = optuna.create_study(study_name=name, storage=storage, directions=directions, load_if_exists=True)
+        study.set_metric_names([objective.metric for objective in experiment.objectives])
+        about = {"run": name, "experiment": options.experiment, "command": command(), "notes": warm.notes}
+        for key, value in (about | {"warm_start": warm.settings}).items():
+            study.set_user_attr(key, value)
+    start_up = StartUp(options, experiment, study)
+    for number in range(len(study.get_trials(deepcopy=False)), min(start_up.count, options.num_samples)):
+        start_up.enqueue(number)
+    return study
+
+
+class StartUp:
+    """The first trials of a search: settings of earlier runs, settings known beforehand, then points of a design.
+
+    Which one a trial is follows from its number, so that a run resumed with more trials goes on where it was. With
+    ``--sampler qmc`` the design never ends, with ``random`` there is none.
+    """
+
+    def __init__(self, options: SearchOptions, experiment: Experiment, study: optuna.Study) -> None:
+        self.endless = options.sampler == "qmc"
+        self._seed, self._space, self._study = options.seed, experiment.space, study
+        warm = [(settings, {"origin": "warm start", "warm_start": of}) for settings, of in study.user_attrs["warm_start"]]
+        known = [(dict(values), {"origin": "known", "known": name}) for name, values in experiment.space.known.items()]
+        self._given = [*warm, *known]
+        self.count = len(self._given)
+        if options.sampler != "random":
+            self.count = max(STARTUP_TRIALS, self.count + DESIGN_POINTS)
+
+    def enqueue(self, number: int) -> None:
+        """Make the settings of trial ``number`` the next ones in the study's queue."""
+        if number < len(self._given):
+            settings, attributes = self._given[number]
+        else:
+            settings = design_point(self._space, self._seed, number - len(self._given))
+            attributes = {"origin": "design" if self.endless else "start-up"}
+        self._study.enqueue_trial(settings, user_attrs=attributes)
+
+
 class StudySearch(OptunaSearch):
     """Ray Tune's Optuna searcher over one run's study.
 
     A trial's config is its parameters, the space's and the command's fixed settings, its ``seed``, its number as ``trial``
     and, for settings known beforehand, their name as ``known``; for one that goes on, ``restore_from`` lists its
-    checkpoints, the latest first.
+    checkpoints, the latest first, and ``lost`` counts the workers that died under it.
+
+    Give Ray Tune no bound on the number of trials: this one ends the search, since a trial can be handed out twice.
     """
 
     def __init__(
         self, options: SearchOptions, experiment: Experiment, run: RunDirectory, storage: RDBStorage, trials_done: int
     ) -> None:
+        study = open_study(options, experiment, run, storage)
         super().__init__(
             space=experiment.space.distributions,
             metric=[objective.metric for objective in experiment.objectives],
             mode=[objective.mode for objective in experiment.objectives],
-            sampler=create_sampler(options, trials_done, experiment.space.conditional),
+            sampler=create_sampler(options),
             study_name=run.path.name,
             storage=storage,
         )
-        self._space_searched = experiment.space
-        self._search_seed = options.seed
-        self._run = run
+        self._options, self._experiment, self._run = options, experiment, run
         self._fixed = {**experiment.space.fixed, **experiment.settings}
-        for name, values in experiment.space.known.items():
-            self.study.enqueue_trial(dict(values), user_attrs={"known": name}, skip_if_exists=True)
+        self._start_up = StartUp(options, experiment, study)
+        self._left = options.num_samples - trials_done
+        self.tune_trials: Sequence[tune_experiment.Trial] = ()
         self._reported: dict[int, int] = {}
-        self._cut_off = self._reconcile()
+        self._first_ended = 0
+        self._cut_off: list[tuple[Trial, dict[str, Any]]] = [(trial, {}) for trial in self._reconcile()]
+        trials = self.study.get_trials(deepcopy=False)
+        self._asked = sum(trial.state != TrialState.WAITING for trial in trials)
+        self._first_ended = sum(trial.state.is_finished() for trial in trials[: self._start_up.count])
 
     @property
     def study(self) -> optuna.Study:
@@ -117,37 +185,80 @@ class StudySearch(OptunaSearch):
                 cut_off.append(trial)
         return cut_off
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+    def suggest(self, trial_id: str) -> Any:
+        """The next trial's config; None where it is too early to say; ``Searcher.FINISHED`` once all have ended."""
+        if self._left < 1:
+            return None if self._ot_trials else Searcher.FINISHED
         if self._cut_off:
-            trial = self._cut_off.pop(0)
+            trial, lost = self._cut_off.pop(0)
             directory = self._run.trial(trial.number)
-            checkpoints = [str(folder) for folder in directory.checkpoints()]
             record = directory.read()
-            assert record is not None  # else it had not been cut off but lost
-            config = {**directory.config(record), "restore_from": checkpoints}
+            assert record is not None  # written before the trial was first handed out
+            restored = [str(folder) for folder in directory.checkpoints()]
+            config = {**directory.config(record), **lost, "restore_from": restored}
+        elif self._waits():
+            return None
         else:
-            trial = self.study.ask()
-            settings: dict[str, Any] = {}
-            for name, parameter in self._space_searched.parameters.items():
-                if parameter.applies(settings):
-                    settings[name] = _suggest(trial, name, parameter.distribution)
-            directory = self._run.trial(trial.number)
-            seed = trial_seed(self._search_seed, trial.number)
-            config = {**settings, **self._fixed, "seed": seed, "trial": trial.number}
-            if "known" in trial.user_attrs:
-                config["known"] = trial.user_attrs["known"]
-            trial.set_user_attr("seed", seed)
-            trial.set_user_attr("directory", directory.path.name)
-            directory.write(TrialRecord(trial.number, config))
+            trial, config = self._new_trial()
         trial.set_user_attr("tune_id", trial_id)
+        self._left -= 1
         self._ot_trials[trial_id] = trial
         return config
+
+    def _waits(self) -> bool:
+        """Whether the model has too little to go by yet: until half of the start-up has ended, and while some of it runs.
+
+        A population trains together: none of it has ended before all of it is there.
+        """
+        models = (
+            self._options.sampler in MODEL_BASED and self._options.scheduler != "pbt" and self._asked >= self._start_up.count
+        )
+        return models and 2 * self._first_ended < self._start_up.count and bool(self._ot_trials)
+
+    def _new_trial(self) -> tuple[Trial, dict[str, Any]]:
+        number, space = self._asked, self._experiment.space
+        drawn = number >= self._start_up.count
+        if drawn and self._start_up.endless:
+            self._start_up.enqueue(number)
+        # What waits in the queue has its settings: a model would compute in vain, and CMA-ES count the trial as its own.
+        options = self._options if drawn else replace(self._options, sampler="random")
+        self.study.sampler = create_sampler(options, number, space.conditional, self._best_of_start_up())
+        trial = self.study.ask()
+        self._asked += 1
+        settings: dict[str, Any] = {}
+        for name, parameter in space.parameters.items():
+            if parameter.applies(settings):
+                settings[name] = _suggest(trial, name, parameter.distribution)
+        seed = trial_seed(self._options.seed, trial.number)
+        config = {**settings, **self._fixed, "seed": seed, "trial": trial.number}
+        if "known" in trial.user_attrs:
+            config["known"] = trial.user_attrs["known"]
+        if drawn and not self._start_up.endless:
+            trial.set_user_attr("origin", "random" if options.sampler == "random" else "model")
+        directory = self._run.trial(trial.number)
+        trial.set_user_attr("seed", seed)
+        trial.set_user_attr("directory", directory.path.name)
+        directory.write(TrialRecord(trial.number, config))
+        return trial, config
+
+    def _best_of_start_up(self) -> dict[str, Any] | None:
+        """The settings from which CMA-ES starts; None where no trial of the start-up is complete."""
+        if self._options.sampler != "cmaes":
+            return None
+        complete = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        objective = self._experiment.objective
+        started = [trial for trial in complete if trial.number < self._start_up.count]
+        return min(started, key=lambda trial: objective.loss({objective.metric: trial.value})).params if started else None
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         self._report(self._ot_trials[trial_id], result)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         trial = self._ot_trials.pop(trial_id)
+        if error and (config := lost_config(self.tune_trials, trial_id)):
+            self._cut_off.append((trial, {"lost": config["lost"]}))
+            self._left += 1
+            return
         result = result or {}
         ended = "error" if error or not result else result.get("ended") or "stopped early"
         self._tell(trial, ended, result)
@@ -158,11 +269,12 @@ class StudySearch(OptunaSearch):
             self._tell(Trial(self.study, frozen._trial_id), ended, {})
 
     def _report(self, trial: Trial, result: Mapping[str, Any]) -> None:
-        if result["step"] > self._reported.get(trial.number, 0):
-            self._reported[trial.number] = result["step"]
+        step = round(result[self._experiment.time_attr])
+        if step > self._reported.get(trial.number, 0):
+            self._reported[trial.number] = step
             value = result.get(self.metric[0])
             if value is not None and len(self.metric) == 1:  # Optuna keeps no intermediate values of several objectives
-                trial.report(value, step=result["step"])
+                trial.report(value, step=step)
 
     def _tell(self, trial: Trial, ended: str, result: Mapping[str, Any]) -> None:
         values = [value for metric in self.metric if (value := result.get(metric)) is not None and math.isfinite(value)]
@@ -177,12 +289,13 @@ class StudySearch(OptunaSearch):
         changes = self._run.trial(trial.number).schedule()
         if changes:  # the trial's parameters are what it began with
             schedule = [
-                {"step": change.step, "from": change.donor, **self._space_searched.varied(change.settings)}
+                {"step": change.step, "from": change.donor, **self._experiment.space.varied(change.settings)}
                 for change in changes
             ]
             trial.set_user_attr("schedule", schedule)
         # Optuna takes a pruned trial's value from its last intermediate one.
         self.study.tell(trial, values if state == TrialState.COMPLETE else None, state=state)
+        self._first_ended += trial.number < self._start_up.count
 
 
 def _suggest(trial: Trial, name: str, distribution: BaseDistribution) -> Any:

@@ -3,11 +3,11 @@
 import math
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from statistics import mean
 from typing import Any
 
-from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from trainables.trial import settings_at
 from tuning.cluster import Cluster
@@ -22,7 +22,14 @@ EDGE = 0.05
 """Share of a (log) range, at either end, that counts as its edge."""
 
 
-def plan(options: SearchOptions, experiment: Experiment, cluster: Cluster, run: RunDirectory, ended: Counter[str]) -> str:
+def plan(
+    options: SearchOptions,
+    experiment: Experiment,
+    cluster: Cluster,
+    run: RunDirectory,
+    ended: Counter[str],
+    notes: Sequence[str] = (),
+) -> str:
     """What will be done, in a few lines: trials, sampler, scheduler, room, space, where it goes, the dashboard."""
     scheduler = {
         "asha": "ASHA",
@@ -31,10 +38,11 @@ def plan(options: SearchOptions, experiment: Experiment, cluster: Cluster, run: 
         "none": "no early stopping",
     }[options.scheduler]
     if options.scheduler in ("asha", "hyperband"):
-        rungs = experiment.rungs.steps(experiment.settings["max_steps"])
+        rungs = experiment.rungs.steps(experiment.budget)
         at = ", ".join(f"{step:,}" for step in rungs)
         by = f" by {experiment.objective.metric}" if len(experiment.objectives) > 1 else ""
-        scheduler += f"{by} at steps {at}" if rungs else " (no rung below the budget)"
+        unit = "steps" if experiment.time_attr == "step" else experiment.time_attr
+        scheduler += f"{by} at {unit} {at}" if rungs else " (no rung below the budget)"
     going_on = f" · {sum(ended.values())} finished before" if ended else ""
     lines = [
         f"{options.num_samples} trials{going_on} · {options.sampler.upper()} (seed {options.seed}) + {scheduler}"
@@ -46,9 +54,20 @@ def plan(options: SearchOptions, experiment: Experiment, cluster: Cluster, run: 
     ]
     if cluster.dashboard:
         lines.append(f"dashboard  {cluster.dashboard} (its token: ray get-auth-token)")
-    if cluster.notice:
-        lines.append(f"note       {cluster.notice}")
+    lines += [f"note       {note}" for note in (cluster.notice, *notes, _at_random(options, experiment)) if note]
     return "\n".join(lines)
+
+
+def _at_random(options: SearchOptions, experiment: Experiment) -> str | None:
+    """Which parameters the sampler does not model: CMA-ES no choices, neither it nor the GP what applies now and then."""
+    names = [
+        name
+        for name, parameter in experiment.space.parameters.items()
+        if parameter.only_if or (options.sampler == "cmaes" and isinstance(parameter.distribution, CategoricalDistribution))
+    ]
+    if options.sampler not in ("gp", "cmaes") or not names:
+        return None
+    return f"{options.sampler} does not model {', '.join(names)}: drawn at random"
 
 
 def verdict(options: SearchOptions, experiment: Experiment, run: RunDirectory, tried: list[Candidate]) -> str:

@@ -1,3 +1,4 @@
+import dataclasses
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -42,5 +43,20 @@ def test_rungs_lie_below_the_budget_at_multiples_of_the_reduction_factor() -> No
 def test_no_rung_below_the_budget_means_no_early_stopping(
     options: LSTMOptions, experiment: Experiment, directory: RunDirectory
 ) -> None:
-    short = SimpleNamespace(**{**experiment.__dict__, "settings": {"max_steps": 50}})
-    assert isinstance(create_scheduler(options, cast(Any, short), directory), FIFOScheduler)
+    short = dataclasses.replace(experiment, settings={"max_steps": 50})
+    assert isinstance(create_scheduler(options, short, directory), FIFOScheduler)
+
+
+def test_rungs_may_lie_on_another_cost_than_steps(
+    options: LSTMOptions, experiment: Experiment, directory: RunDirectory
+) -> None:
+    by_work = dataclasses.replace(experiment, time_attr="work", max_t=100_000, rungs=Rungs(20_000, 3))
+    for number, value in enumerate((0.5, 0.6, 0.7, 0.8)):
+        directory.trial(number).write(TrialRecord(number, {}, ended="converged"))
+        directory.trial(number).append({"step": 100, "work": 20_000.0, "mean_accuracy": value})
+    scheduler = create_scheduler(options, by_work, directory)
+    for work, decision in ((19_999.5, "CONTINUE"), (20_000.5, "STOP")):
+        trial = cast(Any, SimpleNamespace(trial_id=str(work), config={}))
+        scheduler.on_trial_add(cast(Any, None), trial)
+        row = {"step": 9_000, "work": work, "mean_accuracy": 0.1}
+        assert scheduler.on_trial_result(cast(Any, None), trial, row) == decision

@@ -1,21 +1,29 @@
-"""What the Optuna study is told, beside what Ray's own OptunaSearch would tell it."""
+"""What the Optuna study is told and what it suggests, beside what Ray's own OptunaSearch would."""
 
 import dataclasses
+import json
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, cast
 
 import optuna
 import pytest
+from optuna.storages import InMemoryStorage, RDBStorage
 from optuna.trial import TrialState
+from ray.tune.search import SearchGenerator
 from ray.tune.search.optuna import OptunaSearch
 
 from command_line import BadOptions
 from search_spaces.gan import SPACES
+from trainables.lstm.trainable import LSTMTrial
 from tune_lstm import LSTMOptions
-from tuning.experiment import Experiment, Goal, Objective
+from tuning.design import design_point
+from tuning.experiment import Experiment, Goal, Objective, Rungs
 from tuning.run_directory import RunDirectory
-from tuning.study import StudySearch, create_sampler, open_storage
+from tuning.study import STARTUP_TRIALS, StudySearch, create_sampler, open_storage
 
 
 def search(options: LSTMOptions, experiment: Experiment, directory: RunDirectory) -> StudySearch:
@@ -27,59 +35,183 @@ def row(step: int, value: float, ended: str | None = None) -> dict[str, Any]:
     return {"step": step, "mean_accuracy": value, "ended": ended, "training_iteration": step // 100}
 
 
-class TestStates:
-    @pytest.fixture
-    def ours(self, options: LSTMOptions, experiment: Experiment, directory: RunDirectory) -> StudySearch:
-        return search(options, experiment, directory)
+def told(searcher: OptunaSearch) -> list[optuna.trial.FrozenTrial]:
+    """The trials of the searcher's study that have been handed out."""
+    study = cast(optuna.Study, searcher._ot_study)
+    return [trial for trial in study.trials if trial.state != TrialState.WAITING]
 
-    def last(self, ours: StudySearch) -> optuna.trial.FrozenTrial:
-        return ours.study.trials[0]  # the later ones are known settings in waiting
 
-    def test_stopped_early_is_pruned_with_its_rung_value_where_rays_says_complete(
-        self, ours: StudySearch, experiment: Experiment
-    ) -> None:
-        stock = OptunaSearch(experiment.space.distributions, metric="mean_accuracy", mode="max")
+@pytest.fixture
+def ours(options: LSTMOptions, experiment: Experiment, directory: RunDirectory) -> StudySearch:
+    return search(options, experiment, directory)
+
+
+@pytest.fixture
+def stock(experiment: Experiment) -> OptunaSearch:
+    """Ray's own class as a user would call it for the same space."""
+    return OptunaSearch(experiment.space.distributions, metric="mean_accuracy", mode="max", storage=InMemoryStorage())
+
+
+class TestDefectsOfRaysOptunaSearch:
+    """Twelve defects of ray 2.60: the same calls show each on Ray's class and not on ours."""
+
+    def test_01_stopped_early_is_pruned_where_rays_says_complete(self, ours: StudySearch, stock: OptunaSearch) -> None:
+        for searcher in (ours, stock):
+            searcher.suggest("a")
+            searcher.on_trial_result("a", row(100, 0.2))
+            searcher.on_trial_complete("a", row(200, 0.3))
+        (mine,), (rays,) = told(ours), told(stock)
+        assert (mine.state, mine.value, mine.user_attrs["ended"]) == (TrialState.PRUNED, 0.3, "stopped early")
+        assert (rays.state, rays.value) == (TrialState.COMPLETE, 0.3)
+
+    @pytest.mark.parametrize("ended", ["converged", "budget"])
+    def test_01_a_trial_that_ended_by_itself_is_complete(self, ours: StudySearch, ended: str) -> None:
+        ours.suggest("a")
+        ours.on_trial_complete("a", row(1000, 0.9, ended))
+        assert [(trial.state, trial.value) for trial in told(ours)] == [(TrialState.COMPLETE, 0.9)]
+
+    def test_02_the_value_a_trial_was_stopped_at_is_an_intermediate_value(self, ours: StudySearch, stock: OptunaSearch) -> None:
         for searcher in (ours, stock):
             searcher.suggest("a")
             searcher.on_trial_result("a", row(100, 0.2))
             searcher.on_trial_complete("a", row(200, 0.3))  # Tune skips on_trial_result where it stops
-        assert self.last(ours).state == TrialState.PRUNED
-        assert self.last(ours).intermediate_values == {100: 0.2, 200: 0.3}
-        assert self.last(ours).user_attrs["ended"] == "stopped early"
-        (theirs,) = cast(optuna.Study, stock._ot_study).trials
-        assert theirs.state == TrialState.COMPLETE
-        assert theirs.intermediate_values == {1: 0.2}
+        assert list(told(ours)[0].intermediate_values.values()) == [0.2, 0.3]
+        assert list(told(stock)[0].intermediate_values.values()) == [0.2]
 
-    @pytest.mark.parametrize("ended", ["converged", "budget"])
-    def test_a_trial_that_ended_by_itself_is_complete(self, ours: StudySearch, ended: str) -> None:
+    @pytest.mark.parametrize("value", [math.nan])
+    def test_03_nan_is_fail_where_rays_runs_for_ever(self, value: float, ours: StudySearch, stock: OptunaSearch) -> None:
+        for searcher in (ours, stock):
+            searcher.suggest("a")
+            searcher.on_trial_complete("a", row(100, value, "budget"))
+        assert [trial.state for trial in told(ours)] == [TrialState.FAIL]
+        assert [trial.state for trial in told(stock)] == [TrialState.RUNNING]
+
+    @pytest.mark.parametrize("result", [row(100, math.inf), row(100, 0.1, "diverged")])
+    def test_03_nothing_infinite_or_diverged_is_complete(self, result: dict[str, Any], ours: StudySearch) -> None:
         ours.suggest("a")
-        ours.on_trial_complete("a", row(1000, 0.9, ended))
-        assert (self.last(ours).state, self.last(ours).value) == (TrialState.COMPLETE, 0.9)
+        ours.on_trial_complete("a", result)
+        assert [trial.state for trial in told(ours)] == [TrialState.FAIL]
 
-    @pytest.mark.parametrize(
-        ("result", "error"),
-        [
-            (row(100, 0.1, "diverged"), False),
-            (row(100, math.nan), False),
-            (row(100, 0.5), True),
-            (None, True),
-            (None, False),
-        ],
-    )
-    def test_diverged_broken_and_never_run_are_fail(
-        self, ours: StudySearch, result: dict[str, Any] | None, error: bool
+    def test_04_one_of_several_figures_missing_is_fail_where_rays_runs_for_ever(
+        self, options: LSTMOptions, experiment: Experiment, directory: RunDirectory
     ) -> None:
-        ours.suggest("a")
-        ours.on_trial_complete("a", result, error=error)
-        assert self.last(ours).state == TrialState.FAIL
-        assert TrialState.RUNNING not in {trial.state for trial in ours.study.trials}
+        two = dataclasses.replace(experiment, objectives=(Objective("fd", "min"), Objective("clean", "max")))
+        ours = search(options, two, directory)
+        stock = OptunaSearch(experiment.space.distributions, metric=["fd", "clean"], mode=["min", "max"])
+        for searcher in (ours, stock):
+            searcher.suggest("a")
+            searcher.on_trial_complete("a", {"step": 100, "fd": 80.0, "ended": "budget", "training_iteration": 1})
+        assert [trial.state for trial in told(ours)] == [TrialState.FAIL]
+        assert [trial.state for trial in told(stock)] == [TrialState.RUNNING]
 
-    def test_what_the_time_budget_cut_off_is_closed(self, ours: StudySearch) -> None:
-        ours.suggest("a")
-        ours.on_trial_result("a", row(100, 0.2))
+    def test_05_an_error_is_fail_whatever_was_reported_before(self, ours: StudySearch, stock: OptunaSearch) -> None:
+        for searcher in (ours, stock):
+            searcher.suggest("a")
+            searcher.on_trial_complete("a", row(100, 0.5), error=True)
+        assert [(trial.state, trial.user_attrs["ended"]) for trial in told(ours)] == [(TrialState.FAIL, "error")]
+        assert [trial.state for trial in told(stock)] == [TrialState.COMPLETE]
+
+    def test_06_a_trial_that_never_ran_is_fail_where_rays_is_pruned(self, ours: StudySearch, stock: OptunaSearch) -> None:
+        for searcher in (ours, stock):
+            searcher.suggest("a")
+            searcher.on_trial_complete("a", None)
+        assert [trial.state for trial in told(ours)] == [TrialState.FAIL]
+        assert [trial.state for trial in told(stock)] == [TrialState.PRUNED]
+
+    def test_07_what_a_time_budget_cut_off_can_be_closed(self, ours: StudySearch, stock: OptunaSearch) -> None:
+        for searcher in (ours, stock):
+            searcher.suggest("a")
+            searcher.on_trial_result("a", row(100, 0.2))
+            SearchGenerator(searcher).set_finished()  # all that Tune calls at its end
+        assert [trial.state for trial in told(stock)] == [TrialState.RUNNING]
         ours.close_running("time budget")
-        assert self.last(ours).state == TrialState.FAIL
-        assert self.last(ours).user_attrs["ended"] == "time budget"
+        assert [(trial.state, trial.user_attrs["ended"]) for trial in told(ours)] == [(TrialState.FAIL, "time budget")]
+
+    def test_08_a_trial_may_go_on_under_a_new_id(
+        self, ours: StudySearch, stock: OptunaSearch, options: LSTMOptions, experiment: Experiment, directory: RunDirectory
+    ) -> None:
+        for searcher in (ours, stock):
+            searcher.suggest("a")
+        with pytest.raises(KeyError):
+            stock.on_trial_complete("new id", row(1000, 0.9, "budget"))  # as after restart_errored
+        again = search(options, experiment, directory)
+        again.suggest("new id")
+        again.on_trial_complete("new id", row(1000, 0.9, "budget"))
+        assert [(trial.number, trial.state, trial.user_attrs["tune_id"]) for trial in told(again)] == [
+            (0, TrialState.COMPLETE, "new id")
+        ]
+
+    def test_09_what_began_after_the_last_snapshot_is_not_lost(
+        self,
+        ours: StudySearch,
+        stock: OptunaSearch,
+        tmp_path: Path,
+        options: LSTMOptions,
+        experiment: Experiment,
+        directory: RunDirectory,
+    ) -> None:
+        stock = OptunaSearch(
+            experiment.space.distributions, metric="x", mode="max", storage=RDBStorage(f"sqlite:///{tmp_path}/stock.db")
+        )
+        for searcher in (ours, stock):
+            searcher.suggest("a")
+            searcher.save(str(tmp_path / "snapshot"))
+            searcher.suggest("b")
+        stock.restore(str(tmp_path / "snapshot"))
+        assert set(stock._ot_trials) == {"a"}
+        assert [trial.state for trial in told(stock)] == [TrialState.RUNNING] * 2  # and b will be for ever
+        again = search(options, experiment, directory)
+        for name in ("c", "d"):
+            again.suggest(name)
+            again.on_trial_complete(name, row(1000, 0.9, "budget"))
+        assert [trial.state for trial in told(again)] == [TrialState.COMPLETE] * 2
+
+    def test_10_studies_of_two_runs_stay_apart_and_nothing_is_enqueued_twice(
+        self, options: LSTMOptions, experiment: Experiment, tmp_path: Path
+    ) -> None:
+        storage, space = InMemoryStorage(), experiment.space.distributions
+        known = [dict(values) for values in experiment.space.known.values()]
+        for _ in range(2):
+            OptunaSearch(space, "mean_accuracy", "max", known, storage=storage)
+        (merged,) = optuna.get_all_study_names(storage)
+        assert len(optuna.load_study(study_name=merged, storage=storage).trials) == 2 * len(known)
+        database = f"sqlite:///{tmp_path}/ours.db"
+        for name in ("one", "two", "two"):
+            mine = dataclasses.replace(options, name=name, optuna_storage=database)
+            search(mine, experiment, RunDirectory(tmp_path / name))
+        assert sorted(optuna.get_all_study_names(database)) == ["one", "two"]
+        for name in ("one", "two"):
+            waiting = optuna.load_study(study_name=name, storage=database).trials
+            assert [trial.user_attrs.get("known") for trial in waiting[:3]] == list(experiment.space.known)
+            assert len(waiting) == STARTUP_TRIALS
+
+    @pytest.mark.parametrize("time_attr", ["step", "work"])
+    def test_11_a_step_is_what_the_rungs_count(
+        self, time_attr: str, options: LSTMOptions, experiment: Experiment, directory: RunDirectory, stock: OptunaSearch
+    ) -> None:
+        ours = search(options, dataclasses.replace(experiment, time_attr=time_attr), directory)
+        for searcher in (ours, stock):
+            searcher.suggest("a")
+            searcher.on_trial_result("a", {**row(100, 0.2), "work": 2000.4})
+        assert told(ours)[0].intermediate_values == {{"step": 100, "work": 2000}[time_attr]: 0.2}
+        assert told(stock)[0].intermediate_values == {1: 0.2}
+
+    def test_12_the_study_says_which_of_tunes_trials_it_was(self, ours: StudySearch, stock: OptunaSearch) -> None:
+        for searcher in (ours, stock):
+            searcher.suggest("a")
+            searcher.on_trial_complete("a", row(1000, 0.9, "converged"))
+        assert told(ours)[0].user_attrs == {
+            "origin": "known", "known": "by hand, defaults", "tune_id": "a", "seed": 2_000_000, "directory": "trial_0000",
+            "ended": "converged",
+        }  # fmt: skip
+        assert told(stock)[0].user_attrs == {}
+
+
+def test_the_study_says_what_it_is_of(ours: StudySearch) -> None:
+    assert ours.study.metric_names == ["mean_accuracy"]
+    about = ours.study.user_attrs
+    assert (about["run"], about["experiment"]) == ("run", "lstm")
+    assert about["command"].startswith("python ")
 
 
 class TestSuggestions:
@@ -128,6 +260,98 @@ class TestSuggestions:
         assert sum(distances[-10:]) < 0.6 * sum(distances[3:13])
 
 
+def evaluate(searcher: StudySearch, name: str, config: dict[str, Any] | None) -> None:
+    """The trial comes to a figure that is best at lr = 0.01."""
+    assert config is not None
+    searcher.on_trial_complete(name, row(1000, -abs(math.log10(config["lr"]) + 2), "budget"))
+
+
+class TestStartUp:
+    def origins(self, searcher: StudySearch) -> list[str]:
+        return [trial.user_attrs["origin"] for trial in searcher.study.trials]
+
+    def test_known_settings_then_a_design_wait_in_the_study_from_its_creation(
+        self, ours: StudySearch, experiment: Experiment
+    ) -> None:
+        assert self.origins(ours) == ["known"] * 3 + ["start-up"] * 7
+        for number in range(12):
+            config = ours.suggest(str(number))
+            evaluate(ours, str(number), config)
+        assert self.origins(ours)[10:] == ["model"] * 2
+        design = [trial.params for trial in ours.study.trials[3:10]]
+        assert design == [design_point(experiment.space, 2, index) for index in range(7)]
+
+    @pytest.mark.parametrize(("num_samples", "waiting"), [(2, 2), (5, 5), (50, 10)])
+    def test_never_more_than_were_asked_for(
+        self, num_samples: int, waiting: int, options: LSTMOptions, experiment: Experiment, directory: RunDirectory
+    ) -> None:
+        ours = search(dataclasses.replace(options, num_samples=num_samples), experiment, directory)
+        assert len(ours.study.trials) == waiting
+        more = search(options, experiment, directory)  # resumed with a larger --num-samples
+        assert self.origins(more) == ["known"] * 3 + ["start-up"] * 7
+
+    def test_some_design_points_however_many_settings_are_known(
+        self, options: LSTMOptions, experiment: Experiment, directory: RunDirectory
+    ) -> None:
+        known = {str(number): {"lr": 0.001 * number, "max_norm": 1.0} for number in range(1, 10)}
+        space = dataclasses.replace(experiment.space, known=known)
+        ours = search(options, dataclasses.replace(experiment, space=space), directory)
+        assert self.origins(ours) == ["known"] * 9 + ["start-up"] * 4
+
+    @pytest.mark.parametrize("error", [False, True])
+    def test_with_many_slots_it_is_released_whole_and_the_model_waits_for_half(self, error: bool, ours: StudySearch) -> None:
+        started = [ours.suggest(str(number)) for number in range(16)]
+        assert [config is None for config in started] == [False] * 10 + [True] * 6
+        for number in range(5):
+            assert ours.suggest("too early") is None
+            ours.on_trial_complete(str(number), None if error else row(1000, number / 10, "budget"), error=error)
+        new = ours.suggest("now")
+        assert new is not None
+        assert new["trial"] == 10
+
+    @pytest.mark.parametrize("sampler", ["qmc", "random"])
+    def test_who_needs_no_model_waits_for_nothing(
+        self, sampler: Any, options: LSTMOptions, experiment: Experiment, directory: RunDirectory
+    ) -> None:
+        ours = search(dataclasses.replace(options, sampler=sampler), experiment, directory)
+        configs = [ours.suggest(str(number)) for number in range(16)]
+        assert None not in configs
+        assert self.origins(ours) == ["known"] * 3 + ["design" if sampler == "qmc" else "random"] * 13
+        if sampler == "qmc":
+            design = [trial.params for trial in ours.study.trials[3:]]
+            assert design == [design_point(experiment.space, 2, index) for index in range(13)]
+
+    def test_the_search_is_over_when_all_have_ended(
+        self, options: LSTMOptions, experiment: Experiment, directory: RunDirectory
+    ) -> None:
+        ours = search(dataclasses.replace(options, num_samples=2), experiment, directory)
+        configs = [ours.suggest(name) for name in "ab"]
+        assert None not in configs
+        assert ours.suggest("c") is None  # one of the two may be lost with its worker yet
+        for name in "ab":
+            ours.on_trial_complete(name, row(1000, 0.9, "budget"))
+        assert ours.suggest("c") == "FINISHED"
+
+    @pytest.mark.parametrize("sampler", ["tpe", "gp", "cmaes", "qmc", "random"])
+    def test_a_search_that_was_cut_off_draws_what_it_would_have_drawn(
+        self, sampler: Any, options: LSTMOptions, experiment: Experiment, tmp_path: Path
+    ) -> None:
+        drawn = []
+        for name, cuts in (("whole", ()), ("cut", (4, 11, 13))):
+            mine = dataclasses.replace(options, name=name, sampler=sampler)
+            directory = RunDirectory.create(mine)
+            ours = search(mine, experiment, directory)
+            for number in range(15):
+                config = ours.suggest(str(number))
+                if number in cuts:
+                    ours = search(mine, experiment, directory)
+                    config = ours.suggest(str(number))
+                evaluate(ours, str(number), config)
+            drawn.append([trial.params for trial in told(ours)])
+        assert drawn[0] == drawn[1]
+        assert len(drawn[0]) == 15
+
+
 class TestConditionsAndObjectives:
     """A space whose parameters apply beside a choice only, and figures that are to be small, or several at once."""
 
@@ -158,7 +382,7 @@ class TestConditionsAndObjectives:
     def test_tpe_finds_the_choice_and_the_parameter_that_only_it_has(
         self, options: LSTMOptions, experiment: Experiment, directory: RunDirectory
     ) -> None:
-        ours = search(options, experiment, directory)
+        ours = search(dataclasses.replace(options, num_samples=60), experiment, directory)
         found = []
         for number in range(60):
             config = ours.suggest(str(number))
@@ -241,6 +465,36 @@ class TestResume:
         before.study.ask(fixed_distributions=experiment.space.distributions)
         after = search(options, experiment, directory)
         assert after.study.trials[0].state == TrialState.FAIL
+
+
+def draw(folder: str) -> None:
+    """Print what every sampler draws from a space with conditions."""
+    drawn = {}
+    for sampler in ("tpe", "gp", "cmaes", "qmc", "random"):
+        options = LSTMOptions(name=sampler, storage_path=folder, sampler=cast(Any, sampler), seed=5)
+        experiment = Experiment(
+            trainable=LSTMTrial, space=SPACES["extended"], settings={"max_steps": 1000}, shown=(),
+            objectives=(Objective("fd", "min"),), rungs=Rungs(100, 3), goal=Goal("fd_ratio", "most", 2.0),
+        )  # fmt: skip
+        ours = search(options, experiment, RunDirectory.create(options))
+        for number in range(14):
+            config = ours.suggest(str(number))
+            assert config is not None
+            ours.on_trial_complete(str(number), {"step": 1000, "fd": config["lr_g"], "ended": "budget"})
+        drawn[sampler] = [trial.params for trial in told(ours)]
+    print(json.dumps(drawn))
+
+
+def test_the_same_seed_gives_the_same_search_in_another_process(tmp_path: Path) -> None:
+    drawn = []
+    for hash_seed in ("1", "2"):
+        code = f"from tests.tuning.test_study import draw; draw({str(tmp_path / hash_seed)!r})"
+        environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+        command = [sys.executable, "-c", code]
+        printed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=200).stdout
+        drawn.append(json.loads(printed.splitlines()[-1]))
+    assert drawn[0] == drawn[1]
+    assert all(len(trials) == 14 for trials in drawn[0].values())
 
 
 def test_samplers_have_their_arguments_pinned() -> None:

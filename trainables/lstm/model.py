@@ -5,16 +5,27 @@ The equations are those of Hochreiter & Schmidhuber (1997) with the forget gate 
 same tensors to the kernel behind ``torch.nn.LSTM`` / ``torch.nn.RNN`` (oneDNN on a CPU, cuDNN on a GPU) and is what trials
 use. Shapes: T time steps, B batch, D input features, H hidden units, C classes.
 
-Weights start as ``torch.randn``, biases and the first states as zeros.
+Weights start as ``torch.randn``, biases and the first states as zeros; other starts are in ``initialisation.py``.
 """
 
+import json
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import ClassVar, Literal
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
+
+from trainables.lstm.palindromes import NUM_DIGITS
 
 Kernel = Literal["native", "reference"]
+Encoding = Literal["raw", "standardised", "one-hot"]
+"""What the network sees of a digit: the number itself, the number with mean 0 and variance 1, or one unit a digit."""
+
+DIGIT_MEAN = (NUM_DIGITS - 1) / 2
+DIGIT_STD = ((NUM_DIGITS**2 - 1) / 12) ** 0.5
 
 
 def _randn(*shape: int, generator: torch.Generator | None) -> nn.Parameter:
@@ -22,9 +33,10 @@ def _randn(*shape: int, generator: torch.Generator | None) -> nn.Parameter:
 
 
 class RecurrentClassifier(nn.Module, ABC):
-    """Reads a sequence and names its class after the last step: p = W_ph h + b_p.
+    """Reads a sequence of digits and names its class after the last step: p = W_ph h + b_p.
 
     Args:
+        encoding: How the digits enter; D is 1, or 10 where each digit has its own unit.
         kernel: ``native`` runs torch's fused kernel, ``reference`` the loop over time. Both read the same parameters.
     """
 
@@ -32,15 +44,16 @@ class RecurrentClassifier(nn.Module, ABC):
 
     def __init__(
         self,
-        input_dim: int = 1,
         hidden_dim: int = 128,
-        num_classes: int = 10,
+        num_classes: int = NUM_DIGITS,
         *,
+        encoding: Encoding = "raw",
         kernel: Kernel = "native",
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        self.kernel = kernel
+        self.kernel, self.encoding = kernel, encoding
+        input_dim = NUM_DIGITS if encoding == "one-hot" else 1
         self.W_x = _randn(self.gates, hidden_dim, input_dim, generator=generator)
         self.W_h = _randn(self.gates, hidden_dim, hidden_dim, generator=generator)
         self.b = nn.Parameter(torch.zeros(self.gates, hidden_dim))
@@ -51,17 +64,35 @@ class RecurrentClassifier(nn.Module, ABC):
         self.register_buffer("no_bias", torch.zeros(self.gates * hidden_dim), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits p of shape (B, C) for ``x`` of shape (T, B, D)."""
-        h = self.forward_native(x) if self.kernel == "native" else self.forward_reference(x)
-        return h @ self.W_ph.T + self.b_p  # (B, C)
+        """Logits p of shape (B, C) for digits ``x`` of shape (T, B, 1)."""
+        return self.read(self.hidden_states(x)[-1])
+
+    def hidden_states(self, x: Tensor) -> Tensor:
+        """The hidden state after every time step, shape (T, B, H), for digits ``x`` of shape (T, B, 1)."""
+        encoded = self.encode(x)
+        return self.forward_native(encoded) if self.kernel == "native" else self.forward_reference(encoded)
+
+    def read(self, h: Tensor) -> Tensor:
+        """Logits (..., C) for hidden states (..., H)."""
+        return h @ self.W_ph.T + self.b_p
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Digits (T, B, 1) as the network sees them, (T, B, D)."""
+        match self.encoding:
+            case "raw":
+                return x
+            case "standardised":
+                return (x - DIGIT_MEAN) / DIGIT_STD
+            case "one-hot":
+                return one_hot(x.squeeze(-1).long(), NUM_DIGITS).to(x.dtype)
 
     @abstractmethod
     def forward_reference(self, x: Tensor) -> Tensor:
-        """The last hidden state h, shape (B, H), by a loop over time."""
+        """The hidden states, shape (T, B, H), of inputs (T, B, D) by a loop over time."""
 
     @abstractmethod
     def forward_native(self, x: Tensor) -> Tensor:
-        """The last hidden state h, shape (B, H), by torch's fused kernel."""
+        """The hidden states, shape (T, B, H), of inputs (T, B, D) by torch's fused kernel."""
 
     def _native_parameters(self) -> list[Tensor]:
         """The parameters in the layout of torch's kernels: (gates * H, D), (gates * H, H) and two biases (gates * H,)."""
@@ -85,6 +116,7 @@ class LSTM(RecurrentClassifier):
         W_ih, W_fh, W_gh, W_oh = self.W_h  # each (H, H)
         b_i, b_f, b_g, b_o = self.b  # each (H,)
         h = c = self._zeros(x)  # (B, H)
+        states = []
         for x_t in x:  # (B, D)
             g = torch.tanh(x_t @ W_gx.T + h @ W_gh.T + b_g)  # (B, H)
             i = torch.sigmoid(x_t @ W_ix.T + h @ W_ih.T + b_i)  # (B, H)
@@ -92,12 +124,13 @@ class LSTM(RecurrentClassifier):
             o = torch.sigmoid(x_t @ W_ox.T + h @ W_oh.T + b_o)  # (B, H)
             c = g * i + c * f  # (B, H)
             h = torch.tanh(c) * o  # (B, H)
-        return h
+            states.append(h)
+        return torch.stack(states)
 
     def forward_native(self, x: Tensor) -> Tensor:
         zeros = self._zeros(x).unsqueeze(0)  # (1, B, H)
-        _, h, _ = torch.lstm(x, [zeros, zeros], self._native_parameters(), True, 1, 0.0, self.training, False, False)
-        return h[0]
+        states, _, _ = torch.lstm(x, [zeros, zeros], self._native_parameters(), True, 1, 0.0, self.training, False, False)
+        return states
 
 
 class RNN(RecurrentClassifier):
@@ -108,14 +141,27 @@ class RNN(RecurrentClassifier):
     def forward_reference(self, x: Tensor) -> Tensor:
         (W_hx,), (W_hh,), (b_h,) = self.W_x, self.W_h, self.b
         h = self._zeros(x)  # (B, H)
+        states = []
         for x_t in x:  # (B, D)
             h = torch.tanh(x_t @ W_hx.T + h @ W_hh.T + b_h)  # (B, H)
-        return h
+            states.append(h)
+        return torch.stack(states)
 
     def forward_native(self, x: Tensor) -> Tensor:
         zeros = self._zeros(x).unsqueeze(0)  # (1, B, H)
-        _, h = torch.rnn_tanh(x, zeros, self._native_parameters(), True, 1, 0.0, self.training, False, False)
-        return h[0]
+        states, _ = torch.rnn_tanh(x, zeros, self._native_parameters(), True, 1, 0.0, self.training, False, False)
+        return states
 
 
 MODELS: dict[str, type[LSTM] | type[RNN]] = {"lstm": LSTM, "rnn": RNN}
+
+
+def load_model(folder: str | Path, device: str = "cpu") -> LSTM | RNN:
+    """The network of an exported trial, such as ``runs/NAME/best``: it takes raw digits (T, B, 1), of any length T.
+
+    Raises OSError where ``config.json`` or ``model.safetensors`` is missing.
+    """
+    config = json.loads((Path(folder) / "config.json").read_text())
+    model = MODELS[config["model"]](config["hidden_dim"], encoding=config.get("encoding", "raw")).to(device)
+    model.load_state_dict(load_file(Path(folder) / "model.safetensors", device=device))
+    return model.eval()

@@ -100,3 +100,20 @@ def test_cudnn_gives_the_references_outputs(name: str) -> None:
     expected = model(x.cuda())
     model.kernel = "native"
     torch.testing.assert_close(model(x.cuda()), expected, rtol=1e-9, atol=1e-10)
+
+
+def test_standardised_digits_have_mean_0_and_variance_1() -> None:
+    digits = torch.arange(10.0).reshape(10, 1, 1)
+    encoded = LSTM(encoding="standardised").encode(digits)
+    assert encoded.mean().item() == pytest.approx(0, abs=1e-6)
+    assert encoded.var(correction=0).item() == pytest.approx(1, abs=1e-6)
+
+
+@MODEL
+def test_one_hot_digits_have_a_unit_each(name: str) -> None:
+    model = MODELS[name](encoding="one-hot")
+    x, _ = draw_batch(9, 5, torch.Generator().manual_seed(2))
+    encoded = model.encode(x)
+    assert encoded.shape == (5, 9, 10)
+    assert torch.equal(encoded.argmax(-1), x.squeeze(-1).long())
+    assert model(x).shape == (9, 10)

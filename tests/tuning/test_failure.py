@@ -1,0 +1,119 @@
+"""Workers that die, through real Ray: while a trial runs, and between two trials; and exceptions of a trial's own."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import ray
+from optuna.trial import TrialState
+from ray import exceptions, tune
+from ray.tune import Callback
+
+from tune_lstm import LSTMOptions
+from tuning.experiment import Experiment
+from tuning.failure import Watch, is_death
+from tuning.recorder import Recorder
+from tuning.run_directory import RunDirectory
+from tuning.search import TUNE_ENVIRONMENT
+from tuning.study import StudySearch, open_storage
+
+
+class Mortal(tune.Trainable):
+    """Trial 2 kills its first worker, 3 raises, 4 raises before it begins, 5 kills every worker; the others just end."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self.config = config
+        if config["trial"] == 4:
+            raise ValueError("no room")
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.setup(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        if self.config["trial"] == 5 or (self.config["trial"] == 2 and "lost" not in self.config):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.config["trial"] == 3:
+            raise ValueError("bad luck")
+        return {"step": 100, "mean_accuracy": 0.5, "ended": "budget", "done": True}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        pass
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        pass
+
+
+class KillBetween(Callback):
+    """Kills the worker that trial 0 ended in, while it waits for the next one."""
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        if trial.config["trial"] == 0:
+            os.kill(trial.last_result["pid"], signal.SIGKILL)
+            time.sleep(0.5)
+
+
+@pytest.fixture
+def one_slot(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name, value in TUNE_ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+def test_what_a_dead_worker_lost_is_handed_out_again_and_an_own_exception_is_final(
+    one_slot: None, options: LSTMOptions, experiment: Experiment, directory: RunDirectory
+) -> None:
+    mine = LSTMOptions(name="run", storage_path=options.storage_path, num_samples=7, sampler="random")
+    searcher = StudySearch(mine, experiment, directory, open_storage(mine, directory.path), trials_done=0)
+    tuner = tune.Tuner(
+        Mortal,
+        tune_config=tune.TuneConfig(
+            search_alg=searcher,
+            num_samples=-1,
+            max_concurrent_trials=1,
+            reuse_actors=True,
+            trial_dirname_creator=lambda trial: f"trial_{trial.config['trial']:04d}",
+        ),
+        run_config=tune.RunConfig(
+            name="run",
+            storage_path=options.storage_path,
+            callbacks=[Recorder(directory, experiment.objective), KillBetween(), Watch(searcher)],
+            failure_config=tune.FailureConfig(max_failures=0),
+            verbose=0,
+        ),
+    )
+    tuner.fit()
+    trials = searcher.study.trials
+    assert [trial.number for trial in trials] == list(range(7))
+    failed = {trial.number for trial in trials if trial.state == TrialState.FAIL}
+    assert failed == {3, 4, 5}
+    assert {trial.state for trial in trials if trial.number not in failed} == {TrialState.COMPLETE}
+    records = {record.number: record for _, record in directory.trials()}
+    assert [records[number].ended for number in range(7)] == ["budget"] * 3 + ["error"] * 3 + ["budget"]
+    assert records[3].error == "ValueError: bad luck"
+    assert records[4].error == "ValueError: no room"
+    assert "ValueError: bad luck" in (directory.trial(3).path / "error.txt").read_text()
+    optuna_seeds = [trial.user_attrs["seed"] for trial in trials]
+    assert optuna_seeds == [records[number].config["seed"] for number in range(7)]
+
+
+@pytest.mark.parametrize(
+    ("error", "death"),
+    [
+        (exceptions.ActorDiedError(), True),
+        (exceptions.NodeDiedError("gone"), True),
+        (exceptions.RayTaskError("step", "", exceptions.ActorDiedError()), True),
+        (exceptions.RayTaskError("step", "", ValueError("own")), False),
+        (exceptions.ActorDiedError(exceptions.RayTaskError("__init__", "", ValueError("own"))), False),
+        (MemoryError("own"), False),
+        (None, False),
+    ],
+)
+def test_which_errors_are_deaths(error: Exception | None, death: bool) -> None:
+    assert is_death(error) == death

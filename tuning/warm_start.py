@@ -1,0 +1,153 @@
+"""What an earlier run found, as settings that a new search tries first (``--warm-start``).
+
+Settings travel, values do not: see docs/decisions/warm-start.md. The earlier run is read from its files and never written to.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain, zip_longest
+from pathlib import Path
+from typing import Any
+
+from optuna.distributions import CategoricalDistribution
+
+from command_line import BadOptions
+from search_spaces import SearchSpace
+from tuning.design import share_below
+from tuning.experiment import Experiment
+from tuning.options import SearchOptions
+from tuning.run_directory import COMPLETE, RunDirectory, read_json
+
+WARM_TRIALS = 5
+"""Settings of earlier runs that are tried, at most."""
+
+APART = 0.05
+"""Settings are different where a choice differs, or where a number is this share of its range away."""
+
+
+@dataclass(frozen=True)
+class WarmStart:
+    """Settings to try, each with the run and trial it is from, and what the user should know of them."""
+
+    settings: list[tuple[dict[str, Any], str]]
+    notes: list[str]
+
+
+def read_warm_start(options: SearchOptions, experiment: Experiment) -> WarmStart:
+    """The best different settings of the runs of ``--warm-start`` that lie in the space, the best of each run first.
+
+    Raises BadOptions where there is no such run, or where it is of another experiment.
+    """
+    found, notes = [], []
+    for name in options.warm_start:
+        run = _earlier_run(name, options)
+        of_this_run, words = _ranked(run, experiment)
+        found.append([(settings, f"{run.path.name} trial {number}") for number, settings in of_this_run])
+        notes += [f"warm start from {run.path.name}: {sentence}" for sentence in words]
+    chosen: list[tuple[dict[str, Any], str]] = []
+    in_turn = (one for one in chain.from_iterable(zip_longest(*found)) if one)
+    for settings, source in in_turn:
+        others = [*experiment.space.known.values(), *(one for one, _ in chosen)]
+        if len(chosen) < WARM_TRIALS and all(_differ(settings, other, experiment.space) for other in others):
+            chosen.append((settings, source))
+    if options.warm_start:
+        notes.insert(0, f"warm start: {len(chosen)} earlier settings are tried first")
+    return WarmStart(chosen, notes)
+
+
+def _earlier_run(name: str, options: SearchOptions) -> RunDirectory:
+    folders = [folder for folder in (Path(name), Path(options.storage_path) / name) if (folder / "search.json").is_file()]
+    if not folders:
+        raise BadOptions(f"--warm-start: there is no run {name}, neither as a folder nor under {options.storage_path}/")
+    run = RunDirectory(folders[0].absolute())
+    record = run.read()
+    if record is None:
+        raise BadOptions(f"--warm-start: {folders[0] / 'search.json'} cannot be read")
+    if record.get("experiment") != options.experiment:
+        raise BadOptions(
+            f"--warm-start: {name} is a run of {record.get('experiment')}, this is a search of {options.experiment}"
+        )
+    return run
+
+
+def _ranked(run: RunDirectory, experiment: Experiment) -> tuple[list[tuple[int, dict[str, Any]]], list[str]]:
+    """Number and settings of the run's trials that can be tried here, best first; and sentences on the run as a whole."""
+    record = run.read() or {}
+    objective = experiment.objective
+    of_old = next(iter(record.get("objectives", ())), {}).get("metric", objective.metric)
+    ended = [(trial, rows[-1]) for directory, trial in run.trials() if trial.ended in COMPLETE and (rows := directory.rows())]
+    comparable = [(trial, row) for trial, row in ended if row.get(objective.metric) is not None]
+    winner = _winner(run) if of_old == objective.metric else None
+    comparable.sort(key=lambda one: (one[0].number != winner, objective.loss(one[1]), one[0].number))
+    varied = record.get("space", {})
+    inside = []
+    for trial, _ in comparable:
+        settings = _inside(trial.config, varied, experiment)
+        if settings is not None:
+            inside.append((trial.number, settings))
+    return inside, list(_notes(record, of_old, len(ended), len(comparable), len(inside), experiment))
+
+
+def _notes(
+    record: Mapping[str, Any], of_old: str, ended: int, comparable: int, inside: int, experiment: Experiment
+) -> Iterator[str]:
+    metric = experiment.objective.metric
+    if of_old != metric:
+        yield f"it was searched for {of_old}, its trials are ranked by {metric} here"
+    if comparable < ended:
+        yield f"{ended - comparable} of {ended} trials have no {metric} and are left out"
+    if inside < comparable:
+        yield f"{comparable - inside} of {comparable} trials lie outside of this search's space and are left out"
+    if not ended:
+        yield "none of its trials has ended by itself"
+    here = {**experiment.space.fixed, **experiment.settings}
+    before = record.get("fixed", {})
+    changed = [
+        f"{name} {before[name]} there, {here[name]} here" for name in here if name in before and before[name] != here[name]
+    ]
+    if changed:
+        yield "; ".join(changed)
+
+
+def _winner(run: RunDirectory) -> int | None:
+    """The number of the run's confirmed best trial."""
+    metrics = run.path / "best" / "metrics.json"
+    return read_json(metrics).get("trial")
+
+
+def _inside(config: Mapping[str, Any], varied: Mapping[str, Any], experiment: Experiment) -> dict[str, Any] | None:
+    """The config as settings of this search's space, or None where it lies outside of it.
+
+    A parameter that the earlier run did not know is left out: the sampler draws it. One that it varied and that is fixed here
+    must have the fixed value.
+    """
+    space = experiment.space
+    fixed = {**space.fixed, **experiment.settings}
+    if any(config[name] != fixed.get(name) for name in varied if name in config and name not in space.parameters):
+        return None
+    settings: dict[str, Any] = {}
+    for name, parameter in space.parameters.items():
+        if name in config and parameter.applies(settings):
+            if not _contains(parameter.distribution, config[name]):
+                return None
+            settings[name] = config[name]
+    return settings
+
+
+def _contains(distribution: Any, value: Any) -> bool:
+    if isinstance(distribution, CategoricalDistribution):
+        return value in distribution.choices
+    return isinstance(value, int | float) and distribution.low <= value <= distribution.high
+
+
+def _differ(one: Mapping[str, Any], other: Mapping[str, Any], space: SearchSpace) -> bool:
+    for name, parameter in space.parameters.items():
+        if (name in one) != (name in other):
+            return True
+        if name in one:
+            places = [share_below(parameter.distribution, settings[name]) for settings in (one, other)]
+            if None in places and one[name] != other[name]:
+                return True
+            if None not in places and abs(places[0] - places[1]) >= APART:
+                return True
+    return False
