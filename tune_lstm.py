@@ -47,6 +47,8 @@ class LSTMOptions(SearchOptions):
             raise BadOptions("--sampler cmaes optimizes one figure only: name one of --objectives, or another sampler")
         if self.objectives[:1] == ("steps_to_converge",) and self.scheduler != "none":
             raise BadOptions("--objectives: early stopping goes by the first figure, which steps_to_converge cannot be")
+        if self.scheduler == "pbt":
+            raise BadOptions("--scheduler pbt is for tune_gan.py: take asha, hyperband or none")
 
 
 def main() -> int:

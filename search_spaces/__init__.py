@@ -16,13 +16,15 @@ class Parameter:
     """One dimension of the space: the values it may take and why these.
 
     ``only_if`` names an earlier parameter and its value: elsewhere this one has no meaning, and no value. A number must stay
-    ``below`` what is said, whatever range the user asks for.
+    ``below`` what is said, whatever range the user asks for. ``perturbed``: whether it can change in the
+    middle of a training, since no network is built from it; ``--scheduler pbt`` changes it.
     """
 
     distribution: BaseDistribution
     reason: str
     only_if: tuple[str, Any] | None = None
     below: float = math.inf
+    perturbed: bool = False
 
     def applies(self, settings: Mapping[str, Any]) -> bool:
         """Whether the parameter has a meaning beside the ``settings`` chosen so far."""
@@ -53,6 +55,11 @@ class SearchSpace:
     def conditional(self) -> bool:
         """Whether any parameter applies only beside a certain value of another."""
         return any(parameter.only_if for parameter in self.parameters.values())
+
+    @property
+    def perturbed(self) -> tuple[str, ...]:
+        """The parameters that can change in the middle of a training."""
+        return tuple(name for name, parameter in self.parameters.items() if parameter.perturbed)
 
     def varied(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """The settings of ``config`` that the search varied, in the order of ``parameters``."""

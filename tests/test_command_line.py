@@ -41,6 +41,7 @@ BAD = {
     "--learning-rate 0.1": "--learning-rate",
     "stray": "stray",
     "--audit 2": "--audit must be 0 to 1, got 2",
+    "--audit 0.1 --scheduler none": "--audit is of --scheduler asha or hyperband, got none",
     "--target 0.9 --confirm 0": "--target is held against fresh seeds: --confirm must be above 0, got 0",
     "--target nan": "--target must be above 0, got nan",
     "--objectives accuracy accuracy": "--objectives takes each figure once, got accuracy accuracy",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from search_spaces import SearchSpace
 
 Sampler = Literal["tpe", "gp", "cmaes", "qmc", "random"]
-Scheduler = Literal["asha", "hyperband", "none"]
+Scheduler = Literal["asha", "hyperband", "pbt", "none"]
 
 MAX_SAMPLES = 900_000
 """Seeds are numbered within a search (see ``tuning.seeds``), which bounds the number of trials."""
@@ -40,7 +40,8 @@ class SearchOptions:
     sampler: Sampler = "tpe"
     """How Optuna chooses the next settings."""
     scheduler: Scheduler = "asha"
-    """Which trials are stopped early: asynchronous successive halving, the same in several brackets, or none."""
+    """Which trials are stopped early: asynchronous successive halving, the same in several brackets, or none; pbt: none, but
+    the poorest of the trials take over the weights of the best ones and go on with their settings, changed a little."""
     seed: int = 0
     """Seed of the whole search; every trial's own seed follows from it."""
     storage_path: str = "runs"
@@ -82,6 +83,8 @@ class SearchOptions:
 
     def __post_init__(self) -> None:
         _require(1 <= self.num_samples <= MAX_SAMPLES, f"--num-samples must be 1 to {MAX_SAMPLES:,}", self.num_samples)
+        alone = self.scheduler == "pbt" and self.num_samples == 1
+        _require(not alone, "--scheduler pbt needs a population: --num-samples must be at least 2", self.num_samples)
         _require(0 <= self.gpus_per_trial < float("inf"), "--gpus-per-trial must be 0 or more", self.gpus_per_trial)
         whole_gpus = self.gpus_per_trial <= 1 or self.gpus_per_trial == int(self.gpus_per_trial)
         _require(whole_gpus, "--gpus-per-trial above 1 must be a whole number", self.gpus_per_trial)
@@ -91,6 +94,9 @@ class SearchOptions:
         _require(0 <= self.confirm <= 1000, "--confirm must be 0 to 1000", self.confirm)
         _require("://" not in self.storage_path, "--storage-path must be a folder", self.storage_path)
         _require(0 <= self.audit <= 1, "--audit must be 0 to 1", self.audit)
+        stops_early = self.scheduler in ("asha", "hyperband")
+        _require(stops_early or not self.audit, "--audit is of --scheduler asha or hyperband", f"{self.scheduler}")
+        _require(self.scheduler != "pbt" or self.target is None, "--target ends no population: leave it out", self.target)
         if self.target is not None:
             _require(self.confirm > 0, "--target is held against fresh seeds: --confirm must be above 0", self.confirm)
             _require(0 < self.target < float("inf"), "--target must be above 0", self.target)

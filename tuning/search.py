@@ -158,6 +158,7 @@ class Search:
             ),
             max(1.0, deadline - time.monotonic()) if deadline else None,
             stop=TargetStopper(self.experiment.goal) if self.options.target is not None else None,
+            concurrent=self.options.num_samples if self.options.scheduler == "pbt" else None,  # those without room are paused
         )
         if self.interruption.requested:
             return "interrupted"
@@ -222,6 +223,7 @@ class Search:
         time_budget_s: float | None = None,
         resources: dict[str, float] | None = None,
         stop: Stopper | None = None,
+        concurrent: int | None = None,
     ) -> None:
         recorder = Recorder(run, self.experiment.objective)
         callbacks: list[Callback] = [recorder, progress, self.interruption, Watch(searcher)]
@@ -231,7 +233,7 @@ class Search:
                 search_alg=searcher,
                 scheduler=scheduler,
                 num_samples=-1,  # the searcher says when it has no more
-                max_concurrent_trials=self.cluster.slots,
+                max_concurrent_trials=concurrent or self.cluster.slots,
                 time_budget_s=time_budget_s,
                 reuse_actors=True,
                 trial_dirname_creator=lambda trial: f"trial_{trial.config['trial']:04d}",
@@ -295,7 +297,7 @@ class Search:
         space = self.experiment.space
         return {
             "space": {
-                name: {"distribution": str(p.distribution), "reason": p.reason, "only_if": p.only_if}
+                name: {"distribution": str(p.distribution), "reason": p.reason, "only_if": p.only_if, "perturbed": p.perturbed}
                 for name, p in space.parameters.items()
             },
             "fixed": {**space.fixed, **self.experiment.settings},

@@ -194,7 +194,8 @@ class StudySearch(OptunaSearch):
             directory = self._run.trial(trial.number)
             record = directory.read()
             assert record is not None  # written before the trial was first handed out
-            config = {**record.config, **lost, "restore_from": [str(folder) for folder in directory.checkpoints()]}
+            restored = [str(folder) for folder in directory.checkpoints()]
+            config = {**directory.config(record), **lost, "restore_from": restored}
         elif self._waits():
             return None
         else:
@@ -205,8 +206,13 @@ class StudySearch(OptunaSearch):
         return config
 
     def _waits(self) -> bool:
-        """Whether the model has too little to go by yet: until half of the start-up has ended, and while some of it runs."""
-        models = self._options.sampler in MODEL_BASED and self._asked >= self._start_up.count
+        """Whether the model has too little to go by yet: until half of the start-up has ended, and while some of it runs.
+
+        A population trains together: none of it has ended before all of it is there.
+        """
+        models = (
+            self._options.sampler in MODEL_BASED and self._options.scheduler != "pbt" and self._asked >= self._start_up.count
+        )
         return models and 2 * self._first_ended < self._start_up.count and bool(self._ot_trials)
 
     def _new_trial(self) -> tuple[Trial, dict[str, Any]]:
@@ -276,6 +282,13 @@ class StudySearch(OptunaSearch):
                 state = TrialState.PRUNED
             self._report(trial, result)
         trial.set_user_attr("ended", ended)
+        changes = self._run.trial(trial.number).schedule()
+        if changes:  # the trial's parameters are what it began with
+            schedule = [
+                {"step": change.step, "from": change.donor, **self._experiment.space.varied(change.settings)}
+                for change in changes
+            ]
+            trial.set_user_attr("schedule", schedule)
         # Optuna takes a pruned trial's value from its last intermediate one.
         self.study.tell(trial, values if state == TrialState.COMPLETE else None, state=state)
         self._first_ended += trial.number < self._start_up.count

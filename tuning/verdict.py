@@ -9,6 +9,7 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+from trainables.trial import settings_at
 from tuning.cluster import Cluster
 from tuning.confirmation import Candidate, pareto_front, winner
 from tuning.experiment import Experiment
@@ -30,8 +31,13 @@ def plan(
     notes: Sequence[str | None] = (),
 ) -> str:
     """What will be done, in a few lines: trials, sampler, scheduler, room, space, where it goes, the dashboard."""
-    scheduler = {"asha": "ASHA", "hyperband": "asynchronous HyperBand", "none": "no early stopping"}[options.scheduler]
-    if options.scheduler != "none":
+    scheduler = {
+        "asha": "ASHA",
+        "hyperband": "asynchronous HyperBand",
+        "pbt": f"population based training every {experiment.rungs.grace_steps:,} steps",
+        "none": "no early stopping",
+    }[options.scheduler]
+    if options.scheduler in ("asha", "hyperband"):
         rungs = experiment.rungs.steps(experiment.budget)
         at = ", ".join(f"{step:,}" for step in rungs)
         by = f" by {experiment.objective.metric}" if len(experiment.objectives) > 1 else ""
@@ -76,6 +82,7 @@ def verdict(options: SearchOptions, experiment: Experiment, run: RunDirectory, t
         holds = candidate.holds(goal, options.confirm)
         label = "best" if holds or not options.confirm else "tried"
         lines.append(f"{label:<10} trial {candidate.number}{_known(candidate)}: {_settings(candidate, experiment)}")
+        lines += _schedule(candidate)
         lines.append(f"selected   {_selected(candidate, experiment)}")
         if options.confirm:
             lines.append(f"confirmed  {_confirmed(candidate, experiment, options.confirm)}")
@@ -86,7 +93,7 @@ def verdict(options: SearchOptions, experiment: Experiment, run: RunDirectory, t
         lines += _final(best, run, experiment)
         lines += _front(run, experiment)
         lines += _by_hand(run, experiment)
-        lines += [f"edge       {sentence}" for sentence in edges(best.config, experiment)]
+        lines += [f"edge       {sentence}" for sentence in edges(settings_at(best.config, best.last_row["step"]), experiment)]
     else:
         lines.append("best       none: no trial reported anything that can be compared")
     where = os.path.relpath(run.path)
@@ -134,6 +141,15 @@ def _known(candidate: Candidate) -> str:
 
 def _settings(candidate: Candidate, experiment: Experiment) -> str:
     return settings_words(experiment.space.varied(candidate.config))
+
+
+def _schedule(candidate: Candidate) -> list[str]:
+    """The changes of the settings on the way, which are trained again in the confirmation as well."""
+    changes = candidate.config.get("schedule", [])
+    way = " > ".join(map(str, candidate.lineage))
+    return [f"schedule   at step {step:,}: {settings_words(changed)}" for step, changed in changes] + [
+        f"lineage    weights of trials {way}; a confirmation trains the whole schedule anew" for _ in changes[:1]
+    ]
 
 
 def _selected(candidate: Candidate, experiment: Experiment) -> str:
