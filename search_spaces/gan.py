@@ -26,11 +26,13 @@ CORE = {
         CategoricalDistribution((0.0, 0.5, 0.9)),
         "Adam's momentum: 0.9 is its own default; 0.5 is DCGAN's (Radford et al. 2015, arXiv 1511.06434); 0, no momentum,"
         " what later work settled on, since the target moves with every step of the opponent.",
+        below=1.0,
         perturbed=True,
     ),
     "beta2": Parameter(
         CategoricalDistribution((0.9, 0.99, 0.999)),
         "How long Adam remembers squared gradients: 0.999 is its default; shorter follows an opponent that changes.",
+        below=1.0,
         perturbed=True,
     ),
     "batch_size": Parameter(
@@ -63,12 +65,14 @@ EXTENDED = {
         "One-sided: real images aim at 1 less this, so the discriminator is never quite sure (Salimans et al. 2016, arXiv"
         " 1606.03498, with 0.1).",
         only_if=("loss", "non-saturating"),
+        below=1.0,
         perturbed=True,
     ),
     "ema": Parameter(
         CategoricalDistribution((0.0, 0.99, 0.999, 0.9995)),
         "Decay of the running average of the generator's weights that is measured and kept; 0: none. 0.999 averages over a"
         " thousand steps (Yazici et al. 2018, arXiv 1806.04498).",
+        below=1.0,
         perturbed=True,
     ),
     "regulariser": Parameter(
@@ -80,6 +84,7 @@ EXTENDED = {
         FloatDistribution(0.05, 0.5),
         "Share of the discriminator's hidden units left out in a step.",
         only_if=("regulariser", "dropout"),
+        below=1.0,
         perturbed=True,
     ),
     "shift": Parameter(
@@ -137,6 +142,7 @@ SPACES = {
         parameters=CORE,
         fixed=COURSEWORK,
         known={"by hand, defaults": BY_HAND, "DCGAN's beta1": DCGAN},
+        others=EXTENDED,
     ),
     "extended": SearchSpace(
         parameters=EXTENDED,

@@ -100,17 +100,21 @@ def test_weights_of_only_the_best_few_stay_on_disk(small_search: SmallSearch) ->
 
 
 def test_a_finished_run_takes_more_trials_and_other_flags(tmp_path: Path) -> None:
-    """One run in three sessions, through the flags that no other test uses."""
+    """One run in three sessions, through the flags that no other test uses; its space file is gone after the first."""
+    space_file = tmp_path / "space.toml"
+    space_file.write_text("lr = {low = 1e-3, high = 1e-2, log = true}\nmax_norm = [0.1, 1]\n")
     first = run(
         "tune_lstm.py", *SMALL[:2], "--max-steps", 200, "--confirm", 0, "--num-samples", 2, "--name", "more", "--quiet",
         "--no-dashboard", "--scheduler", "hyperband", "--sampler", "qmc", "--max-concurrent", 1, "--storage-path", "here",
-        "--optuna-storage", f"sqlite:///{tmp_path}/studies.db", "--seed", 7, cwd=tmp_path,
+        "--optuna-storage", f"sqlite:///{tmp_path}/studies.db", "--seed", 7,
+        "--space-file", "space.toml", "--set", "max_norm=0.1", "hidden_dim=32,64", cwd=tmp_path,
     )  # fmt: skip
     assert first.returncode == 0, first.stderr
     assert first.stderr == ""
     assert first.stdout.splitlines()[0].startswith("2 trials: ")
     folder = tmp_path / "here" / "more"
     assert not (folder / "optuna.db").exists()
+    space_file.unlink()
     before = {file: file.read_bytes() for file in folder.glob("trial_*/*.json")}
 
     second = run("tune_lstm.py", "--resume", "--storage-path", "here", "--num-samples", 5, "--quiet", cwd=tmp_path)
@@ -120,6 +124,16 @@ def test_a_finished_run_takes_more_trials_and_other_flags(tmp_path: Path) -> Non
     study = optuna.load_study(study_name="more", storage=f"sqlite:///{tmp_path}/studies.db")
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 5
     assert [trial.user_attrs["seed"] for trial in study.trials] == [7_000_000 + number for number in range(5)]
+
+    configs = [json.loads(file.read_text())["config"] for file in sorted(folder.glob("trial_*/trial.json"))]
+    assert [set(trial.params) for trial in study.trials] == [{"lr", "hidden_dim"}] * 5
+    assert all(1e-3 <= config["lr"] <= 1e-2 and config["max_norm"] == 0.1 for config in configs)
+    assert {config["hidden_dim"] for config in configs} <= {32, 64}
+    search = json.loads((folder / "search.json").read_text())
+    assert search["options"]["set"] == ["hidden_dim=32,64", "lr=0.001..0.01:log", "max_norm=0.1"]
+    assert list(search["space"]) == ["lr", "hidden_dim"]
+    assert search["fixed"]["max_norm"] == 0.1
+    assert search["known"] == {}
 
     other = run("tune_lstm.py", "--resume", "--storage-path", "here", "--input-length", 9, cwd=tmp_path)
     assert other.returncode == 2
@@ -139,3 +153,31 @@ def test_a_time_budget_ends_the_search_and_still_confirms(tmp_path: Path) -> Non
     assert TrialState.COMPLETE in states
     assert len(study.trials) < 400
     assert json.loads((tmp_path / "runs/short/search.json").read_text())["sessions"][0]["how"] == "time budget"
+
+
+def test_a_target_that_holds_on_fresh_seeds_ends_the_search(tmp_path: Path) -> None:
+    """The extended space with several objectives, an audit and a target, all through the command."""
+    result = run(
+        "tune_lstm.py", "--input-length", 4, "--space", "extended", "--max-steps", 2000, "--num-samples", 60, "--confirm", 2,
+        "--target", 0.98, "--objectives", "accuracy", "steps_to_converge", "--audit", 0.5, "--no-dashboard", "--name", "target",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert "2 of 2 fresh seeds reach test_accuracy 0.98" in result.stdout
+    assert "\nfront      trial " in result.stdout
+    folder = tmp_path / "runs/target"
+    assert json.loads((folder / "search.json").read_text())["sessions"][0]["how"] == "target reached"
+    records = [json.loads(file.read_text()) for file in folder.glob("trial_*/trial.json")]
+    assert len(records) < 60
+    assert all(record["ended"] for record in records)
+    study = optuna.load_study(study_name="target", storage=f"sqlite:///{folder}/optuna.db")
+    assert TrialState.RUNNING not in {trial.state for trial in study.trials}
+    complete = [trial for trial in study.trials if trial.state == TrialState.COMPLETE]
+    assert complete
+    for trial in complete:
+        rows = [json.loads(line) for line in (folder / trial.user_attrs["directory"] / "result.json").read_text().splitlines()]
+        assert trial.values == [rows[-1]["accuracy"], rows[-1]["steps_to_converge"] or 2000]
+
+    again = run("tune_lstm.py", "--resume", "--name", "target", "--no-dashboard", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert len(list(folder.glob("trial_*/trial.json"))) == len(records)

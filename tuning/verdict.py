@@ -28,7 +28,7 @@ def plan(
     cluster: Cluster,
     run: RunDirectory,
     ended: Counter[str],
-    notes: Sequence[str] = (),
+    notes: Sequence[str | None] = (),
 ) -> str:
     """What will be done, in a few lines: trials, sampler, scheduler, room, space, where it goes, the dashboard."""
     scheduler = {
@@ -54,7 +54,10 @@ def plan(
     ]
     if cluster.dashboard:
         lines.append(f"dashboard  {cluster.dashboard} (its token: ray get-auth-token)")
-    lines += [f"note       {note}" for note in (cluster.notice, *notes, _at_random(options, experiment)) if note]
+    excluded = " · ".join(experiment.space.left_out)
+    not_tried = f"not tried, as --set excludes them: {excluded}" if excluded else None
+    notes = (cluster.notice, not_tried, *notes, _at_random(options, experiment))
+    lines += [f"note       {note}" for note in notes if note]
     return "\n".join(lines)
 
 
@@ -121,9 +124,9 @@ def _place(value: Any, distribution: BaseDistribution) -> float | None:
         low, high, at = (math.log(x) if distribution.log else x for x in (distribution.low, distribution.high, value))
         return (at - low) / (high - low)
     choices = getattr(distribution, "choices", ())
-    if not choices or any(isinstance(choice, bool) or not isinstance(choice, int | float) for choice in choices):
+    if len(choices) < 2 or any(isinstance(choice, bool) or not isinstance(choice, int | float) for choice in choices):
         return None
-    return sorted(choices).index(value) / max(1, len(choices) - 1)
+    return sorted(choices).index(value) / (len(choices) - 1)
 
 
 def _range(name: str, distribution: BaseDistribution) -> str:

@@ -1,11 +1,14 @@
 import dataclasses
+from collections import Counter
 
 from search_spaces.gan import SPACES as GAN_SPACES
+from search_spaces.lstm import SPACES
 from tune_lstm import LSTMOptions
+from tuning.cluster import Cluster
 from tuning.confirmation import Candidate
 from tuning.experiment import Experiment
 from tuning.run_directory import RunDirectory
-from tuning.verdict import edges, verdict
+from tuning.verdict import edges, plan, verdict
 
 
 def candidate(number: int, lowest: float, **config: float) -> Candidate:
@@ -52,3 +55,23 @@ def test_numbers_to_choose_from_have_edges_but_for_the_natural_ones(experiment: 
     found = edges({"beta1": 0.9, "d_steps": 2, "latent_dim": 32, "label_smoothing": 0.3}, gan)
     ends = {sentence.split()[0]: sentence.split()[4] for sentence in found}
     assert ends == {"beta1": "upper", "latent_dim": "lower", "label_smoothing": "upper", "d_steps": "upper"}
+
+
+def test_the_plan_says_what_the_user_set_and_which_known_settings_that_excludes(
+    experiment: Experiment, directory: RunDirectory
+) -> None:
+    options = LSTMOptions(set=("lr=1e-3..1e-2", "max_norm=0.1"))
+    space = options.searched(SPACES["lstm", "core"])
+    cluster = Cluster(2, {"CPU": 1}, {"CPU": 2}, None, "this machine", None)
+    lines = plan(options, dataclasses.replace(experiment, space=space), cluster, directory, Counter()).splitlines()
+    assert "varied     lr 0.001 to 0.01 (log)" in lines
+    assert any(line.startswith("fixed ") and "max_norm=0.1" in line for line in lines)
+    assert "note       not tried, as --set excludes them: by hand, defaults · by hand, T=20" in lines
+    assert edges({"lr": 0.00999, "max_norm": 0.1}, dataclasses.replace(experiment, space=space)) == [
+        "lr lies at the upper end of its range: the best may be beyond it"
+    ]
+
+
+def test_a_single_value_beside_a_choice_has_no_edge(experiment: Experiment) -> None:
+    space = LSTMOptions(set=("penalty=1",)).searched(GAN_SPACES["extended"])
+    assert edges({"loss": "relativistic", "penalty": 1.0}, dataclasses.replace(experiment, space=space)) == []
