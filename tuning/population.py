@@ -55,9 +55,9 @@ class Population(PopulationBasedTraining):
         ) * self._perturbation_interval
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
-        if trial not in self._trial_state:  # else its worker has died: keep as many as there are trials
-            tune_controller._tune_controller._actor_cache.increase_max(trial.placement_group_factory)
         self._trial_state[trial] = _PBTTrialState(trial)  # Ray's own refuses every searcher, and fills in settings
+        # Tune keeps one idle worker: the others would be started anew after every rung.
+        tune_controller._tune_controller._actor_cache.increase_max(trial.placement_group_factory)
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         if result["step"] < self._next_perturbation_sync:

@@ -4,7 +4,7 @@ Settings travel, values do not: see docs/decisions/warm-start.md. The earlier ru
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,11 @@ def _ranked(run: RunDirectory, experiment: Experiment) -> tuple[list[tuple[int, 
     record = run.read() or {}
     objective = experiment.objective
     of_old = (record.get("objectives") or [{}])[0].get("metric", objective.metric)
-    ended = [(trial, rows[-1]) for directory, trial in run.trials() if trial.ended in COMPLETE and (rows := directory.rows())]
+    ended = [
+        (replace(trial, config=directory.config(trial)), rows[-1])
+        for directory, trial in run.trials()
+        if trial.ended in COMPLETE and (rows := directory.rows())
+    ]
     comparable = [(trial, row) for trial, row in ended if row.get(objective.metric) is not None]
     winner = _winner(run) if of_old == objective.metric else None
     comparable.sort(key=lambda one: (one[0].number != winner, objective.loss(one[1]), one[0].number))
