@@ -3,10 +3,12 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from search_spaces import SearchSpace
-from trainables.trial import Trial
+
+if TYPE_CHECKING:  # the checks and the report read objectives and goals, and start no Ray
+    from trainables.trial import Trial
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class Experiment:
             what must be the same when the run is resumed. Raises BadOptions.
     """
 
-    trainable: type[Trial]
+    trainable: "type[Trial]"
     space: SearchSpace
     settings: Mapping[str, Any]
     objectives: tuple[Objective, ...]

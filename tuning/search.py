@@ -33,7 +33,7 @@ from tuning.progress import Best, Progress
 from tuning.recorder import Recorder
 from tuning.run_directory import COMPLETE, RunDirectory, write_json
 from tuning.scheduler import create_scheduler
-from tuning.study import StudySearch, open_storage
+from tuning.study import STARTUP_TRIALS, StudySearch, open_storage
 from tuning.verdict import plan, verdict
 
 SAMPLES = "gan_images"
@@ -253,6 +253,8 @@ class Search:
             "known": {name: dict(values) for name, values in space.known.items()},
             "objectives": [asdict(objective) for objective in self.experiment.objectives],
             "goal": asdict(self.experiment.goal),
+            "rungs": self.experiment.rungs.steps(self.experiment.settings["max_steps"]),
+            "startup_trials": STARTUP_TRIALS,
             **self.prepared.about,
         }
 
