@@ -99,7 +99,7 @@ def test_an_existing_run_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
 COMMON = (
     "num-samples", "gpus-per-trial", "cpus-per-trial", "max-concurrent", "sampler", "scheduler", "seed", "storage-path", "name",
     "resume", "address", "time-budget", "confirm", "optuna-storage", "no-dashboard", "quiet",
-    "warm-start", "audit", "target",
+    "warm-start", "audit", "target", "ablation",
     "set", "space-file",
 )  # fmt: skip
 

@@ -14,7 +14,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from search_spaces import Parameter
 from tuning.experiment import Goal, Objective
-from tuning.run_directory import COMPLETE, RunDirectory, TrialRecord
+from tuning.run_directory import COMPLETE, CUT_OFF, RunDirectory, TrialRecord
 
 Row = dict[str, Any]
 
@@ -55,7 +55,7 @@ class Evidence:
     Attributes:
         parameters: What the search varied, by name.
         objective, goal: None where ``search.json`` does not name them.
-        trials: Those that have ended, by number; not those that the time budget cut off.
+        trials: Those that have ended, by number; not those that the end of the search cut off.
     """
 
     def __init__(self, run: RunDirectory) -> None:
@@ -74,9 +74,7 @@ class Evidence:
 
     def _ended(self, run: RunDirectory) -> list[Tried]:
         return [
-            self._tried(record, directory.rows())
-            for directory, record in run.trials()
-            if record.ended not in (None, "time budget")
+            self._tried(record, directory.rows()) for directory, record in run.trials() if record.ended not in (None, *CUT_OFF)
         ]
 
     def _tried(self, record: TrialRecord, rows: list[Row]) -> Tried:
@@ -128,7 +126,9 @@ class Evidence:
     @cached_property
     def ablations(self) -> list[Tried]:
         """The trials on the path from the hand-tuned settings to the winner, in its order."""
-        every = [one for one in self._ended(RunDirectory(self.run.path / "ablation")) if "ablation" in one.config]
+        if self.winner is None:
+            return []
+        every = [one for one in self._ended(self.run.ablation(self.winner.number)) if "ablation" in one.config]
         return sorted(every, key=lambda one: one.config["ablation"])
 
     def value(self, loss: float) -> float:
