@@ -263,6 +263,9 @@ class StudySearch(OptunaSearch):
         ended = "error" if error or not result else result.get("ended") or "stopped early"
         self._tell(trial, ended, result)
 
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the study and the run directory hold what a search knows, and an experiment need not be picklable."""
+
     def _report(self, trial: Trial, result: Mapping[str, Any]) -> None:
         step = round(result[self._experiment.time_attr])
         if step > self._reported.get(trial.number, 0):
