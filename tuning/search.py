@@ -34,7 +34,7 @@ from tuning.progress import Best, Progress
 from tuning.recorder import Recorder
 from tuning.run_directory import COMPLETE, CUT_OFF, TARGET_REACHED, TIME_BUDGET, RunDirectory, write_json
 from tuning.scheduler import create_scheduler
-from tuning.study import StudySearch, close_running, open_storage, open_study
+from tuning.study import STARTUP_TRIALS, StudySearch, close_running, open_storage, open_study
 from tuning.target import TargetStopper
 from tuning.verdict import plan, verdict
 
@@ -304,6 +304,9 @@ class Search:
             "known": {name: dict(values) for name, values in space.known.items()},
             "objectives": [asdict(objective) for objective in self.experiment.objectives],
             "goal": asdict(self.experiment.goal),
+            "time_attr": self.experiment.time_attr,
+            "rungs": self.experiment.rungs.steps(self.experiment.budget),
+            "startup_trials": STARTUP_TRIALS,
             **self.prepared.about,
         }
 

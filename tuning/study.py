@@ -17,6 +17,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
 from optuna.storages import RDBStorage
+from optuna.study import StudyDirection
 from optuna.trial import Trial, TrialState
 from ray.tune import experiment as tune_experiment
 from ray.tune.search import Searcher
@@ -92,7 +93,8 @@ def open_study(options: SearchOptions, experiment: Experiment, run: RunDirectory
     study = optuna.load_study(study_name=name, storage=storage) if begun else None
     if study is None or "warm_start" not in study.user_attrs:
         warm = read_warm_start(options, experiment)
-        directions = ["maximize" if objective.mode == "max" else "minimize" for objective in experiment.objectives]
+        of = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
+        directions = [of[objective.mode] for objective in experiment.objectives]
         study = optuna.create_study(study_name=name, storage=storage, directions=directions, load_if_exists=True)
         study.set_metric_names([objective.metric for objective in experiment.objectives])
         about = {"run": name, "experiment": options.experiment, "command": command(), "notes": warm.notes}
@@ -162,6 +164,7 @@ class StudySearch(OptunaSearch):
         self._first_ended = 0
         self._cut_off: list[tuple[Trial, dict[str, Any]]] = [(trial, {}) for trial in self._reconcile()]
         trials = self.study.get_trials(deepcopy=False)
+        self._numbered = len(trials)  # those that wait among them
         self._asked = sum(trial.state != TrialState.WAITING for trial in trials)
         self._first_ended = sum(trial.state.is_finished() for trial in trials[: self._start_up.count])
 
@@ -218,13 +221,14 @@ class StudySearch(OptunaSearch):
     def _new_trial(self) -> tuple[Trial, dict[str, Any]]:
         number, space = self._asked, self._experiment.space
         drawn = number >= self._start_up.count
-        if drawn and self._start_up.endless:
+        if drawn and self._start_up.endless and number == self._numbered:
             self._start_up.enqueue(number)
         # What waits in the queue has its settings: a model would compute in vain, and CMA-ES count the trial as its own.
         options = self._options if drawn else replace(self._options, sampler="random")
         self.study.sampler = create_sampler(options, number, space.conditional, self._best_of_start_up())
         trial = self.study.ask()
         self._asked += 1
+        self._numbered = max(self._numbered, self._asked)
         settings: dict[str, Any] = {}
         for name, parameter in space.parameters.items():
             if parameter.applies(settings):
@@ -264,7 +268,10 @@ class StudySearch(OptunaSearch):
         self._tell(trial, ended, result)
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: the study and the run directory hold what a search knows, and an experiment need not be picklable."""
+        """Nothing: a resumed search reads the study and the run directory, which no snapshot could keep up with."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing, as nothing was saved."""
 
     def _report(self, trial: Trial, result: Mapping[str, Any]) -> None:
         step = round(result[self._experiment.time_attr])

@@ -1,6 +1,5 @@
 """What a search says before its first trial and after its last: the plan, and a verdict instead of a table."""
 
-import math
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,7 +8,7 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from trainables.trial import settings_at
+from tuning.checks import run_checks
 from tuning.cluster import Cluster
 from tuning.confirmation import Candidate, pareto_front, winner
 from tuning.experiment import Experiment
@@ -17,9 +16,6 @@ from tuning.final import final_training
 from tuning.options import SearchOptions
 from tuning.progress import figure, settings_words
 from tuning.run_directory import RunDirectory
-
-EDGE = 0.05
-"""Share of a (log) range, at either end, that counts as its edge."""
 
 
 def plan(
@@ -74,7 +70,7 @@ def _at_random(options: SearchOptions, experiment: Experiment) -> str | None:
 
 
 def verdict(options: SearchOptions, experiment: Experiment, run: RunDirectory, tried: list[Candidate]) -> str:
-    """The answer: the winner, its figure in the search and on fresh seeds, what hand-tuning gave, edges, what to do next."""
+    """The answer: the winner, its figure in the search and on fresh seeds, what hand-tuning gave, remarks, what to do next."""
     counts = Counter(record.ended or "running" for _, record in run.trials())
     lines = [f"{sum(counts.values())} trials: " + ", ".join(f"{n} {ended}" for ended, n in counts.most_common())]
     goal = experiment.goal
@@ -93,40 +89,18 @@ def verdict(options: SearchOptions, experiment: Experiment, run: RunDirectory, t
         lines += _final(best, run, experiment)
         lines += _front(run, experiment)
         lines += _by_hand(run, experiment)
-        lines += [f"edge       {sentence}" for sentence in edges(settings_at(best.config, best.last_row["step"]), experiment)]
     else:
         lines.append("best       none: no trial reported anything that can be compared")
+    lines += remarks(run)
     where = os.path.relpath(run.path)
     lines += [f"run        {where}", f"next       python reports/build.py {where}"]
     return "\n".join(lines)
 
 
-def edges(settings: Mapping[str, Any], experiment: Experiment) -> list[str]:
-    """A sentence for every varied number at an edge of its range, beyond which there may be better ones.
-
-    That is the outer twentieth of a range, on the range's own scale, or the first or last of numbers to choose from; but
-    not 0 nor the count 1, below which there is nothing.
-    """
-    sentences = []
-    for name, parameter in experiment.space.parameters.items():
-        if name in settings:
-            place = _place(settings[name], parameter.distribution)
-            natural = settings[name] == 0 or (isinstance(settings[name], int) and settings[name] == 1)
-            if place is not None and (place > 1 - EDGE or (place < EDGE and not natural)):
-                end = "lower" if place < EDGE else "upper"
-                sentences.append(f"{name} lies at the {end} end of its range: the best may be beyond it")
-    return sentences
-
-
-def _place(value: Any, distribution: BaseDistribution) -> float | None:
-    """Where a number lies in its range, from 0 to 1; None where what is chosen from has no order."""
-    if isinstance(distribution, FloatDistribution | IntDistribution):
-        low, high, at = (math.log(x) if distribution.log else x for x in (distribution.low, distribution.high, value))
-        return (at - low) / (high - low)
-    choices = getattr(distribution, "choices", ())
-    if len(choices) < 2 or any(isinstance(choice, bool) or not isinstance(choice, int | float) for choice in choices):
-        return None
-    return sorted(choices).index(value) / (len(choices) - 1)
+def remarks(run: RunDirectory) -> list[str]:
+    """The run's checks that found an issue or have a tip, a line each, with the command where there is one."""
+    found = [check for check in run_checks(run) if check.status in ("issue", "tip")]
+    return [f"{check.code:<10} {check.sentence}" + (f" Try: {check.do}" if check.do else "") for check in found]
 
 
 def _range(name: str, distribution: BaseDistribution) -> str:
