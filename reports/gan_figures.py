@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, StrMethodFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -194,19 +194,24 @@ def schedules(
     rows = -(-len(shown) // columns)
     figure, places = plt.subplots(rows, columns, figsize=(12, 2.2 * rows + 0.6), squeeze=False, layout="constrained")
     for axes, (name, scale) in zip(places.flat, shown.items(), strict=False):
+        choices = sorted(changes[name].dropna().unique())
+        drawn = changes[name].map(choices.index, na_action="ignore") if scale == "choice" else changes[name]
         for _, trial in changes.groupby("number"):
-            axes.stairs(trial[name], [*trial["step"], end], baseline=None, color=MUTED, linewidth=1, alpha=0.6, label="a trial")
+            axes.stairs(
+                drawn[trial.index], [*trial["step"], end], baseline=None, color=MUTED, linewidth=1, alpha=0.6, label="a trial"
+            )
         steps, values = [step for step, _ in lineage], []
         for step, number in lineage:
-            mine = changes[(changes["number"] == number) & (changes["step"] == step)]
-            values.append(mine[name].iloc[0])
+            values.append(drawn[(changes["number"] == number) & (changes["step"] == step)].iloc[0])
         if steps:
             axes.stairs(values, [*steps, end], baseline=None, color=BEST, linewidth=2.6, label="the winner's weights")
         if scale == "choice":
-            choices = sorted(changes[name].dropna().unique())
-            axes.set_yticks(choices, [f"{choice:g}" for choice in choices])
+            axes.set_yticks(range(len(choices)), [f"{choice:g}" for choice in choices])
         else:
             axes.set_yscale(scale)
+            if scale == "log":
+                axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
             axes.yaxis.set_minor_formatter(NullFormatter())
         axes.set(title=name, xlim=(0, end))
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))

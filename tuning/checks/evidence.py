@@ -6,7 +6,7 @@ import math
 import os
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -24,7 +24,7 @@ class Tried:
     """A trial that has ended.
 
     Attributes:
-        settings: Of the parameters that the search varied.
+        config, settings: As it ended; ``settings`` of the parameters that the search varied.
         rows: Its reports, without the training curves.
         loss: The objective of the last report as something to minimize; infinite where there is none.
         audited: The step at which the scheduler would have stopped it, had it not been let run on to see.
@@ -74,7 +74,9 @@ class Evidence:
 
     def _ended(self, run: RunDirectory) -> list[Tried]:
         return [
-            self._tried(record, directory.rows()) for directory, record in run.trials() if record.ended not in (None, *CUT_OFF)
+            self._tried(replace(record, config=directory.config(record)), directory.rows())
+            for directory, record in run.trials()
+            if record.ended not in (None, *CUT_OFF)
         ]
 
     def _tried(self, record: TrialRecord, rows: list[Row]) -> Tried:
