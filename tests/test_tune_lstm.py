@@ -117,9 +117,8 @@ def test_a_finished_run_takes_more_trials_and_other_flags(tmp_path: Path) -> Non
     space_file.unlink()
     before = {file: file.read_bytes() for file in folder.glob("trial_*/*.json")}
 
-    second = run(
-        "tune_lstm.py", "--resume", "--storage-path", "here", "--num-samples", 5, "--quiet", "--ablation", cwd=tmp_path
-    )  # fmt: skip
+    more = ("--num-samples", 5, "--quiet", "--no-dashboard", "--ablation")
+    second = run("tune_lstm.py", "--resume", "--storage-path", "here", *more, cwd=tmp_path)
     assert second.returncode == 0, second.stderr
     assert second.stdout.splitlines()[0].startswith("5 trials: ")
     assert all(file.read_bytes() == content for file, content in before.items())
@@ -152,8 +151,9 @@ def test_a_finished_run_takes_more_trials_and_other_flags(tmp_path: Path) -> Non
 
 def test_a_time_budget_ends_the_search_and_still_confirms(tmp_path: Path) -> None:
     result = run(
-        "tune_lstm.py", "--input-length", 4, "--max-steps", 500, "--num-samples", 400, "--confirm", 1, "--no-dashboard",
-        "--time-budget", "20s", "--name", "short", "--scheduler", "none", "--sampler", "random", cwd=tmp_path,
+        "tune_lstm.py", "--input-length", 4, "--max-steps", 100, "--num-samples", 400, "--confirm", 1, "--no-dashboard",
+        "--time-budget", "20s", "--name", "short", "--scheduler", "none", "--sampler", "random", "--max-concurrent", 1,
+        cwd=tmp_path,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert "confirmed  " in result.stdout

@@ -10,22 +10,13 @@ from PIL import Image
 
 from reports.gan import early_middle_late, spread
 from reports.gan_figures import animation, pareto_front, schedules, tiled
-from reports.pages import Site
-from reports.run import Run
-from reports.style import apply
 from tests.conftest import SmallGANSearch
+from tests.reports.conftest import build
 
 PICTURES = (
     "samples.png", "training.gif", "walk.gif", "interpolation.png", "neighbours.png", "history.png", "digits.png", "slices.png",
     "front.png",
 )  # fmt: skip
-
-
-def build(path: Path, folder: Path) -> str:
-    """The run's page, built in this process: a new one would load torch and pandas anew."""
-    apply()
-    Site([Run.open(path)], [], folder / "site").write(lambda name: None)
-    return (folder / "site" / path.name / "index.html").read_text()
 
 
 def test_a_page_with_every_picture(small_gan_search: SmallGANSearch, tmp_path: Path) -> None:
