@@ -46,10 +46,11 @@ format: .venv/installed-dev ## let ruff format and mend
 report: .venv/installed ## build the report of every run under runs/
 	$(BIN)/python reports/build.py
 
-bench: .venv/installed ## measure one training step and the early-stopping rules
+bench: .venv/installed ## measure a training step, the early-stopping rules and what a trial costs beyond its work
 	$(BIN)/python benchmarks/lstm_step.py
 	$(BIN)/python benchmarks/gan_step.py
 	$(BIN)/python benchmarks/early_stopping.py
+	$(BIN)/python benchmarks/trial_overhead.py
 
 pictures: .venv/installed-dev ## make the README pictures again: make pictures RUNS="runs/LSTM runs/GAN" (needs Chromium)
 	$(BIN)/python docs/pictures.py $(RUNS)

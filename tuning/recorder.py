@@ -1,7 +1,8 @@
 """Writes what trials report into the run directory as it comes, and keeps the disk bounded.
 
 Ray Tune's own loggers write to a staging folder that is copied from time to time; a search killed in between would lose
-rows. This callback appends every row at once to where it belongs.
+rows. This callback appends every row at once to where it belongs. A trial that has ended is saved only if its weights are
+to stay.
 """
 
 import time
@@ -9,6 +10,7 @@ from typing import Any
 
 from ray.tune import Callback
 from ray.tune.experiment import Trial
+from ray.tune.result import DONE, SHOULD_CHECKPOINT
 
 from tuning.experiment import Objective
 from tuning.failure import failure, lost
@@ -16,6 +18,9 @@ from tuning.run_directory import COMPLETE, RunDirectory, TrialDirectory, TrialRe
 
 KEEP_WEIGHTS = 3
 """Trials, of those that have ended, whose checkpoints stay on disk: the best ones, as candidates for ``best/``."""
+
+KEEP_CHECKPOINTS = 2
+"""Of a trial that runs: the latest, and the one before for when a kill tears the latest."""
 
 RAY_CONSTANTS = (
     "config", "hostname", "pid", "node_ip", "trial_id", "date", "done", "training_iteration", "time_total_s",
@@ -31,20 +36,25 @@ class Recorder(Callback):
         self.run = run
         self.objective = objective
         self._kept = [
-            self._rank(record, rows[-1])
+            self._rank(record.number, record.ended, rows[-1])
             for directory, record in run.trials()
             if record.ended is not None and directory.checkpoints() and (rows := directory.rows())
         ]
 
     def on_trial_result(self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any) -> None:
-        row = {name: value for name, value in result.items() if name not in RAY_CONSTANTS}
         directory = self._directory(trial)
-        directory.write_files(row.pop("files", {}))
-        directory.append(row)
+        directory.write_files(result.pop("files", {}))  # taken out: Ray holds every trial's last result in memory
+        directory.append({name: value for name, value in result.items() if name not in RAY_CONSTANTS})
+        if result.get(DONE) and self._worth_keeping(trial, result):
+            result[SHOULD_CHECKPOINT] = True
+
+    def on_trial_save(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Drop older checkpoints. Ray's own ``num_to_keep`` would force a snapshot of all trials at every second one."""
+        self._directory(trial).drop_older_checkpoints(KEEP_CHECKPOINTS)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         record = self.finish(trial, trial.last_result.get("ended") or "stopped early")
-        self._keep_best(self._rank(record, trial.last_result))
+        self._keep_best(self._rank(record.number, record.ended, trial.last_result))
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         error = failure(trial)
@@ -61,9 +71,14 @@ class Recorder(Callback):
         directory.write(record)
         return record
 
-    def _rank(self, record: TrialRecord, row: dict[str, Any]) -> tuple[bool, float, int]:
+    def _rank(self, number: int, ended: str | None, row: dict[str, Any]) -> tuple[bool, float, int]:
         """Best last: what ended by itself before what was cut short, whose figure covers fewer steps; then by the objective."""
-        return record.ended in COMPLETE, -self.objective.loss(row), -record.number
+        return ended in COMPLETE, -self.objective.loss(row), -number
+
+    def _worth_keeping(self, trial: Trial, last_row: dict[str, Any]) -> bool:
+        """Whether the checkpoints of a trial that ends with this row are to stay."""
+        rank = self._rank(trial.config["trial"], last_row.get("ended"), last_row)
+        return len(self._kept) < KEEP_WEIGHTS or rank > min(self._kept)
 
     def _keep_best(self, rank: tuple[bool, float, int]) -> None:
         """Drop the checkpoints of whatever is no longer among the best ``KEEP_WEIGHTS``."""

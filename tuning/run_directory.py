@@ -44,6 +44,9 @@ TAKEN = "checkpoint_taken_"
 COMPLETE = ("converged", "budget")
 """How a trial ends by itself with a figure that covers its whole budget."""
 
+BEGUN = {".lock", "search.json.new"}
+"""All there is where a search was killed before it could say so: nothing to resume, and nothing in a new run's way."""
+
 TIME_BUDGET, TARGET_REACHED = CUT_OFF = ("time budget", "target reached")
 """How a trial ends that was in flight when the search was over; a search that is resumed starts others in their place."""
 
@@ -134,13 +137,22 @@ class TrialDirectory:
 
     def checkpoints(self) -> list[Path]:
         """Checkpoint folders that look whole, the latest first; none from before the trial took over another's weights."""
-        found = [file.parent for file in self.path.glob("checkpoint_*/state.pt") if not file.parent.name.startswith(TAKEN)]
+        found = self._own_checkpoints()
         changes = self.schedule()
         if changes:
             taken = self.path / changes[-1].checkpoint
-            since = taken.stat().st_mtime if taken.exists() else float("inf")
-            found = [folder for folder in found if folder.stat().st_mtime > since] + [taken] * taken.exists()
-        return sorted(found, key=lambda folder: folder.stat().st_mtime, reverse=True)
+            since = _saved(taken) if taken.exists() else float("inf")
+            found = [folder for folder in found if _saved(folder) > since] + [taken] * taken.exists()
+        return found
+
+    def _own_checkpoints(self) -> list[Path]:
+        found = [file.parent for file in self.path.glob("checkpoint_*/state.pt") if not file.parent.name.startswith(TAKEN)]
+        return sorted(found, key=_saved, reverse=True)
+
+    def drop_older_checkpoints(self, keep: int) -> None:
+        """Leave the ``keep`` latest of the trial's own checkpoints, and what it took over."""
+        for folder in self._own_checkpoints()[keep:]:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def drop_checkpoints(self) -> None:
         for folder in self.path.glob("checkpoint_*"):
@@ -155,7 +167,7 @@ class TrialDirectory:
         new = copy.with_name(f".{copy.name}")
         shutil.rmtree(new, ignore_errors=True)
         shutil.copytree(checkpoint, new)
-        os.utime(new)
+        os.utime(new / "state.pt")
         shutil.rmtree(copy, ignore_errors=True)
         new.rename(copy)
         _append(self.path / "schedule.json", asdict(Change(step, donor, dict(settings), copy.name)))
@@ -194,9 +206,9 @@ class RunDirectory:
         path = Path(options.storage_path).absolute() / name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.mkdir()
-        except FileExistsError:
-            raise BadOptions(f"{path} exists already: choose another --name, or go on with it by --resume") from None
+            path.mkdir(exist_ok=True)
+            if {file.name for file in path.iterdir()} - BEGUN:
+                raise BadOptions(f"{path} exists already: choose another --name, or go on with it by --resume")
         except OSError as error:
             raise BadOptions(f"the run directory {path} cannot be made: {error.strerror}") from None
         return cls(path)
@@ -293,6 +305,11 @@ def read_json(path: Path) -> dict[str, Any]:
 def command() -> str:
     """The command line that started this process."""
     return shlex.join(["python", os.path.relpath(sys.argv[0]), *sys.argv[1:]])
+
+
+def _saved(checkpoint: Path) -> float:
+    """When a checkpoint was written; its folder may be older, where a trial that goes on counts from 0 again."""
+    return (checkpoint / "state.pt").stat().st_mtime
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

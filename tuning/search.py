@@ -44,12 +44,16 @@ SAMPLES = "gan_images"
 
 TUNE_ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # tuning.recorder writes the rows
+    "TUNE_GLOBAL_CHECKPOINT_S": "inf",  # no snapshots of all trials, which grow with the search: none is ever read
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # the console says it in one line, error.txt in full
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a trial that diverged has none
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
 }
+
+TUNE_STATE = ("experiment_state-*.json", "search_gen_state-*.json", "searcher-state-*.pkl", "tuner.pkl", "trainable.pkl")
+"""Ray Tune's own state, 17 kB a trial in every session: the run directory and the study are what a search goes on from."""
 
 
 class Search:
@@ -257,7 +261,8 @@ class Search:
                 callbacks=callbacks,
                 stop=stop,
                 checkpoint_config=tune.CheckpointConfig(
-                    num_to_keep=2, checkpoint_frequency=self.experiment.checkpoint_every, checkpoint_at_end=True
+                    checkpoint_frequency=self.experiment.checkpoint_every,
+                    checkpoint_at_end=False,  # tuning.recorder asks for it where it will be kept
                 ),
                 failure_config=tune.FailureConfig(max_failures=0),  # the searcher hands out again what a dead worker lost
                 verbose=0,
@@ -265,6 +270,9 @@ class Search:
         )
         with contextlib.redirect_stdout(sys.stderr):  # Ray prints some errors of its own; stdout is the verdict's
             tuner.fit()
+        for pattern in TUNE_STATE:
+            for file in run.path.glob(pattern):
+                file.unlink()
 
     def _export(self, winner: Candidate, tried: list[Candidate]) -> None:
         """Write ``best/``: the winner's config, figures, confirmations and weights; and what else its training made."""

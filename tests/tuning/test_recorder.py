@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -73,6 +74,33 @@ def test_files_are_stored_beside_the_rows_and_are_no_part_of_them(tmp_path: Path
     run = RunDirectory(tmp_path)
     recorder = Recorder(run, Objective("fd", "min"))
     trial: Any = SimpleNamespace(config={"trial": 4}, last_result={})
-    recorder.on_trial_result(0, [], trial, {"step": 500, "fd": 1.0, "files": {"gan_images/step_000500.png": b"grid"}})
+    result: dict[str, Any] = {"step": 500, "fd": 1.0, "files": {"gan_images/step_000500.png": b"grid"}}
+    recorder.on_trial_result(0, [], trial, result)
+    assert "files" not in result  # which Ray keeps in memory for as long as the search runs
     assert run.trial(4).rows() == [{"step": 500, "fd": 1.0}]
     assert (run.trial(4).path / "gan_images" / "step_000500.png").read_bytes() == b"grid"
+
+
+def test_only_a_trial_whose_weights_are_to_stay_is_saved_when_it_ends(tmp_path: Path) -> None:
+    recorder = Recorder(RunDirectory(tmp_path), Objective("mean_accuracy", "max"))
+    saved = []
+    for number, value in enumerate((0.5, 0.6, 0.7, 0.4, 0.8)):
+        result: dict[str, Any] = {"step": 100, "ended": "budget", "mean_accuracy": value, "done": True}
+        trial: Any = SimpleNamespace(config={"trial": number}, last_result=result)
+        recorder.on_trial_result(0, [], trial, result)
+        recorder.on_trial_complete(0, [], trial)
+        saved.append(result.get("should_checkpoint", False))
+    assert saved == [True, True, True, False, True]
+
+
+def test_a_running_trial_keeps_its_last_two_checkpoints(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    recorder = Recorder(run, Objective("mean_accuracy", "max"))
+    trial: Any = SimpleNamespace(config={"trial": 0}, last_result={})
+    for number in range(4):
+        checkpoint = run.trial(0).path / f"checkpoint_{number:06d}"
+        checkpoint.mkdir(parents=True)
+        (checkpoint / "state.pt").write_bytes(b"")
+        os.utime(checkpoint / "state.pt", (number, number))
+        recorder.on_trial_save(0, [], trial)
+    assert [folder.name for folder in run.trial(0).checkpoints()] == ["checkpoint_000003", "checkpoint_000002"]

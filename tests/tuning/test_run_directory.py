@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -59,9 +60,28 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
 
 def test_a_directory_that_exists_is_refused(tmp_path: Path) -> None:
     options = LSTMOptions(name="mine", storage_path=str(tmp_path))
-    RunDirectory.create(options)
+    RunDirectory.create(options).start_session(options)
     with pytest.raises(BadOptions, match="exists already"):
         RunDirectory.create(options)
+
+
+def test_a_search_killed_before_it_was_recorded_leaves_its_name_free(tmp_path: Path) -> None:
+    options = LSTMOptions(name="mine", storage_path=str(tmp_path))
+    RunDirectory.create(options).lock().release()
+    (tmp_path / "mine" / "search.json.new").write_text('{"sess')
+    run = RunDirectory.create(options)
+    run.start_session(options)
+    assert run.read() is not None
+
+
+def test_checkpoints_come_latest_first_also_where_a_resumed_trial_wrote_over_an_old_one(tmp_path: Path) -> None:
+    folders = [tmp_path / f"checkpoint_{number:06d}" for number in range(3)]
+    for age, folder in enumerate(folders):
+        folder.mkdir()
+        (folder / "state.pt").write_bytes(b"")
+        os.utime(folder / "state.pt", (100 + age, 100 + age))
+    os.utime(folders[0] / "state.pt", (200, 200))
+    assert TrialDirectory(tmp_path).checkpoints() == [folders[0], folders[2], folders[1]]
 
 
 def test_a_storage_path_that_is_a_file_is_refused(tmp_path: Path) -> None:

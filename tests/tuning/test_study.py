@@ -466,6 +466,41 @@ class TestResume:
         after = search(options, experiment, directory)
         assert after.study.trials[0].state == TrialState.FAIL
 
+    def test_a_kill_between_the_studys_word_and_the_directorys_counts_as_ended(
+        self, options: LSTMOptions, experiment: Experiment, directory: RunDirectory
+    ) -> None:
+        before = search(options, experiment, directory)
+        before.suggest("a")
+        before.on_trial_complete("a", row(1000, 0.9, "converged"))  # the recorder would write trial.json next
+        after = search(options, experiment, directory)
+        record = directory.trial(0).read()
+        assert record is not None
+        assert record.ended == "converged"
+        assert record.finished is not None
+        config = after.suggest("b")
+        assert config is not None
+        assert config["trial"] == 1
+
+    def test_a_trial_stands_in_the_study_whole_or_not_at_all(
+        self, options: LSTMOptions, experiment: Experiment, directory: RunDirectory
+    ) -> None:
+        before = search(options, experiment, directory)
+        for name in "abc":  # the known ones
+            before.suggest(name)
+        blocked = directory.path / "trial_0003"
+        blocked.write_text("a file where the trial's directory is to be")
+        with pytest.raises(FileExistsError):
+            before.suggest("d")
+        blocked.unlink()
+
+        after = search(options, experiment, directory)
+        assert {trial.state for trial in after.study.trials[3:]} == {TrialState.WAITING}
+        config = [after.suggest(name) for name in "abcd"][-1]
+        assert config is not None
+        trial = after.study.trials[3]
+        assert trial.params == {name: config[name] for name in ("lr", "max_norm")}
+        assert trial.user_attrs.items() >= {"seed": 2_000_003, "directory": "trial_0003", "tune_id": "d"}.items()
+
 
 def draw(folder: str) -> None:
     """Print what every sampler draws from a space with conditions."""
