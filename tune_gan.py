@@ -80,7 +80,7 @@ def main() -> int:
         objectives=tuple(Objective(name, "min" if name == "fd" else "max") for name in options.objectives),
         shown=tuple(dict.fromkeys((*options.objectives, "fd_ratio", "clean", "coverage"))),
         rungs=Rungs(grace_steps=report_every, reduction_factor=3),
-        goal=Goal("fd_ratio", "most", 2.0),
+        goal=Goal("fd_ratio", "most", 2.0 if options.target is None else options.target),
         confirming={"judge": "final"},
         final_steps=max_steps if options.final_steps is None else options.final_steps,
         checkpoint_every=1,

@@ -10,6 +10,11 @@ from typing import ClassVar, Literal
 from command_line import BadOptions
 from tuning.options import SearchOptions, parse
 
+Figure = Literal["mean_accuracy", "log_work", "accuracy", "steps_to_converge"]
+
+SPARSEST, DENSEST = 50, 10
+"""Most and least training steps of the whole length between two reports in the extended space."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LSTMOptions(SearchOptions):
@@ -21,10 +26,14 @@ class LSTMOptions(SearchOptions):
     """T: how many digits are read before the first one must be named."""
     model: Literal["lstm", "rnn"] = "lstm"
     """The LSTM, or the vanilla RNN to set beside it."""
-    space: Literal["core"] = "core"
-    """What is varied: lr and max_norm around the coursework's model (for the RNN its ExponentialLR too)."""
+    space: Literal["core", "extended"] = "core"
+    """What is varied: lr and max_norm around the coursework's model (for the RNN its ExponentialLR too), or also where the
+    weights start, how digits enter, optimizer, schedule, averaging, batch and a curriculum of lengths."""
     max_steps: int = 10_000
     """Training steps of a trial at most; one that has converged ends sooner by itself."""
+    objectives: tuple[Figure, ...] = ()
+    """What is optimized, the first before all. Several give their Pareto front. Default: mean_accuracy in the core space,
+    log_work (of time steps until converged) in the extended one."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -32,27 +41,49 @@ class LSTMOptions(SearchOptions):
             raise BadOptions(f"--input-length must be at least 2, got {self.input_length}")
         if self.max_steps < 1:
             raise BadOptions(f"--max-steps must be at least 1, got {self.max_steps}")
+        if len(set(self.objectives)) < len(self.objectives):
+            raise BadOptions(f"--objectives takes each figure once, got {' '.join(self.objectives)}")
+        if len(self.objectives) > 1 and self.sampler == "cmaes":
+            raise BadOptions("--sampler cmaes optimizes one figure only: name one of --objectives, or another sampler")
+        if self.objectives[:1] == ("steps_to_converge",) and self.scheduler != "none":
+            raise BadOptions("--objectives: early stopping goes by the first figure, which steps_to_converge cannot be")
 
 
 def main() -> int:
     options = parse(LSTMOptions)
     from search_spaces.lstm import SPACES
     from trainables.lstm.trainable import LSTMTrial
+    from trainables.trial import REPORT_EVERY
     from tuning.experiment import Experiment, Goal, Objective, Rungs
     from tuning.search import Search
 
+    extended = options.space == "extended"
+    length, max_steps = options.input_length, options.max_steps
+    objectives = options.objectives or ("log_work" if extended else "mean_accuracy",)
     experiment = Experiment(
         trainable=LSTMTrial,
         space=SPACES[options.model, options.space],
         settings={
             "model": options.model,
-            "input_length": options.input_length,
-            "max_steps": options.max_steps,
+            "input_length": length,
+            "max_steps": max_steps,
+            "report_every": max(DENSEST, min(SPARSEST, 1000 // length)) if extended else REPORT_EVERY,
         },
-        objectives=(Objective("mean_accuracy", "max"),),
-        shown=("accuracy", "mean_accuracy"),
-        rungs=Rungs(grace_steps=500, reduction_factor=3),  # measured: docs/decisions/early-stopping.md
-        goal=Goal("test_accuracy", "least", 0.99),
+        objectives=tuple(
+            Objective(
+                name,
+                "max" if name in ("mean_accuracy", "accuracy") else "min",
+                otherwise=max_steps if name == "steps_to_converge" else None,
+            )
+            for name in objectives
+        ),
+        shown=tuple(dict.fromkeys(("accuracy", *objectives))),
+        goal=Goal("test_accuracy", "least", 0.99 if options.target is None else options.target),
+        # Measured: docs/decisions/early-stopping.md and search-efficiency.md
+        rungs=Rungs(grace_steps=(200 * length) if extended else 500, reduction_factor=3),
+        time_attr="work" if extended else "step",
+        max_t=max_steps * length if extended else max_steps,
+        spare_known=not extended,
     )
     return Search(options, experiment).run()
 

@@ -21,6 +21,7 @@ FATES = {
     "generator collapsed": (">", "#d55e00"),
     "error": ("P", "#d55e00"),
     "time budget": ("D", "#9a9a9a"),
+    "target reached": ("D", "#9a9a9a"),
 }
 """How a trial ended: its mark and colour."""
 
@@ -33,6 +34,7 @@ FATE_WORDS = {
     "generator collapsed": "ended: the generator collapsed",
     "error": "failed",
     "time budget": "cut off by the time budget",
+    "target reached": "cut off as the target was reached",
 }
 
 RC = {

@@ -139,3 +139,31 @@ def test_a_time_budget_ends_the_search_and_still_confirms(tmp_path: Path) -> Non
     assert TrialState.COMPLETE in states
     assert len(study.trials) < 400
     assert json.loads((tmp_path / "runs/short/search.json").read_text())["sessions"][0]["how"] == "time budget"
+
+
+def test_a_target_that_holds_on_fresh_seeds_ends_the_search(tmp_path: Path) -> None:
+    """The extended space with several objectives, an audit and a target, all through the command."""
+    result = run(
+        "tune_lstm.py", "--input-length", 4, "--space", "extended", "--max-steps", 2000, "--num-samples", 60, "--confirm", 2,
+        "--target", 0.98, "--objectives", "accuracy", "steps_to_converge", "--audit", 0.5, "--no-dashboard", "--name", "target",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert "2 of 2 fresh seeds reach test_accuracy 0.98" in result.stdout
+    assert "\nfront      trial " in result.stdout
+    folder = tmp_path / "runs/target"
+    assert json.loads((folder / "search.json").read_text())["sessions"][0]["how"] == "target reached"
+    records = [json.loads(file.read_text()) for file in folder.glob("trial_*/trial.json")]
+    assert len(records) < 60
+    assert all(record["ended"] for record in records)
+    study = optuna.load_study(study_name="target", storage=f"sqlite:///{folder}/optuna.db")
+    assert TrialState.RUNNING not in {trial.state for trial in study.trials}
+    complete = [trial for trial in study.trials if trial.state == TrialState.COMPLETE]
+    assert complete
+    for trial in complete:
+        rows = [json.loads(line) for line in (folder / trial.user_attrs["directory"] / "result.json").read_text().splitlines()]
+        assert trial.values == [rows[-1]["accuracy"], rows[-1]["steps_to_converge"] or 2000]
+
+    again = run("tune_lstm.py", "--resume", "--name", "target", "--no-dashboard", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert len(list(folder.glob("trial_*/trial.json"))) == len(records)

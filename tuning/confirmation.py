@@ -15,7 +15,7 @@ from ray.tune.search import Searcher
 from tuning.experiment import Experiment, Goal
 from tuning.failure import lost_config
 from tuning.options import SearchOptions
-from tuning.run_directory import COMPLETE, RunDirectory, TrialRecord
+from tuning.run_directory import COMPLETE, CUT_OFF, RunDirectory, TrialRecord
 from tuning.seeds import confirmation_seeds
 
 CANDIDATES = 3
@@ -60,20 +60,20 @@ class Candidate:
         }
 
 
-def candidates(run: RunDirectory, experiment: Experiment) -> list[Candidate]:
-    """The best trial of the search by its objective and, where they reached the goal, its runners-up.
+def candidates(run: RunDirectory, experiment: Experiment, most: int = CANDIDATES) -> list[Candidate]:
+    """The best trial of the search by its objective and, where they reached the goal, its runners-up: ``most`` in all.
 
     Only trials that ended by themselves are ranked, unless there is none.
     """
     found = []
     for directory, record in run.trials():
         rows = directory.rows()
-        if rows and record.ended in ("converged", "budget", "stopped early", "time budget"):
+        if rows and record.ended in (*COMPLETE, "stopped early", *CUT_OFF):
             config = {name: value for name, value in record.config.items() if name not in ("trial", "seed")}
             found.append(Candidate(record.number, record.ended, config, record.config["seed"], rows[-1]))
     by_itself = [c for c in found if c.ended in COMPLETE]
     ranked = sorted(by_itself or found, key=lambda c: (experiment.objective.loss(c.last_row), c.number))
-    return ranked[:1] + [c for c in ranked[1:CANDIDATES] if experiment.goal.reached(c.last_row)]
+    return ranked[:1] + [c for c in ranked[1:most] if experiment.goal.reached(c.last_row)]
 
 
 def pareto_front(run: RunDirectory, experiment: Experiment) -> list[tuple[int, dict[str, Any]]]:

@@ -11,14 +11,24 @@ from trainables.trial import Trial
 
 @dataclass(frozen=True)
 class Objective:
-    """A figure, in every report, that the sampler wants large (``max``) or small (``min``)."""
+    """A figure in a trial's reports that the sampler wants large (``max``) or small (``min``).
+
+    A row without the figure counts as ``otherwise``, where that says something, such as the whole budget where a trial has
+    not converged.
+    """
 
     metric: str
     mode: Literal["max", "min"]
+    otherwise: float | None = None
+
+    def value(self, row: Mapping[str, Any]) -> float | None:
+        """The figure of a row, or None."""
+        value: float | None = row.get(self.metric)
+        return self.otherwise if value is None else value
 
     def loss(self, row: Mapping[str, Any]) -> float:
         """The figure as something to minimize, for sorting; infinite where the row has none."""
-        value = row.get(self.metric)
+        value = self.value(row)
         return float("inf") if value is None else -value if self.mode == "max" else value
 
 
@@ -83,6 +93,7 @@ class Experiment:
         time_attr: The entry of every report that says how much a trial has cost so far: the unit of ``rungs`` and of the
             study's intermediate values.
         max_t: The most that ``time_attr`` can come to in a trial; None: ``max_steps``.
+        spare_known: Whether settings known beforehand are never stopped early, whatever that costs.
     """
 
     trainable: type[Trial]
@@ -98,6 +109,7 @@ class Experiment:
     prepare: Callable[[Callable[[str], None], Path], Prepared] | None = None
     time_attr: str = "step"
     max_t: int | None = None
+    spare_known: bool = True
 
     @property
     def objective(self) -> Objective:

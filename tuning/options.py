@@ -60,6 +60,11 @@ class SearchOptions:
     """Print the verdict only."""
     warm_start: tuple[str, ...] = ()
     """Earlier runs (folders, or names under --storage-path) whose best settings are tried first."""
+    audit: float = 0.0
+    """Share of the trials that early stopping would end which run on to their end, to see what it costs; such as 0.1."""
+    target: float | None = None
+    """Stop the search once settings reach this on every fresh seed: of the experiment's goal (the LSTM's test accuracy, the
+    GAN's fd as a multiple of the real images'), which it replaces."""
 
     experiment: ClassVar[str]
     """Which training this is; the first part of a run's default name."""
@@ -76,6 +81,10 @@ class SearchOptions:
         _require(0 <= self.seed < 2**31, "--seed must be 0 to 2147483647", self.seed)
         _require(0 <= self.confirm <= 1000, "--confirm must be 0 to 1000", self.confirm)
         _require("://" not in self.storage_path, "--storage-path must be a folder", self.storage_path)
+        _require(0 <= self.audit <= 1, "--audit must be 0 to 1", self.audit)
+        if self.target is not None:
+            _require(self.confirm > 0, "--target is held against fresh seeds: --confirm must be above 0", self.confirm)
+            _require(0 < self.target < float("inf"), "--target must be above 0", self.target)
         if self.name is not None:
             plain = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name) is not None
             _require(plain, "--name takes letters, digits, '.', '_' and '-', starting with a letter or digit", self.name)

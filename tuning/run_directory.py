@@ -36,6 +36,9 @@ PACKAGES = ("torch", "ray", "optuna", "numpy")
 COMPLETE = ("converged", "budget")
 """How a trial ends by itself with a figure that covers its whole budget."""
 
+TIME_BUDGET, TARGET_REACHED = CUT_OFF = ("time budget", "target reached")
+"""How a trial ends that was in flight when the search was over; a search that is resumed starts others in their place."""
+
 
 @dataclass
 class TrialRecord:
@@ -44,8 +47,10 @@ class TrialRecord:
     Attributes:
         number: The trial's number in the study, and in a confirmation its place there.
         started, finished: Seconds since 1970; ``finished`` is None while it runs.
-        ended: Why: what the trial says of itself (see ``trainables.trial``), or stopped early, error, time budget; None
-            while it runs.
+        ended: Why: what the trial says of itself (see ``trainables.trial``), or stopped early, error, time budget, target
+            reached; None while it runs.
+        audited: Where the scheduler would have stopped it, in the search's unit of cost, had it not been let run on to see
+            what early stopping costs; None for others.
     """
 
     number: int
@@ -56,6 +61,7 @@ class TrialRecord:
     error: str | None = None
     node: str | None = None
     pid: int | None = None
+    audited: float | None = None
 
 
 class TrialDirectory:
@@ -173,7 +179,7 @@ class RunDirectory:
         write_json(self.path / "search.json", {**(self.read() or {}), **about})
 
     def end_session(self, how: str) -> None:
-        """Record how the session ended: finished, interrupted, time budget or failed."""
+        """Record how the session ended: finished, time budget, target reached, interrupted or failed."""
         record = self.read()
         if record:
             record["sessions"][-1] |= {"ended": time.time(), "how": how}

@@ -9,6 +9,7 @@ import logging
 import os
 import shutil
 import sys
+import time
 import warnings
 from collections import Counter
 from dataclasses import asdict
@@ -17,23 +18,24 @@ from pathlib import Path
 import optuna
 import ray
 from ray import tune
-from ray.tune import Callback
+from ray.tune import Callback, Stopper
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from command_line import BadOptions, exit_bad_options
 from trainables.trial import Trial
 from tuning import cluster as ray_cluster
-from tuning.confirmation import Candidate, QueueSearcher, candidates, confirmation_queue, winner
+from tuning.confirmation import CANDIDATES, Candidate, QueueSearcher, candidates, confirmation_queue, winner
 from tuning.experiment import Experiment, Prepared
 from tuning.failure import Watch
 from tuning.final import final_queue, final_training
 from tuning.interruption import INTERRUPTED, Interruption
-from tuning.options import SearchOptions, seconds
+from tuning.options import MAX_SAMPLES, SearchOptions, seconds
 from tuning.progress import Best, Progress
 from tuning.recorder import Recorder
-from tuning.run_directory import COMPLETE, RunDirectory, write_json
+from tuning.run_directory import COMPLETE, CUT_OFF, TARGET_REACHED, TIME_BUDGET, RunDirectory, write_json
 from tuning.scheduler import create_scheduler
-from tuning.study import StudySearch, open_storage, open_study
+from tuning.study import StudySearch, close_running, open_storage, open_study
+from tuning.target import TargetStopper
 from tuning.verdict import plan, verdict
 
 SAMPLES = "gan_images"
@@ -88,27 +90,20 @@ class Search:
             if self.options.resume:
                 self.directory.start_session(self.options)
             self.directory.describe(self._about())
-            how = self._search_and_confirm()
+            how = self._run()
         finally:
             self.directory.end_session(how)
             ray.shutdown()
-        return {"finished": 0, "time budget": 0, "interrupted": INTERRUPTED}.get(how, 1)
+        return {"interrupted": INTERRUPTED, "failed": 1}.get(how, 0)
 
-    def _search_and_confirm(self) -> str:
-        """Returns how it ended: finished, time budget, interrupted or failed."""
+    def _run(self) -> str:
+        """Returns how it ended: finished, time budget, target reached, interrupted or failed."""
         ended = self._ended()
         if not self.options.quiet:
             notes = self.study.user_attrs["notes"]
             print(plan(self.options, self.experiment, self.cluster, self.directory, ended, notes), file=sys.stderr)
-        left = self.options.num_samples - sum(ended.values())
-        how = self._search(ended) if left > 0 else "finished"
-        ranked = candidates(self.directory, self.experiment)
-        if how != "interrupted":
-            for candidate in ranked:
-                if not self._confirm(candidate):
-                    how = "interrupted"
-                if how == "interrupted" or candidate.holds(self.experiment.goal, self.options.confirm):
-                    break
+        how = self._search_and_confirm_candidates()
+        ranked = self._candidates()
         tried = [candidate for candidate in ranked if candidate.confirmations] or ranked[:1]
         best = winner(tried, self.experiment.goal, self.options.confirm) if tried else None
         if how != "interrupted" and best and self.experiment.final_steps and not self._train_on(best):
@@ -124,9 +119,36 @@ class Search:
         print(verdict(self.options, self.experiment, self.directory, tried))
         return how
 
-    def _search(self, ended: Counter[str]) -> str:
-        searcher = StudySearch(self.options, self.experiment, self.directory, self.storage, trials_done=sum(ended.values()))
+    def _search_and_confirm_candidates(self) -> str:
+        """Search, then confirm; with ``--target``, confirm what reaches it at once, and search on where it does not hold."""
         budget = self.options.time_budget
+        deadline = time.monotonic() + seconds(budget) if budget else None
+        how = TARGET_REACHED
+        while not self._target_holds():
+            how = self._search(deadline)
+            if how == "interrupted" or not self._confirm_candidates():
+                return "interrupted"
+            if how != TARGET_REACHED:
+                return how
+        self._close(TARGET_REACHED)
+        return how
+
+    def _target_holds(self) -> bool:
+        goal, count = self.experiment.goal, self.options.confirm
+        return self.options.target is not None and any(one.holds(goal, count) for one in self._candidates())
+
+    def _reached(self) -> bool:
+        """Whether a trial has reached the target and is still to be held against fresh seeds."""
+        waiting = [one for one in self._candidates() if len(one.confirmations) < self.options.confirm]
+        return self.options.target is not None and any(self.experiment.goal.reached(one.last_row) for one in waiting)
+
+    def _search(self, deadline: float | None) -> str:
+        ended = self._ended()
+        if sum(ended.values()) >= self.options.num_samples:
+            return "finished"
+        if self._reached():
+            return TARGET_REACHED
+        searcher = StudySearch(self.options, self.experiment, self.directory, self.storage, trials_done=sum(ended.values()))
         self._tune(
             searcher,
             create_scheduler(self.options, self.experiment, self.directory),
@@ -134,16 +156,40 @@ class Search:
             Progress(
                 self.experiment, "trials", self.options.num_samples, ended, best=self._best_so_far(), quiet=self.options.quiet
             ),
-            seconds(budget) if budget else None,
+            max(1.0, deadline - time.monotonic()) if deadline else None,
+            stop=TargetStopper(self.experiment.goal) if self.options.target is not None else None,
         )
         if self.interruption.requested:
             return "interrupted"
-        cut = [(d, r) for d, r in self.directory.trials() if r.ended is None]
+        if self._reached():
+            return TARGET_REACHED
+        return TIME_BUDGET if self._close(TIME_BUDGET) else "finished"
+
+    def _close(self, ended: str) -> bool:
+        """End the trials that were cut off, in their records and in the study; False where there are none."""
+        cut = [(directory, record) for directory, record in self.directory.trials() if record.ended is None]
         for directory, record in cut:
-            record.ended = "time budget"
+            record.ended = ended
             directory.write(record)
-        searcher.close_running("time budget")
-        return "time budget" if cut else "finished"
+        close_running(self.study, ended)
+        return bool(cut)
+
+    def _candidates(self) -> list[Candidate]:
+        """The trials that may be the winner, best first, with what they came to on fresh seeds so far."""
+        most = CANDIDATES if self.options.target is None else MAX_SAMPLES
+        ranked = candidates(self.directory, self.experiment, most)
+        for candidate in ranked:
+            candidate.read_confirmations(self.directory.confirmation(), self.options)
+        return ranked
+
+    def _confirm_candidates(self) -> bool:
+        """Train the candidates on fresh seeds, one after another until one holds; False where that was interrupted."""
+        for candidate in self._candidates():
+            if not self._confirm(candidate):
+                return False
+            if candidate.holds(self.experiment.goal, self.options.confirm):
+                break
+        return True
 
     def _confirm(self, candidate: Candidate) -> bool:
         """Train the candidate on the fresh seeds it has not been trained on yet; False where that was interrupted."""
@@ -175,6 +221,7 @@ class Search:
         progress: Progress,
         time_budget_s: float | None = None,
         resources: dict[str, float] | None = None,
+        stop: Stopper | None = None,
     ) -> None:
         recorder = Recorder(run, self.experiment.objective)
         callbacks: list[Callback] = [recorder, progress, self.interruption, Watch(searcher)]
@@ -193,6 +240,7 @@ class Search:
                 name=run.path.name,
                 storage_path=str(run.path.parent),
                 callbacks=callbacks,
+                stop=stop,
                 checkpoint_config=tune.CheckpointConfig(
                     num_to_keep=2, checkpoint_frequency=self.experiment.checkpoint_every, checkpoint_at_end=True
                 ),
@@ -231,9 +279,9 @@ class Search:
             shutil.rmtree(self.directory.path)
 
     def _ended(self) -> Counter[str]:
-        """How the trials of earlier sessions ended; those that the time budget cut off are asked for again."""
+        """How the trials of earlier sessions ended; those that the end of the search cut off are asked for again."""
         records = [record for _, record in self.directory.trials()]
-        return Counter(r.ended for r in records if r.ended is not None and r.ended != "time budget")
+        return Counter(r.ended for r in records if r.ended is not None and r.ended not in CUT_OFF)
 
     def _best_so_far(self) -> Best | None:
         """Of the trials of earlier sessions that ended by themselves."""

@@ -257,11 +257,6 @@ class StudySearch(OptunaSearch):
         ended = "error" if error or not result else result.get("ended") or "stopped early"
         self._tell(trial, ended, result)
 
-    def close_running(self, ended: str) -> None:
-        """Tell FAIL for the trials still in flight when the search was over: Ray Tune does not."""
-        for frozen in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            self._tell(Trial(self.study, frozen._trial_id), ended, {})
-
     def _report(self, trial: Trial, result: Mapping[str, Any]) -> None:
         step = round(result[self._experiment.time_attr])
         if step > self._reported.get(trial.number, 0):
@@ -271,9 +266,10 @@ class StudySearch(OptunaSearch):
                 trial.report(value, step=step)
 
     def _tell(self, trial: Trial, ended: str, result: Mapping[str, Any]) -> None:
-        values = [value for metric in self.metric if (value := result.get(metric)) is not None and math.isfinite(value)]
+        objectives = self._experiment.objectives
+        values = [v for one in objectives if result and (v := one.value(result)) is not None and math.isfinite(v)]
         state = TrialState.FAIL
-        if len(values) == len(self.metric):
+        if len(values) == len(objectives):
             if ended in COMPLETE:
                 state = TrialState.COMPLETE
             elif ended in PRUNED:
@@ -283,6 +279,14 @@ class StudySearch(OptunaSearch):
         # Optuna takes a pruned trial's value from its last intermediate one.
         self.study.tell(trial, values if state == TrialState.COMPLETE else None, state=state)
         self._first_ended += trial.number < self._start_up.count
+
+
+def close_running(study: optuna.Study, ended: str) -> None:
+    """Tell FAIL for the trials still in flight when the search was over: Ray Tune does not."""
+    for frozen in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        trial = Trial(study, frozen._trial_id)
+        trial.set_user_attr("ended", ended)
+        study.tell(trial, state=TrialState.FAIL)
 
 
 def _suggest(trial: Trial, name: str, distribution: BaseDistribution) -> Any:

@@ -2,16 +2,17 @@ import dataclasses
 from types import SimpleNamespace
 from typing import Any, cast
 
-from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+import pytest
+from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 
 from tune_lstm import LSTMOptions
 from tuning.experiment import Experiment, Rungs
 from tuning.run_directory import RunDirectory, TrialRecord
-from tuning.scheduler import create_scheduler
+from tuning.scheduler import audits, create_scheduler
 
 
 def ask(scheduler: TrialScheduler, name: str, value: float, step: int = 100, **config: Any) -> str:
-    trial = cast(Any, SimpleNamespace(trial_id=name, config=config))
+    trial = cast(Any, SimpleNamespace(trial_id=name, config={"trial": 99, "seed": 0, **config}))
     scheduler.on_trial_add(cast(Any, None), trial)
     return str(scheduler.on_trial_result(cast(Any, None), trial, {"step": step, "mean_accuracy": value}))
 
@@ -30,7 +31,7 @@ def test_the_poorer_trials_stop_at_a_rung_and_known_settings_never(
 def test_rungs_survive_a_resume(options: LSTMOptions, experiment: Experiment, directory: RunDirectory) -> None:
     for number, value in enumerate((0.5, 0.6, 0.7, 0.8)):
         trial = directory.trial(number)
-        trial.write(TrialRecord(number, {}, ended="converged"))
+        trial.write(TrialRecord(number, {"trial": number, "seed": number}, ended="converged"))
         trial.append({"step": 100, "mean_accuracy": value})
     assert ask(create_scheduler(options, experiment, directory), "poor", 0.1) == "STOP"
 
@@ -56,7 +57,78 @@ def test_rungs_may_lie_on_another_cost_than_steps(
         directory.trial(number).append({"step": 100, "work": 20_000.0, "mean_accuracy": value})
     scheduler = create_scheduler(options, by_work, directory)
     for work, decision in ((19_999.5, "CONTINUE"), (20_000.5, "STOP")):
-        trial = cast(Any, SimpleNamespace(trial_id=str(work), config={}))
+        trial = cast(Any, SimpleNamespace(trial_id=str(work), config={"trial": 9, "seed": 0}))
         scheduler.on_trial_add(cast(Any, None), trial)
         row = {"step": 9_000, "work": work, "mean_accuracy": 0.1}
         assert scheduler.on_trial_result(cast(Any, None), trial, row) == decision
+
+
+def test_where_an_experiment_does_not_spare_them_known_settings_stop_too(
+    options: LSTMOptions, experiment: Experiment, directory: RunDirectory
+) -> None:
+    scheduler = create_scheduler(options, dataclasses.replace(experiment, spare_known=False), directory)
+    assert ask(scheduler, "good", 0.8) == "CONTINUE"
+    assert ask(scheduler, "by hand", 0.1, known="by hand, defaults") == "STOP"
+
+
+def end(scheduler: TrialScheduler, name: str, value: float, step: int) -> None:
+    trial = cast(Any, SimpleNamespace(trial_id=name, config={"trial": 98, "seed": 0}))
+    scheduler.on_trial_add(cast(Any, None), trial)
+    scheduler.on_trial_complete(cast(Any, None), trial, {"step": step, "mean_accuracy": value, "ended": "converged"})
+
+
+def test_one_that_converged_is_what_slower_ones_are_compared_with_where_rays_asha_forgets_it(
+    options: LSTMOptions, experiment: Experiment, directory: RunDirectory
+) -> None:
+    ours = create_scheduler(options, experiment, directory)
+    stock = AsyncHyperBandScheduler(
+        time_attr="step", metric="mean_accuracy", mode="max", max_t=1000, grace_period=100, reduction_factor=3
+    )
+    for scheduler, decision in ((ours, "STOP"), (stock, "CONTINUE")):
+        end(scheduler, "fast", 0.9, step=80)
+        assert ask(scheduler, "slow", 0.3) == decision
+
+
+class TestAudit:
+    @pytest.fixture
+    def audited(self, options: LSTMOptions) -> LSTMOptions:
+        return dataclasses.replace(options, audit=1.0)
+
+    def test_what_would_be_stopped_runs_on_and_its_record_says_where(
+        self, audited: LSTMOptions, experiment: Experiment, directory: RunDirectory
+    ) -> None:
+        directory.trial(7).write(TrialRecord(7, {}))
+        scheduler = create_scheduler(audited, experiment, directory)
+        assert ask(scheduler, "good", 0.8) == "CONTINUE"
+        assert ask(scheduler, "poor", 0.1, trial=7) == "CONTINUE"
+        record = directory.trial(7).read()
+        assert record is not None
+        assert record.audited == 100
+
+    def test_it_then_stands_on_no_rung(
+        self, audited: LSTMOptions, options: LSTMOptions, experiment: Experiment, directory: RunDirectory
+    ) -> None:
+        scheduler = create_scheduler(audited, experiment, directory)
+        ask(scheduler, "good", 0.8)
+        ask(scheduler, "poor", 0.1, trial=7)
+        trial = cast(Any, SimpleNamespace(trial_id="poor", config={"trial": 7, "seed": 0}))
+        row = {"step": 300, "mean_accuracy": 0.95}
+        assert scheduler.on_trial_result(cast(Any, None), trial, row) == "CONTINUE"
+        scheduler.on_trial_complete(cast(Any, None), trial, {**row, "ended": "converged"})
+        rungs = cast(Any, scheduler)._brackets[0]._rungs
+        assert [sorted(recorded) for _, recorded in rungs] == [[], [], ["good", "poor"]]
+
+    def test_a_resumed_search_still_lets_it_run(
+        self, options: LSTMOptions, experiment: Experiment, directory: RunDirectory
+    ) -> None:
+        directory.trial(7).write(TrialRecord(7, {}, audited=100))
+        scheduler = create_scheduler(options, experiment, directory)
+        ask(scheduler, "good", 0.8)
+        assert ask(scheduler, "poor", 0.1, trial=7) == "CONTINUE"
+        assert ask(scheduler, "other", 0.1, trial=8) == "STOP"
+
+    def test_the_share_is_what_was_asked_for_and_the_same_at_every_start(self) -> None:
+        drawn = [audits(seed, 0.1) for seed in range(5000)]
+        assert sum(drawn) / 5000 == pytest.approx(0.1, abs=0.015)
+        assert drawn == [audits(seed, 0.1) for seed in range(5000)]
+        assert not any(audits(seed, 0.0) for seed in range(1000))

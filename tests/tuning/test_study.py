@@ -23,7 +23,7 @@ from tune_lstm import LSTMOptions
 from tuning.design import design_point
 from tuning.experiment import Experiment, Goal, Objective, Rungs
 from tuning.run_directory import RunDirectory
-from tuning.study import STARTUP_TRIALS, StudySearch, create_sampler, open_storage
+from tuning.study import STARTUP_TRIALS, StudySearch, close_running, create_sampler, open_storage
 
 
 def search(options: LSTMOptions, experiment: Experiment, directory: RunDirectory) -> StudySearch:
@@ -124,7 +124,7 @@ class TestDefectsOfRaysOptunaSearch:
             searcher.on_trial_result("a", row(100, 0.2))
             SearchGenerator(searcher).set_finished()  # all that Tune calls at its end
         assert [trial.state for trial in told(stock)] == [TrialState.RUNNING]
-        ours.close_running("time budget")
+        close_running(ours.study, "time budget")
         assert [(trial.state, trial.user_attrs["ended"]) for trial in told(ours)] == [(TrialState.FAIL, "time budget")]
 
     def test_08_a_trial_may_go_on_under_a_new_id(
