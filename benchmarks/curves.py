@@ -22,6 +22,9 @@ from scipy.stats import qmc
 from search_spaces import SearchSpace
 from tuning.design import share_below, value_at
 
+TRAINING = {"input_length": 50, "max_steps": 400, "report_every": 10}
+"""How a setting is recorded: over as many time steps as 400 steps on whole palindromes have, up to 30 s on a core."""
+
 FIGURES = ("step", "work", "log_work", "accuracy")
 """What a report's row holds beside its place: training steps and time steps so far, the objective, held-out accuracy."""
 

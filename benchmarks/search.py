@@ -10,7 +10,10 @@ Method and limits: docs/decisions/search-efficiency.md
 """
 
 import contextlib
+import functools
+import gzip
 import importlib.util
+import io
 import logging
 import multiprocessing
 import os
@@ -29,15 +32,13 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks.curves import Curves, Ledger, sobol_settings, write
+from benchmarks.curves import TRAINING, Curves, Ledger, sobol_settings, write
 from benchmarks.strategies import STRATEGIES
 from search_spaces.lstm import SPACES
 
 HERE = Path(__file__).parent
 PEERS = HERE.parent / ".venv-bench" / "bin" / "python"
 SPACE = SPACES["lstm", "extended"]
-TRAINING = {"model": "lstm", "input_length": 50, "max_steps": 400, "report_every": 10}
-"""A recorded trial sees as many time steps as 400 training steps on whole palindromes have: up to 30 s on a core."""
 KEPT = ("step", "work", "length", "log_work", "accuracy", "progress", "work_to_converge", "ended")
 PROGRESS = Console(stderr=True)
 GOALS = {"converged": "first converged", "near best": "within 10% of best"}
@@ -73,7 +74,7 @@ def train(task: tuple[int, dict[str, Any]]) -> list[dict[str, Any]]:
 
     torch.set_num_threads(1)
     number, values = task
-    trial = LSTMTrial({**SPACE.fixed, **TRAINING, **values, "seed": number})
+    trial = LSTMTrial({**SPACE.fixed, "model": "lstm", **TRAINING, **values, "seed": number})
     rows = [trial.step()]
     while not rows[-1]["done"]:
         rows.append(trial.step())
@@ -84,25 +85,39 @@ def record(options: Options) -> None:
     """Train what is missing. What was trained is kept, setting by setting, in a plain file until all is packed."""
     partial = options.curves.with_suffix("").with_suffix(".partial.csv")
     columns = ["setting", *SPACE.parameters, *KEPT]
-    if not partial.exists():
-        pd.DataFrame(columns=columns).to_csv(partial, index=False)
-    recorded = pd.concat([pd.read_csv(path) for path in (options.curves, partial) if path.exists()])
-    whole = set(recorded["setting"][recorded["ended"].notna()])
+    recorded = recorded_so_far(options.curves, partial)
+    recorded.to_csv(partial, columns=columns, index=False)
+    whole = set(recorded["setting"])
     tasks = [one for one in enumerate(sobol_settings(SPACE, options.record)) if one[0] not in whole]
     with partial.open("a") as file:
         for rows in in_processes(train, tasks, options, "training"):
             pd.DataFrame(rows, columns=columns).to_csv(file, header=False, index=False, float_format="%.6g")
             file.flush()
-    recorded = pd.concat([pd.read_csv(path) for path in (options.curves, partial) if path.exists()])
-    write(recorded.drop_duplicates(["setting", "step"]), options.curves)
+    write(recorded_so_far(partial), options.curves)
     partial.unlink()
+
+
+def recorded_so_far(*tables: Path) -> pd.DataFrame:
+    """The settings that were written down whole; a line that was torn, and the rows before it, are left out."""
+    found = [pd.DataFrame(columns=["setting", *SPACE.parameters, *KEPT])]
+    for path in tables:
+        if path.exists():
+            text = gzip.decompress(path.read_bytes()).decode() if path.suffix == ".gz" else path.read_text()
+            found.append(pd.read_csv(io.StringIO(text[: text.rfind("\n") + 1])))
+    rows = pd.concat([table for table in found if len(table)] or found)
+    whole = set(rows["setting"][rows["ended"].notna()])
+    return rows[rows["setting"].isin(whole)].drop_duplicates(["setting", "step"])
+
+
+@functools.cache
+def read(path: Path) -> Curves:
+    return Curves.read(path, SPACE)
 
 
 def run(job: tuple[str, int, Path, float]) -> dict[str, Any]:
     """One search; returns its row of the results."""
     name, seed, path, budget = job
-    curves = Curves.read(path, SPACE)
-    ledger = Ledger(curves, budget * curves.max_work)
+    ledger = Ledger(read(path), budget * read(path).max_work)
     STRATEGIES[name].search(ledger, seed)
     return {"strategy": name, "seed": seed, "trials": ledger.trials, **{goal: ledger.found.get(goal) for goal in GOALS}}
 
@@ -200,7 +215,7 @@ def main() -> None:
     if options.record:
         record(options)
         return
-    curves = Curves.read(options.curves, SPACE)
+    curves = read(options.curves)
     results = compare(options)
     results.sort_values(["strategy", "seed"]).to_csv(options.results, index=False, float_format="%.6g")
     console = Console(width=None if sys.stdout.isatty() else 160)

@@ -7,7 +7,7 @@ A strategy searches ``ledger.curves`` from ``seed``, one trial at a time, until 
 import os
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
-from benchmarks.curves import Curves, Ledger
+from benchmarks.curves import TRAINING, Curves, Ledger
 
 OBJECTIVE = "log_work"
 REDUCTION = 3
@@ -55,7 +55,8 @@ def plain_optuna(sampler: Callable[[int], BaseSampler], pruner: Callable[[Curves
 
     def search(ledger: Ledger, seed: int) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        study = optuna.create_study(direction="minimize", sampler=sampler(seed), pruner=pruner(ledger.curves))
+        name = f"seed {seed}"  # Hyperband draws its brackets by the study's name
+        study = optuna.create_study(study_name=name, direction="minimize", sampler=sampler(seed), pruner=pruner(ledger.curves))
         while not ledger.over:
             trial = study.ask()
             setting = ledger.curves.nearest(suggest(trial, ledger.curves))
@@ -225,29 +226,25 @@ def stock(curves: Curves, seed: int, folder: Path) -> tuple[Any, Any]:
 
 
 def ours(curves: Curves, seed: int, folder: Path) -> tuple[Any, Any]:
-    """What ``tune_lstm.py --space extended`` searches with, its options as they come."""
-    from dataclasses import replace
-
+    """What ``tune_lstm.py --space extended`` searches with, less the settings known beforehand; its study is in memory."""
     from optuna.storages import InMemoryStorage
 
-    from tune_lstm import LSTMOptions
-    from tuning.experiment import Experiment, Goal, Objective, Rungs
+    from tune_lstm import LSTMOptions, lstm_experiment
+    from tuning.options import MAX_SAMPLES
     from tuning.run_directory import RunDirectory
     from tuning.scheduler import create_scheduler
     from tuning.study import StudySearch
 
     run = RunDirectory(folder / "run")
-    run.path.mkdir()
-    options = LSTMOptions(seed=seed, num_samples=100_000)
-    experiment = Experiment(
-        trainable=None,
-        space=replace(curves.space, known={}),
-        settings={"max_steps": int(curves.max_work / 20)},
-        objectives=(Objective(OBJECTIVE, "min"),),
-        shown=(),
-        rungs=Rungs(grace_steps=150, reduction_factor=3),
-        goal=Goal("test_accuracy", "least", 0.99),
+    options = LSTMOptions(
+        space="extended",
+        input_length=TRAINING["input_length"],
+        max_steps=TRAINING["max_steps"],
+        seed=seed,
+        num_samples=MAX_SAMPLES,  # the ledger ends the search
     )
+    experiment = lstm_experiment(options)
+    experiment = replace(experiment, space=replace(experiment.space, known={}))
     return StudySearch(options, experiment, run, InMemoryStorage(), 0), create_scheduler(options, experiment, run)
 
 
