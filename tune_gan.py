@@ -70,7 +70,7 @@ def main() -> int:
     report_every = math.ceil(max_steps / REPORTS)
     experiment = Experiment(
         trainable=GANTrial,
-        space=SPACES[options.space],
+        space=options.searched(SPACES[options.space]),
         settings={
             "dataset": options.dataset,
             "max_steps": max_steps,

@@ -50,6 +50,8 @@ class LSTMOptions(SearchOptions):
             raise BadOptions("--sampler cmaes optimizes one figure only: name one of --objectives, or another sampler")
         if self.objectives[:1] == ("steps_to_converge",) and self.scheduler != "none":
             raise BadOptions("--objectives: early stopping goes by the first figure, which steps_to_converge cannot be")
+        if self.scheduler == "pbt":
+            raise BadOptions("--scheduler pbt is for tune_gan.py: take asha, hyperband or none")
 
 
 def lstm_experiment(options: LSTMOptions) -> "Experiment":
@@ -64,7 +66,7 @@ def lstm_experiment(options: LSTMOptions) -> "Experiment":
     objectives = options.objectives or ("log_work" if extended else "mean_accuracy",)
     return Experiment(
         trainable=LSTMTrial,
-        space=SPACES[options.model, options.space],
+        space=options.searched(SPACES[options.model, options.space]),
         settings={
             "model": options.model,
             "input_length": length,

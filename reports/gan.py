@@ -13,7 +13,7 @@ from reports.content import Answer, Content, Picture, answer, number, save
 from reports.gan_figures import Gray, History, Samples, Scale
 from reports.run import Run
 
-PICTURES = ("samples", "training", "walk", "interpolation", "neighbours", "history", "digits", "slices", "front")
+PICTURES = ("samples", "training", "walk", "interpolation", "neighbours", "history", "digits", "slices", "front", "schedules")
 TRIAL_FIGURES = ("fd", "fd_ratio", "clean", "coverage", "epoch")
 QUALITY = ("fd", "fd_ratio", "clean", "coverage", "density", "manifold_coverage", "copied")
 
@@ -51,7 +51,11 @@ def content(run: Run, companions: list[Run], folder: Path) -> Content:
         front_page="samples",
         pictures=pictures(run, folder),
         figures=[name for name in TRIAL_FIGURES if name in run.trials],
-        extra={"quality": quality_table(run), "trained_on": not run.final_reports.empty},
+        extra={
+            "quality": quality_table(run),
+            "trained_on": not run.final_reports.empty,
+            "lineage": [] if run.schedules.empty or run.best is None else run.lineage(run.best),
+        },
     )
 
 
@@ -106,6 +110,7 @@ def pictures(run: Run, folder: Path) -> dict[str, Picture | None]:
         plane = figures.quality_plane(run.trials, run.best, run.search["judges"]["search"]["floor"], title)
         drawn["front"] = save(plane, folder, "front", f"{title}, with real images as a star.")
     best, hand = winner_row(run), known_trial(run)
+    draw_schedules(run, folder, drawn)
     if best is None:
         return drawn
     draw_samples(run, best, hand, folder, drawn)
@@ -156,6 +161,18 @@ def draw_history(
         title = "How often each class appears among the best generator's images"
         real = run.search["images"]["shares"]
         drawn["digits"] = save(figures.class_histogram(shares.iloc[-1], real, title), folder, "digits", f"{title}.")
+
+
+def draw_schedules(run: Run, folder: Path, drawn: dict[str, Picture | None]) -> None:
+    """The settings that changed on the way, where the search was population based."""
+    if run.schedules.empty:
+        return
+    perturbed = {name: scale for name, scale in scales(run).items() if run.search["space"][name].get("perturbed")}
+    lineage = [] if run.best is None else run.lineage(run.best)
+    title = f"{run.title}: the settings of {run.schedules['number'].nunique()} trials over training"
+    figure = figures.schedules(run.schedules, perturbed, lineage, int(run.search["fixed"]["max_steps"]), title)
+    alt = f"{title}; the weights of trial {run.best} were trained in trials {', '.join(str(one) for _, one in lineage)}."
+    drawn["schedules"] = save(figure, folder, "schedules", alt)
 
 
 def draw_from_generator(run: Run, folder: Path, drawn: dict[str, Picture | None]) -> None:

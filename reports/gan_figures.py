@@ -180,6 +180,46 @@ def parameter_slices(
     return figure
 
 
+def schedules(
+    changes: pd.DataFrame, scales: Mapping[str, Scale], lineage: Sequence[tuple[int, int]], end: int, title: str
+) -> Figure:
+    """Each of the parameters in ``scales`` over training steps up to ``end``, a line a trial of the population.
+
+    Args:
+        changes: A row for every trial and ``step`` from which on its settings hold, with its ``number``.
+        lineage: The winner's weights were trained in which trial from which step on; drawn strongly.
+    """
+    shown = {name: scale for name, scale in scales.items() if name in changes and changes[name].notna().any()}
+    columns = 3
+    rows = -(-len(shown) // columns)
+    figure, places = plt.subplots(rows, columns, figsize=(12, 2.2 * rows + 0.6), squeeze=False, layout="constrained")
+    for axes, (name, scale) in zip(places.flat, shown.items(), strict=False):
+        for _, trial in changes.groupby("number"):
+            axes.stairs(trial[name], [*trial["step"], end], baseline=None, color=MUTED, linewidth=1, alpha=0.6, label="a trial")
+        steps, values = [step for step, _ in lineage], []
+        for step, number in lineage:
+            mine = changes[(changes["number"] == number) & (changes["step"] == step)]
+            values.append(mine[name].iloc[0])
+        if steps:
+            axes.stairs(values, [*steps, end], baseline=None, color=BEST, linewidth=2.6, label="the winner's weights")
+        if scale == "choice":
+            choices = sorted(changes[name].dropna().unique())
+            axes.set_yticks(choices, [f"{choice:g}" for choice in choices])
+        else:
+            axes.set_yscale(scale)
+            axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.set(title=name, xlim=(0, end))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    for axes in places[-1]:
+        axes.set_xlabel("training step")
+    for axes in list(places.flat)[len(shown) :]:
+        axes.set_visible(False)
+    labels = dict(zip(*reversed(places.flat[0].get_legend_handles_labels()), strict=True))
+    figure.legend(labels.values(), labels.keys(), loc="outside lower left", ncols=2)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
+    return figure
+
+
 def quality_plane(trials: pd.DataFrame, best: int | None, real: Mapping[str, float], title: str) -> Figure:
     """Every trial by its Fréchet distance and its share of clean images, with what real images reach."""
     figure, axes = plt.subplots(figsize=(9, 4.6), layout="constrained")

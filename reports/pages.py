@@ -15,6 +15,8 @@ from reports import gan, lstm
 from reports.content import SHARES, confirmations, moment, number, rows, share
 from reports.run import Run
 from reports.style import FATE_WORDS
+from tuning.checks import run_checks
+from tuning.run_directory import RunDirectory
 
 EXPERIMENTS = {"lstm": lstm, "gan": gan}
 
@@ -59,6 +61,7 @@ class Site:
             "fates": Counter(run.trials["ended"].fillna("running")).most_common() if not run.trials.empty else [],
             "trials": rows(run.trials),
             "confirmations": confirmations(run),
+            "checks": run_checks(RunDirectory(run.path)),
             "figures": content.figures,
             **content.extra,
         }

@@ -92,13 +92,30 @@ class Run:
 
     @cached_property
     def trials(self) -> pd.DataFrame:
-        """One row a trial: number, ended, known, the settings, seed, and the figures of its last report."""
+        """One row a trial: number, ended, known, the settings it has now, seed, and the figures of its last report."""
         return self._table(self.path)
 
     @cached_property
     def confirmations(self) -> pd.DataFrame:
         """The trials on fresh seeds, as in ``trials``; ``confirms`` is the number of the trial they repeat."""
         return self._table(self.path / "confirmation")
+
+    @cached_property
+    def schedules(self) -> pd.DataFrame:
+        """Of population based training: the varied settings of each trial from ``step`` on, one row a change, by number and
+        step. ``donor``: whose weights the trial took over there, missing in its first row. Empty where none did.
+        """
+        rows, changed = [], False
+        for path in sorted(self.path.glob("trial_*")):
+            record = self._read(path / "trial.json")
+            if record and "config" in record:
+                own = {"number": record["number"]}
+                rows.append({**own, "step": 0, "donor": None, **self._settings(record["config"])})
+                for change in self._changes(path):
+                    changed = True
+                    settings = self._settings(change["settings"])
+                    rows.append({**own, "step": change["step"], "donor": change["donor"], **settings})
+        return pd.DataFrame(rows if changed else [])
 
     @property
     def best(self) -> int | None:
@@ -144,6 +161,28 @@ class Run:
         """``step``, ``train_loss``, ``train_accuracy`` and ``train_grad_norm``, one row every ten training steps."""
         return training_curve(self.reports(number))
 
+    def lineage(self, number: int) -> list[tuple[int, int]]:
+        """From which step on the weights that the trial has now were trained in which trial: (step, trial), from step 0."""
+        legs: list[tuple[int, int]] = []
+        end = float("inf")
+        while True:
+            mine = self.schedules[(self.schedules["number"] == number) & (self.schedules["step"] < end)]
+            if mine.empty:
+                return legs
+            last = mine.iloc[-1]
+            legs.insert(0, (int(last["step"]), number))
+            if pd.isna(last["donor"]):
+                return legs
+            number, end = int(last["donor"]), last["step"]
+
+    def _settings(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: config[name] for name in self.varied if name in config}
+
+    def _changes(self, trial: Path) -> list[dict[str, Any]]:
+        if not (trial / "schedule.json").exists():
+            return []
+        return [line for line in self._lines(trial / "schedule.json") if {"settings", "donor"} <= line.keys()]
+
     def _table(self, folder: Path) -> pd.DataFrame:
         rows = []
         for path in sorted(folder.glob("trial_*")):
@@ -153,7 +192,14 @@ class Run:
             reports = self._rows(path)
             last = {} if reports.empty else reports.iloc[-1].drop(labels="ended").to_dict()
             last = {name: value for name, value in last.items() if not str(name).startswith("train_")}
-            rows.append({**record["config"], **last, **{name: record.get(name) for name in RECORD_FIELDS}})
+            own = {name: record["config"].get(name) for name in ("trial", "seed", "known")}
+            settings = {
+                **record["config"],
+                **{n: v for _, change in record["config"].get("schedule", []) for n, v in change.items()},
+            }
+            for change in self._changes(path)[-1:]:
+                settings = change["settings"]
+            rows.append({**settings, **own, **last, **{name: record.get(name) for name in RECORD_FIELDS}})
         table = pd.DataFrame(rows)
         always = [*RECORD_FIELDS, *self.varied, "known", "seed", "step", self.objective, str(self.search["goal"]["metric"])]
         return table.reindex(columns=list(dict.fromkeys([*table.columns, *always])))

@@ -3,8 +3,9 @@
 A search space can be printed, compared and read on one screen. It knows nothing of Ray, of a sampler or of a trial.
 """
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -14,12 +15,16 @@ from optuna.distributions import BaseDistribution
 class Parameter:
     """One dimension of the space: the values it may take and why these.
 
-    ``only_if`` names an earlier parameter and its value: elsewhere this one has no meaning, and no value.
+    ``only_if`` names an earlier parameter and its value: elsewhere this one has no meaning, and no value. A number must stay
+    ``below`` what is said, whatever range the user asks for. ``perturbed``: whether it can change in the
+    middle of a training, since no network is built from it; ``--scheduler pbt`` changes it.
     """
 
     distribution: BaseDistribution
     reason: str
     only_if: tuple[str, Any] | None = None
+    below: float = math.inf
+    perturbed: bool = False
 
     def applies(self, settings: Mapping[str, Any]) -> bool:
         """Whether the parameter has a meaning beside the ``settings`` chosen so far."""
@@ -30,12 +35,16 @@ class Parameter:
 class SearchSpace:
     """The parameters that vary, the settings that stay the same in every trial, and settings worth trying first.
 
-    ``known`` maps a name, shown in the console and the report, to a value for every parameter that applies.
+    ``known`` maps a name, shown in the console and the report, to a value for every parameter that applies. ``others``
+    describes what is fixed here, or has no meaning here, but may be made to vary by the user; ``left_out`` names the known
+    settings that the user's changes exclude (see ``search_spaces.overrides``).
     """
 
     parameters: Mapping[str, Parameter]
     fixed: Mapping[str, Any]
     known: Mapping[str, Mapping[str, Any]]
+    others: Mapping[str, Parameter] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
 
     @property
     def distributions(self) -> dict[str, BaseDistribution]:
@@ -46,6 +55,11 @@ class SearchSpace:
     def conditional(self) -> bool:
         """Whether any parameter applies only beside a certain value of another."""
         return any(parameter.only_if for parameter in self.parameters.values())
+
+    @property
+    def perturbed(self) -> tuple[str, ...]:
+        """The parameters that can change in the middle of a training."""
+        return tuple(name for name, parameter in self.parameters.items() if parameter.perturbed)
 
     def varied(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """The settings of ``config`` that the search varied, in the order of ``parameters``."""

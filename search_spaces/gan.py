@@ -2,7 +2,8 @@
 
 ``core`` is what the coursework could have tuned: its optimizer, its batch, its latent. ``extended`` adds what the field has
 learned since; a parameter that means something beside one choice only is searched only beside it. The coursework's own
-settings are tried first and never stopped early, so that every search shows what they give.
+settings are tried first and never stopped early, so that every search shows what they give. ``perturbed`` marks what is read
+anew at every step or by the optimizer, the batches and the running average alone: population based training changes it.
 """
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution
@@ -13,25 +14,32 @@ CORE = {
     "lr_g": Parameter(
         FloatDistribution(5e-5, 2e-3, log=True),
         "The generator's step: a fortieth of the top moves next to nothing in a trial, above it BatchNorm's statistics jump.",
+        perturbed=True,
     ),
     "lr_d": Parameter(
         FloatDistribution(5e-5, 2e-3, log=True),
         "The discriminator's step, for itself: which side learns faster decides who wins (Heusel et al. 2017, arXiv"
         " 1706.08500).",
+        perturbed=True,
     ),
     "beta1": Parameter(
         CategoricalDistribution((0.0, 0.5, 0.9)),
         "Adam's momentum: 0.9 is its own default; 0.5 is DCGAN's (Radford et al. 2015, arXiv 1511.06434); 0, no momentum,"
         " what later work settled on, since the target moves with every step of the opponent.",
+        below=1.0,
+        perturbed=True,
     ),
     "beta2": Parameter(
         CategoricalDistribution((0.9, 0.99, 0.999)),
         "How long Adam remembers squared gradients: 0.999 is its default; shorter follows an opponent that changes.",
+        below=1.0,
+        perturbed=True,
     ),
     "batch_size": Parameter(
         CategoricalDistribution((32, 64, 128)),
         "The coursework's 64, half and twice. A trial counts batches, so twice the batch is twice the images; at 128 the"
         " generator's default budget is 20 epochs of MNIST.",
+        perturbed=True,
     ),
     "latent_dim": Parameter(
         CategoricalDistribution((32, 64, 100, 200)),
@@ -50,17 +58,22 @@ EXTENDED = {
         "Weight of the gradient penalties R1 and R2, without which the relativistic loss diverges (Huang et al. 2025, arXiv"
         " 2501.05441, who use 0.1 to 150 according to the data).",
         only_if=("loss", "relativistic"),
+        perturbed=True,
     ),
     "label_smoothing": Parameter(
         FloatDistribution(0.0, 0.3),
         "One-sided: real images aim at 1 less this, so the discriminator is never quite sure (Salimans et al. 2016, arXiv"
         " 1606.03498, with 0.1).",
         only_if=("loss", "non-saturating"),
+        below=1.0,
+        perturbed=True,
     ),
     "ema": Parameter(
         CategoricalDistribution((0.0, 0.99, 0.999, 0.9995)),
         "Decay of the running average of the generator's weights that is measured and kept; 0: none. 0.999 averages over a"
         " thousand steps (Yazici et al. 2018, arXiv 1806.04498).",
+        below=1.0,
+        perturbed=True,
     ),
     "regulariser": Parameter(
         CategoricalDistribution(("none", "dropout", "spectral")),
@@ -71,11 +84,14 @@ EXTENDED = {
         FloatDistribution(0.05, 0.5),
         "Share of the discriminator's hidden units left out in a step.",
         only_if=("regulariser", "dropout"),
+        below=1.0,
+        perturbed=True,
     ),
     "shift": Parameter(
         CategoricalDistribution((0, 1, 2)),
         "Pixels by which the discriminator sees its images moved, real and made alike: it must judge shapes, not pixels, and"
         " cannot learn the training images by heart (Zhao et al. 2020, arXiv 2006.10738).",
+        perturbed=True,
     ),
     "lr_decay": Parameter(
         CategoricalDistribution(("none", "linear", "cosine", "late")),
@@ -126,6 +142,7 @@ SPACES = {
         parameters=CORE,
         fixed=COURSEWORK,
         known={"by hand, defaults": BY_HAND, "DCGAN's beta1": DCGAN},
+        others=EXTENDED,
     ),
     "extended": SearchSpace(
         parameters=EXTENDED,

@@ -139,10 +139,12 @@ SPACES = {
         parameters={"lr": LR, "max_norm": MAX_NORM},
         fixed={**HIDDEN, **COURSEWORK},
         known=BY_HAND,
+        others=EXTENDED_LSTM,
     ),
     ("rnn", "core"): SearchSpace(
         parameters={"lr": LR, "max_norm": MAX_NORM, "lr_gamma": LR_GAMMA},
         fixed={**HIDDEN, **COURSEWORK_RNN, "lr_schedule": "exponential"},
+        others=EXTENDED_RNN,
         known={
             "by hand, no schedule": {"lr": 0.001, "max_norm": 10.0, "lr_gamma": 1.0},
             "by hand, ExponentialLR": {"lr": 0.001, "max_norm": 10.0, "lr_gamma": 0.8},

@@ -22,6 +22,7 @@ BAD = {
     "--seed -5": "--seed must be 0 to",
     "--sampler annealing": "annealing",
     "--scheduler median": "median",
+    "--scheduler pbt": "--scheduler pbt is for tune_gan.py: take asha, hyperband or none",
     "--model gru": "gru",
     "--space huge": "huge",
     "--time-budget soon": "--time-budget takes a time such as 90s, 30m or 2h, got soon",
@@ -31,8 +32,21 @@ BAD = {
     "--resume --name gone": "--resume: there is no run gone under runs/",
     "--optuna-storage nonsense": "--optuna-storage nonsense cannot be opened",
     "--warm-start nothing": "--warm-start: there is no run nothing, neither as a folder nor under runs/",
+    "--set lr": "--set lr: takes NAME=VALUE, NAME=LOW..HIGH[:log|:linear][:step=S] or NAME=A,B,C",
+    "--set lr=1e-1..1e-4": "lr=0.1..0.0001: the lower end must be below the upper one",
+    "--set maxnorm=1": "there is no parameter maxnorm (did you mean max_norm?); there are lr, max_norm, optimizer, lr_schedule",
+    "--set input_length=5": "input_length is no parameter of the space but an option of its own: --input-length",
+    "--set lr=0.01 --set max_norm=1": "--set is given twice, one takes them all",
+    "--set lr=0.01 max_norm=1": "nothing is left to vary",
+    "--space-file gone.toml": "--space-file gone.toml cannot be read: No such file or directory",
     "--learning-rate 0.1": "--learning-rate",
     "stray": "stray",
+    "--audit 2": "--audit must be 0 to 1, got 2",
+    "--audit 0.1 --scheduler none": "--audit is of --scheduler asha or hyperband, got none",
+    "--target 0.9 --confirm 0": "--target is held against fresh seeds: --confirm must be above 0, got 0",
+    "--target nan": "--target must be above 0, got nan",
+    "--objectives accuracy accuracy": "--objectives takes each figure once, got accuracy accuracy",
+    "--objectives steps_to_converge": "early stopping goes by the first figure, which steps_to_converge cannot be",
 }
 
 
@@ -45,7 +59,10 @@ GAN_BAD = {
     "--objectives sharpness": "sharpness",
     "--objectives fd clean --sampler cmaes": "--sampler cmaes optimizes one figure only",
     "--objectives fd fd": "--objectives takes one figure or several, each once, got fd fd",
+    "--set loss=wasserstein": "loss=wasserstein: it takes non-saturating, hinge, least-squares, relativistic, not wasserstein",
+    "--set dataset=digits": "dataset is no parameter of the space but an option of its own: --dataset",
     "--num-samples 0": "--num-samples must be 1 to 900,000, got 0",
+    "--num-samples 1 --scheduler pbt": "--scheduler pbt needs a population: --num-samples must be at least 2, got 1",
     "--resume": "--resume: there is no gan run under runs/",
     "--input-length 20": "--input-length",
     "--data-root": "--data-root",
@@ -82,7 +99,8 @@ def test_an_existing_run_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
 COMMON = (
     "num-samples", "gpus-per-trial", "cpus-per-trial", "max-concurrent", "sampler", "scheduler", "seed", "storage-path", "name",
     "resume", "address", "time-budget", "confirm", "optuna-storage", "no-dashboard", "quiet",
-    "warm-start",
+    "warm-start", "audit", "target",
+    "set", "space-file",
 )  # fmt: skip
 
 

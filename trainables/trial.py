@@ -9,6 +9,7 @@ Source: https://docs.ray.io/en/latest/tune/api/trainable.html
 import logging
 import math
 import random
+import tempfile
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -47,6 +48,12 @@ def generator(seed: int, stream: str, device: torch.device) -> torch.Generator:
     return torch.Generator(device).manual_seed(int(mixed >> np.uint64(1)))
 
 
+def settings_at(config: Mapping[str, Any], step: int) -> dict[str, Any]:
+    """The config as it is after ``step`` training steps: with the changes that its ``schedule`` has for up to there."""
+    changes = [change for at, change in config.get("schedule", ()) if at <= step]
+    return {**config, **{name: value for change in changes for name, value in change.items()}}
+
+
 def assigned_device() -> torch.device:
     """The GPU that Ray gave this process, or the CPU with as many threads as it was given cores."""
     if not ray.is_initialized():
@@ -65,8 +72,9 @@ class Trial(tune.Trainable):
     """One trial of a search: trains in pieces of ``REPORT_EVERY`` steps, and says by itself when and why it has ended.
 
     Config keys that every trial has: ``seed``, ``max_steps``, and in a search ``trial``, its number. ``restore_from`` may
-    list checkpoint folders, the latest first: the trial goes on from the first one that can be read. The rest is the
-    trainable's own.
+    list checkpoint folders, the latest first: the trial goes on from the first one that can be read. ``schedule`` may list
+    settings that change on the way, as ``[step, {name: value}]`` in order of the steps after which they do; only settings that
+    the model's weights do not depend on can. The rest is the trainable's own.
 
     Each report is a flat row. Every row has ``step`` and ``ended``: None while the trial could go on, else ``budget``
     (all of ``max_steps`` used), ``diverged`` (a figure that is not finite) or what the trainable says of itself. A trial
@@ -83,6 +91,7 @@ class Trial(tune.Trainable):
         self.device = assigned_device()
         if isinstance(self.shared, ray.ObjectRef):
             self.shared = ray.get(self.shared)  # this worker's own view of it, for all its trials
+        self.files: dict[str, bytes] = {}
         self._start(config)
         for folder in config.get("restore_from", ()):
             try:
@@ -92,7 +101,10 @@ class Trial(tune.Trainable):
                 logger.warning("checkpoint %s cannot be read, trying an earlier one: %s", folder, error)
                 self._start(config)
 
-    def _start(self, config: dict[str, Any]) -> None:
+    def _start(self, config: dict[str, Any], step: int = 0) -> None:
+        """Build the trial anew, with its settings as they are after ``step`` steps."""
+        self._given = config
+        self.config = settings_at(config, step)
         seed = int(config["seed"])
         random.seed(seed)
         np.random.seed(seed % 2**32)
@@ -100,8 +112,7 @@ class Trial(tune.Trainable):
         self.step_number = 0
         self.steps_since_report = 0
         self.last_row: Row = {"ended": None}
-        self.files: dict[str, bytes] = {}
-        self.build(config)
+        self.build(self.config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self.setup(new_config)
@@ -112,7 +123,7 @@ class Trial(tune.Trainable):
         settings = " ".join(
             f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
             for name, value in self.config.items()
-            if name not in ("trial", "restore_from", "lost")
+            if name not in ("trial", "restore_from", "lost", "schedule")
         )
         return f"trial {self.config.get('trial', self.trial_id)}: {settings}"
 
@@ -128,6 +139,7 @@ class Trial(tune.Trainable):
         reported = self.step_number
         recorded: list[dict[str, Tensor]] = []
         while self.step_number < max_steps and not self.report_due(self.step_number - reported):
+            self._follow_schedule()
             self.step_number += 1
             measured = self.advance()
             if self.step_number % RECORD_EVERY == 0:
@@ -146,6 +158,13 @@ class Trial(tune.Trainable):
             row["ended"] = "budget"
         return row
 
+    def _follow_schedule(self) -> None:
+        """Where a setting changes now, go on from a checkpoint of this very moment, as a trial with other settings would."""
+        if settings_at(self._given, self.step_number) != self.config:
+            with tempfile.TemporaryDirectory() as folder:
+                self.save_checkpoint(folder)
+                self.load_checkpoint(folder)
+
     def _diverged(self, row: Row, curves: Mapping[str, list[float]]) -> Row:
         finite = {name: [v if math.isfinite(v) else None for v in values] for name, values in curves.items()}
         return {**row, **finite, **self.diverged_row(), "ended": "diverged"}
@@ -163,10 +182,15 @@ class Trial(tune.Trainable):
         torch.save(state, Path(checkpoint_dir) / "state.pt")
 
     def load_checkpoint(self, checkpoint: Any) -> None:
-        """Continue exactly where ``save_checkpoint`` left off; ``checkpoint`` is the folder's path."""
+        """Continue exactly where ``save_checkpoint`` left off; ``checkpoint`` is the folder's path.
+
+        It may be another trial's, with other settings: this trial's own hold from there on.
+        """
         folder = Path(checkpoint)
-        self.model.load_state_dict(load_file(folder / "model.safetensors", device=str(self.device)))
         state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
+        if settings_at(self._given, state["step_number"]) != self.config:
+            self._start(self._given, state["step_number"])
+        self.model.load_state_dict(load_file(folder / "model.safetensors", device=str(self.device)))
         self.step_number = state["step_number"]
         self.last_row = state["last_row"]
         if self.last_row["ended"] == "budget" and self.step_number < int(self.config["max_steps"]):

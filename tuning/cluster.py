@@ -69,7 +69,7 @@ def connect(options: SearchOptions) -> Cluster:
     if address is None:
         context = ray.init(
             address="local",
-            num_cpus=_cores(),
+            num_cpus=min(_cores(), _most_cores(options)),
             include_dashboard=not options.no_dashboard,
             dashboard_host="127.0.0.1",
             log_to_driver=False,
@@ -91,6 +91,11 @@ def connect(options: SearchOptions) -> Cluster:
     room = sum(room_on(node, request) for node in nodes)
     if room == 0:
         raise BadOptions(f"no node of the cluster can run a trial that needs {_words(request)}")
+    if options.scheduler == "pbt" and 0 < options.max_concurrent < room:
+        raise BadOptions(
+            f"--scheduler pbt runs as many trials as there is room for, here {room}: leave out --max-concurrent"
+            f" {options.max_concurrent}, or ask for more --cpus-per-trial"
+        )
     slots = min(room, options.max_concurrent or room)
     where = "this machine" if address is None else f"{len(nodes)} node{'s' * (len(nodes) > 1)} at {address}"
     return Cluster(
@@ -126,6 +131,12 @@ def _address(options: SearchOptions) -> str | None:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _most_cores(options: SearchOptions) -> int:
+    """How many cores Ray is to know of: Tune runs what it has room for of a population, whatever may run at once."""
+    held_back = options.scheduler == "pbt" and options.max_concurrent
+    return max(1, int(options.max_concurrent * options.cpus_per_trial)) if held_back else _cores()
 
 
 def _words(request: dict[str, float]) -> str:

@@ -26,6 +26,9 @@ class Candidate:
     """A trial of the search that may be the winner.
 
     Attributes:
+        config: What trains it again. Where it took over others' weights: the settings that those began with, and the
+            ``schedule`` of the changes since.
+        lineage: The trials whose weights it took over, the first first, and itself.
         seed: The seed it had in the search.
         last_row: What the trial reported last, in the search.
         confirmations: Seed to the last row of the same settings trained on that seed.
@@ -36,6 +39,7 @@ class Candidate:
     config: dict[str, Any]
     seed: int
     last_row: dict[str, Any]
+    lineage: list[int]
     confirmations: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     def holds(self, goal: Goal, count: int) -> bool:
@@ -69,8 +73,10 @@ def candidates(run: RunDirectory, experiment: Experiment, most: int = CANDIDATES
     for directory, record in run.trials():
         rows = directory.rows()
         if rows and record.ended in (*COMPLETE, "stopped early", *CUT_OFF):
-            config = {name: value for name, value in record.config.items() if name not in ("trial", "seed")}
-            found.append(Candidate(record.number, record.ended, config, record.config["seed"], rows[-1]))
+            config, lineage = run.replay(record.number)
+            if "known" in record.config:
+                config["known"] = record.config["known"]
+            found.append(Candidate(record.number, record.ended, config, record.config["seed"], rows[-1], lineage))
     by_itself = [c for c in found if c.ended in COMPLETE]
     ranked = sorted(by_itself or found, key=lambda c: (experiment.objective.loss(c.last_row), c.number))
     return ranked[:1] + [c for c in ranked[1:most] if experiment.goal.reached(c.last_row)]

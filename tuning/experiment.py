@@ -3,10 +3,12 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from search_spaces import SearchSpace
-from trainables.trial import Trial
+
+if TYPE_CHECKING:  # the checks and the report read objectives and goals, and start no Ray
+    from trainables.trial import Trial
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ class Experiment:
         spare_known: Whether settings known beforehand are never stopped early, whatever that costs.
     """
 
-    trainable: type[Trial]
+    trainable: "type[Trial]"
     space: SearchSpace
     settings: Mapping[str, Any]
     objectives: tuple[Objective, ...]

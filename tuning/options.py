@@ -8,14 +8,18 @@ import contextlib
 import dataclasses
 import json
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from command_line import BadOptions, exit_bad_options, read_arguments
 
+if TYPE_CHECKING:
+    from search_spaces import SearchSpace
+
 Sampler = Literal["tpe", "gp", "cmaes", "qmc", "random"]
-Scheduler = Literal["asha", "hyperband", "none"]
+Scheduler = Literal["asha", "hyperband", "pbt", "none"]
 
 MAX_SAMPLES = 900_000
 """Seeds are numbered within a search (see ``tuning.seeds``), which bounds the number of trials."""
@@ -36,7 +40,8 @@ class SearchOptions:
     sampler: Sampler = "tpe"
     """How Optuna chooses the next settings."""
     scheduler: Scheduler = "asha"
-    """Which trials are stopped early: asynchronous successive halving, the same in several brackets, or none."""
+    """Which trials are stopped early: asynchronous successive halving, the same in several brackets, or none; pbt: none, but
+    the poorest of the trials take over the weights of the best ones and go on with their settings, changed a little."""
     seed: int = 0
     """Seed of the whole search; every trial's own seed follows from it."""
     storage_path: str = "runs"
@@ -65,6 +70,11 @@ class SearchOptions:
     target: float | None = None
     """Stop the search once settings reach this on every fresh seed: of the experiment's goal (the LSTM's test accuracy, the
     GAN's fd as a multiple of the real images'), which it replaces."""
+    set: tuple[str, ...] = ()
+    """Narrow, widen or fix parameters of the space, or let what is fixed vary: lr=1e-4..1e-1:log (a range; :linear,
+    :step=S), max_norm=0.1 (fixed), beta1=0,0.5 (choices)."""
+    space_file: str | None = None
+    """The same from a TOML or YAML file, such as lr = {low = 1e-4, high = 0.1, log = true}; --set wins over it."""
 
     experiment: ClassVar[str]
     """Which training this is; the first part of a run's default name."""
@@ -73,6 +83,8 @@ class SearchOptions:
 
     def __post_init__(self) -> None:
         _require(1 <= self.num_samples <= MAX_SAMPLES, f"--num-samples must be 1 to {MAX_SAMPLES:,}", self.num_samples)
+        alone = self.scheduler == "pbt" and self.num_samples == 1
+        _require(not alone, "--scheduler pbt needs a population: --num-samples must be at least 2", self.num_samples)
         _require(0 <= self.gpus_per_trial < float("inf"), "--gpus-per-trial must be 0 or more", self.gpus_per_trial)
         whole_gpus = self.gpus_per_trial <= 1 or self.gpus_per_trial == int(self.gpus_per_trial)
         _require(whole_gpus, "--gpus-per-trial above 1 must be a whole number", self.gpus_per_trial)
@@ -82,6 +94,9 @@ class SearchOptions:
         _require(0 <= self.confirm <= 1000, "--confirm must be 0 to 1000", self.confirm)
         _require("://" not in self.storage_path, "--storage-path must be a folder", self.storage_path)
         _require(0 <= self.audit <= 1, "--audit must be 0 to 1", self.audit)
+        stops_early = self.scheduler in ("asha", "hyperband")
+        _require(stops_early or not self.audit, "--audit is of --scheduler asha or hyperband", f"{self.scheduler}")
+        _require(self.scheduler != "pbt" or self.target is None, "--target ends no population: leave it out", self.target)
         if self.target is not None:
             _require(self.confirm > 0, "--target is held against fresh seeds: --confirm must be above 0", self.confirm)
             _require(0 < self.target < float("inf"), "--target must be above 0", self.target)
@@ -90,6 +105,17 @@ class SearchOptions:
             _require(plain, "--name takes letters, digits, '.', '_' and '-', starting with a letter or digit", self.name)
         if self.time_budget is not None:
             _require(seconds(self.time_budget) > 0, "--time-budget takes a time such as 90s, 30m or 2h", self.time_budget)
+
+    def searched(self, space: "SearchSpace") -> "SearchSpace":
+        """``space`` as --set wants it. Exits with status 2 and one line where it cannot be had."""
+        if not self.set:
+            return space
+        from search_spaces.overrides import override, parse_overrides
+
+        try:
+            return override(space, parse_overrides(self.set), [field.name for field in dataclasses.fields(self)])
+        except BadOptions as error:
+            exit_bad_options(str(error))
 
 
 def seconds(time: str) -> float:
@@ -110,24 +136,41 @@ def parse(options: type[Options], arguments: list[str] | None = None) -> Options
     """The command line as ``options``. Exits with status 2 and one line on stderr where it is wrong.
 
     With ``--resume`` the run's own options stand in for the defaults, so that ``--resume --name NAME`` is enough; what
-    defines the experiment (the script's own options and the seed) cannot be changed any more.
+    defines the experiment (the script's own options, the seed and the space) cannot be changed any more. What a space file
+    says becomes part of ``set``, so that the file is needed no more.
     """
     try:
-        given = read_arguments(options, arguments)
+        given = _with_space_file(read_arguments(options, arguments), arguments)
         if not given.resume:
             return given
         recorded = _recorded_options(given)
         resumed = read_arguments(options, arguments, recorded)
+        resumed = dataclasses.replace(resumed, set=given.set or recorded.set, space_file=None)
     except BadOptions as error:
         exit_bad_options(str(error))
     changeable = {*options.changeable, *(field.name for field in dataclasses.fields(SearchOptions))}
     for field in dataclasses.fields(options):
-        defines = field.name in ("seed", "warm_start") or field.name not in changeable
+        defines = field.name in ("seed", "set", "warm_start") or field.name not in changeable
         before, now = getattr(recorded, field.name), getattr(resumed, field.name)
         if defines and before != now:
             flag = "--" + field.name.replace("_", "-")
+            before, now = (" ".join(value) or "none" if isinstance(value, tuple) else value for value in (before, now))
             exit_bad_options(f"run {recorded.name} was started with {flag} {before}; it cannot go on with {now}")
     return dataclasses.replace(resumed, resume=True)
+
+
+def _with_space_file(given: Options, arguments: list[str] | None) -> Options:
+    """The options with the space file's entries, unless set otherwise, in ``set``, each in one spelling and in one order."""
+    if sum(text == "--set" or text.startswith("--set=") for text in (sys.argv[1:] if arguments is None else arguments)) > 1:
+        raise BadOptions("--set is given twice, one takes them all: --set lr=1e-3..1e-2 max_norm=0.1")
+    if not given.set and given.space_file is None:
+        return given
+    from search_spaces.overrides import override_text, parse_overrides, read_space_file
+
+    overrides = read_space_file(Path(given.space_file)) if given.space_file is not None else {}
+    overrides |= parse_overrides(given.set)
+    texts = sorted(override_text(name, wanted) for name, wanted in overrides.items())
+    return dataclasses.replace(given, set=tuple(texts), space_file=None)
 
 
 def _recorded_options(given: Options) -> Options:
@@ -154,7 +197,7 @@ def _recorded_options(given: Options) -> Options:
             if not isinstance(value, bool)
         }
         flags = {field.name: False for field in dataclasses.fields(given) if field.type == "bool" or field.type is bool}
-        return dataclasses.replace(given, **{**kept, **flags, "name": name, "storage_path": given.storage_path})
+        return dataclasses.replace(type(given)(), **{**kept, **flags, "name": name, "storage_path": given.storage_path})
     except FileNotFoundError:
         raise BadOptions(f"--resume: there is no run {name} under {runs}/") from None
     except (ValueError, KeyError, TypeError) as error:

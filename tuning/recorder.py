@@ -4,7 +4,6 @@ Ray Tune's own loggers write to a staging folder that is copied from time to tim
 rows. This callback appends every row at once to where it belongs.
 """
 
-import shutil
 import time
 from typing import Any
 
@@ -70,8 +69,7 @@ class Recorder(Callback):
         """Drop the checkpoints of whatever is no longer among the best ``KEEP_WEIGHTS``."""
         self._kept = sorted([*self._kept, rank])
         for _, _, number in self._kept[:-KEEP_WEIGHTS]:
-            for checkpoint in self.run.trial(-number).checkpoints():
-                shutil.rmtree(checkpoint, ignore_errors=True)
+            self.run.trial(-number).drop_checkpoints()
         self._kept = self._kept[-KEEP_WEIGHTS:]
 
     def _directory(self, trial: Trial) -> TrialDirectory:

@@ -4,6 +4,7 @@
     runs/NAME/optuna.db                 the study, one Optuna trial for every trial
     runs/NAME/trial_0007/trial.json     settings, seed, when it ran and how it ended
     runs/NAME/trial_0007/result.json    one line a report (Ray Tune's own file name and format, without its constants)
+    runs/NAME/trial_0007/schedule.json  where others' weights were taken over: one line a change of the settings
     runs/NAME/trial_0007/checkpoint_*   the latest weights and state; kept for the best few once a trial has ended
     runs/NAME/confirmation/             the same again for the trials on fresh seeds
     runs/NAME/final/                    the same again for the winner's final training, where there is one
@@ -13,10 +14,13 @@ A JSON file is replaced whole or not at all; a line of result.json that was cut 
 """
 
 import contextlib
+import itertools
 import json
+import math
 import os
 import platform
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -33,11 +37,22 @@ from tuning.options import SearchOptions
 
 PACKAGES = ("torch", "ray", "optuna", "numpy")
 
+TAKEN = "checkpoint_taken_"
+"""What the folder of a checkpoint that was another trial's begins with; the step follows."""
+
 COMPLETE = ("converged", "budget")
 """How a trial ends by itself with a figure that covers its whole budget."""
 
 TIME_BUDGET, TARGET_REACHED = CUT_OFF = ("time budget", "target reached")
 """How a trial ends that was in flight when the search was over; a search that is resumed starts others in their place."""
+
+OWN = ("trial", "seed", "known", "restore_from", "lost")
+"""Entries of a config that say which trial it is of, and are no settings."""
+
+
+def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config without what is its trial's ``OWN``."""
+    return {name: value for name, value in config.items() if name not in OWN}
 
 
 @dataclass
@@ -64,6 +79,21 @@ class TrialRecord:
     audited: float | None = None
 
 
+@dataclass
+class Change:
+    """A line of a trial's ``schedule.json``: after ``step`` steps it took over the weights of trial ``donor``.
+
+    Attributes:
+        settings: All that its config says from then on but its ``OWN``.
+        checkpoint: The folder, in the trial's directory, with the copy of the donor's weights and state.
+    """
+
+    step: int
+    donor: int
+    settings: dict[str, Any]
+    checkpoint: str
+
+
 class TrialDirectory:
     """The files of one trial."""
 
@@ -81,14 +111,8 @@ class TrialDirectory:
         return None
 
     def append(self, row: Mapping[str, Any]) -> None:
-        """Add a row to ``result.json``, on a line of its own also where a kill tore the one before."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / "result.json").open("ab+") as file:
-            if file.tell():
-                file.seek(-1, os.SEEK_END)
-                torn = file.read(1) != b"\n"
-                file.write(b"\n" * torn)
-            file.write(json.dumps(row).encode() + b"\n")
+        """Add a row to ``result.json``."""
+        _append(self.path / "result.json", row)
 
     def rows(self) -> list[dict[str, Any]]:
         """The trial's reports in order of ``step``; of a step reported twice (a trial that went on), the later one."""
@@ -108,9 +132,52 @@ class TrialDirectory:
             file.write_bytes(content)
 
     def checkpoints(self) -> list[Path]:
-        """Checkpoint folders that look whole, the latest first."""
-        folders = [file.parent for file in self.path.glob("checkpoint_*/state.pt")]
-        return sorted(folders, key=lambda folder: folder.stat().st_mtime, reverse=True)
+        """Checkpoint folders that look whole, the latest first; none from before the trial took over another's weights."""
+        found = [file.parent for file in self.path.glob("checkpoint_*/state.pt") if not file.parent.name.startswith(TAKEN)]
+        changes = self.schedule()
+        if changes:
+            taken = self.path / changes[-1].checkpoint
+            since = taken.stat().st_mtime if taken.exists() else float("inf")
+            found = [folder for folder in found if folder.stat().st_mtime > since] + [taken] * taken.exists()
+        return sorted(found, key=lambda folder: folder.stat().st_mtime, reverse=True)
+
+    def drop_checkpoints(self) -> None:
+        for folder in self.path.glob("checkpoint_*"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def take_over(self, checkpoint: Path, step: int, donor: int, settings: Mapping[str, Any]) -> Path:
+        """Record that the trial goes on from the donor's ``checkpoint``; returns its own copy of it.
+
+        The copy is whole before the line that names it is written: one without a line does not count.
+        """
+        copy = self.path / f"{TAKEN}{step:06d}"
+        new = copy.with_name(f".{copy.name}")
+        shutil.rmtree(new, ignore_errors=True)
+        shutil.copytree(checkpoint, new)
+        os.utime(new)
+        shutil.rmtree(copy, ignore_errors=True)
+        new.rename(copy)
+        _append(self.path / "schedule.json", asdict(Change(step, donor, dict(settings), copy.name)))
+        for earlier in self.path.glob(f"{TAKEN}*"):
+            if earlier != copy:
+                shutil.rmtree(earlier, ignore_errors=True)
+        return copy
+
+    def schedule(self) -> list[Change]:
+        """The changes of the trial's settings, in order; empty without population based training."""
+        changes = []
+        with contextlib.suppress(OSError):
+            for line in (self.path / "schedule.json").read_text(errors="replace").splitlines():
+                with contextlib.suppress(ValueError, TypeError):
+                    changes.append(Change(**json.loads(line)))
+        return changes
+
+    def config(self, record: TrialRecord) -> dict[str, Any]:
+        """The trial's config as it is now: its ``OWN`` entries with the settings of the last change, if there was one."""
+        changes = self.schedule()
+        if not changes:
+            return record.config
+        return {**changes[-1].settings, **{name: record.config[name] for name in OWN if name in record.config}}
 
 
 class RunDirectory:
@@ -152,6 +219,27 @@ class RunDirectory:
             record = directory.read()
             if record is not None:
                 yield directory, record
+
+    def replay(self, number: int) -> tuple[dict[str, Any], list[int]]:
+        """The settings that train anew what the trial's weights were trained with, and the trials they came through.
+
+        Where others' weights were taken over, these are the settings of the trial it began with, its ``schedule`` the changes
+        since (see ``trainables.trial``).
+        """
+        legs = self._legs(number, math.inf)
+        config, schedule = dict(legs[0][2]), []
+        for (_, _, before), (step, _, after) in itertools.pairwise(legs):
+            schedule.append([step, {name: value for name, value in after.items() if before.get(name) != value}])
+        return {**config, **({"schedule": schedule} if schedule else {})}, [one for _, one, _ in legs]
+
+    def _legs(self, number: int, end: float) -> list[tuple[int, int, dict[str, Any]]]:
+        """From which step on, in which trial and with what settings the weights were trained that the trial had at ``end``."""
+        changes = [change for change in self.trial(number).schedule() if change.step < end]
+        if not changes:
+            record = self.trial(number).read()
+            return [(0, number, settings_of(record.config) if record else {})]
+        last = changes[-1]
+        return [*self._legs(last.donor, last.step), (last.step, number, last.settings)]
 
     def confirmation(self) -> "RunDirectory":
         """The directory of the trials on fresh seeds, laid out like a run's."""
@@ -211,6 +299,17 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
         file.flush()
         os.fsync(file.fileno())
     new.replace(path)
+
+
+def _append(path: Path, line: Mapping[str, Any]) -> None:
+    """Add a line to a file of JSON lines, also where a kill tore the one before."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab+") as file:
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            torn = file.read(1) != b"\n"
+            file.write(b"\n" * torn)
+        file.write(json.dumps(line).encode() + b"\n")
 
 
 def _commit() -> str | None:

@@ -13,6 +13,7 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialSch
 
 from tuning.experiment import Experiment
 from tuning.options import SearchOptions
+from tuning.population import Population
 from tuning.run_directory import RunDirectory
 
 HYPERBAND_BRACKETS = 3
@@ -87,6 +88,8 @@ def audits(seed: int, share: float) -> bool:
 
 def create_scheduler(options: SearchOptions, experiment: Experiment, run: RunDirectory) -> TrialScheduler:
     """The scheduler of ``--scheduler``, with what the run's ended trials left on its rungs."""
+    if options.scheduler == "pbt":
+        return Population(options, experiment, run)
     if options.scheduler == "none" or not experiment.rungs.steps(experiment.budget):
         return FIFOScheduler()
     scheduler = RungScheduler(

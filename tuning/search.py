@@ -34,7 +34,7 @@ from tuning.progress import Best, Progress
 from tuning.recorder import Recorder
 from tuning.run_directory import COMPLETE, CUT_OFF, TARGET_REACHED, TIME_BUDGET, RunDirectory, write_json
 from tuning.scheduler import create_scheduler
-from tuning.study import StudySearch, close_running, open_storage, open_study
+from tuning.study import STARTUP_TRIALS, StudySearch, close_running, open_storage, open_study
 from tuning.target import TargetStopper
 from tuning.verdict import plan, verdict
 
@@ -158,6 +158,7 @@ class Search:
             ),
             max(1.0, deadline - time.monotonic()) if deadline else None,
             stop=TargetStopper(self.experiment.goal) if self.options.target is not None else None,
+            concurrent=self.options.num_samples if self.options.scheduler == "pbt" else None,  # those without room are paused
         )
         if self.interruption.requested:
             return "interrupted"
@@ -222,6 +223,7 @@ class Search:
         time_budget_s: float | None = None,
         resources: dict[str, float] | None = None,
         stop: Stopper | None = None,
+        concurrent: int | None = None,
     ) -> None:
         recorder = Recorder(run, self.experiment.objective)
         callbacks: list[Callback] = [recorder, progress, self.interruption, Watch(searcher)]
@@ -231,7 +233,7 @@ class Search:
                 search_alg=searcher,
                 scheduler=scheduler,
                 num_samples=-1,  # the searcher says when it has no more
-                max_concurrent_trials=self.cluster.slots,
+                max_concurrent_trials=concurrent or self.cluster.slots,
                 time_budget_s=time_budget_s,
                 reuse_actors=True,
                 trial_dirname_creator=lambda trial: f"trial_{trial.config['trial']:04d}",
@@ -295,13 +297,16 @@ class Search:
         space = self.experiment.space
         return {
             "space": {
-                name: {"distribution": str(p.distribution), "reason": p.reason, "only_if": p.only_if}
+                name: {"distribution": str(p.distribution), "reason": p.reason, "only_if": p.only_if, "perturbed": p.perturbed}
                 for name, p in space.parameters.items()
             },
             "fixed": {**space.fixed, **self.experiment.settings},
             "known": {name: dict(values) for name, values in space.known.items()},
             "objectives": [asdict(objective) for objective in self.experiment.objectives],
             "goal": asdict(self.experiment.goal),
+            "time_attr": self.experiment.time_attr,
+            "rungs": self.experiment.rungs.steps(self.experiment.budget),
+            "startup_trials": STARTUP_TRIALS,
             **self.prepared.about,
         }
 

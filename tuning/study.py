@@ -17,6 +17,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
 from optuna.storages import RDBStorage
+from optuna.study import StudyDirection
 from optuna.trial import Trial, TrialState
 from ray.tune import experiment as tune_experiment
 from ray.tune.search import Searcher
@@ -92,7 +93,8 @@ def open_study(options: SearchOptions, experiment: Experiment, run: RunDirectory
     study = optuna.load_study(study_name=name, storage=storage) if begun else None
     if study is None or "warm_start" not in study.user_attrs:
         warm = read_warm_start(options, experiment)
-        directions = ["maximize" if objective.mode == "max" else "minimize" for objective in experiment.objectives]
+        of = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
+        directions = [of[objective.mode] for objective in experiment.objectives]
         study = optuna.create_study(study_name=name, storage=storage, directions=directions, load_if_exists=True)
         study.set_metric_names([objective.metric for objective in experiment.objectives])
         about = {"run": name, "experiment": options.experiment, "command": command(), "notes": warm.notes}
@@ -162,6 +164,7 @@ class StudySearch(OptunaSearch):
         self._first_ended = 0
         self._cut_off: list[tuple[Trial, dict[str, Any]]] = [(trial, {}) for trial in self._reconcile()]
         trials = self.study.get_trials(deepcopy=False)
+        self._numbered = len(trials)  # those that wait among them
         self._asked = sum(trial.state != TrialState.WAITING for trial in trials)
         self._first_ended = sum(trial.state.is_finished() for trial in trials[: self._start_up.count])
 
@@ -194,7 +197,8 @@ class StudySearch(OptunaSearch):
             directory = self._run.trial(trial.number)
             record = directory.read()
             assert record is not None  # written before the trial was first handed out
-            config = {**record.config, **lost, "restore_from": [str(folder) for folder in directory.checkpoints()]}
+            restored = [str(folder) for folder in directory.checkpoints()]
+            config = {**directory.config(record), **lost, "restore_from": restored}
         elif self._waits():
             return None
         else:
@@ -205,20 +209,26 @@ class StudySearch(OptunaSearch):
         return config
 
     def _waits(self) -> bool:
-        """Whether the model has too little to go by yet: until half of the start-up has ended, and while some of it runs."""
-        models = self._options.sampler in MODEL_BASED and self._asked >= self._start_up.count
+        """Whether the model has too little to go by yet: until half of the start-up has ended, and while some of it runs.
+
+        A population trains together: none of it has ended before all of it is there.
+        """
+        models = (
+            self._options.sampler in MODEL_BASED and self._options.scheduler != "pbt" and self._asked >= self._start_up.count
+        )
         return models and 2 * self._first_ended < self._start_up.count and bool(self._ot_trials)
 
     def _new_trial(self) -> tuple[Trial, dict[str, Any]]:
         number, space = self._asked, self._experiment.space
         drawn = number >= self._start_up.count
-        if drawn and self._start_up.endless:
+        if drawn and self._start_up.endless and number == self._numbered:
             self._start_up.enqueue(number)
         # What waits in the queue has its settings: a model would compute in vain, and CMA-ES count the trial as its own.
         options = self._options if drawn else replace(self._options, sampler="random")
         self.study.sampler = create_sampler(options, number, space.conditional, self._best_of_start_up())
         trial = self.study.ask()
         self._asked += 1
+        self._numbered = max(self._numbered, self._asked)
         settings: dict[str, Any] = {}
         for name, parameter in space.parameters.items():
             if parameter.applies(settings):
@@ -257,6 +267,12 @@ class StudySearch(OptunaSearch):
         ended = "error" if error or not result else result.get("ended") or "stopped early"
         self._tell(trial, ended, result)
 
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: a resumed search reads the study and the run directory, which no snapshot could keep up with."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing, as nothing was saved."""
+
     def _report(self, trial: Trial, result: Mapping[str, Any]) -> None:
         step = round(result[self._experiment.time_attr])
         if step > self._reported.get(trial.number, 0):
@@ -276,6 +292,13 @@ class StudySearch(OptunaSearch):
                 state = TrialState.PRUNED
             self._report(trial, result)
         trial.set_user_attr("ended", ended)
+        changes = self._run.trial(trial.number).schedule()
+        if changes:  # the trial's parameters are what it began with
+            schedule = [
+                {"step": change.step, "from": change.donor, **self._experiment.space.varied(change.settings)}
+                for change in changes
+            ]
+            trial.set_user_attr("schedule", schedule)
         # Optuna takes a pruned trial's value from its last intermediate one.
         self.study.tell(trial, values if state == TrialState.COMPLETE else None, state=state)
         self._first_ended += trial.number < self._start_up.count

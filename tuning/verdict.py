@@ -1,6 +1,5 @@
 """What a search says before its first trial and after its last: the plan, and a verdict instead of a table."""
 
-import math
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,6 +8,7 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+from tuning.checks import run_checks
 from tuning.cluster import Cluster
 from tuning.confirmation import Candidate, pareto_front, winner
 from tuning.experiment import Experiment
@@ -17,9 +17,6 @@ from tuning.options import SearchOptions
 from tuning.progress import figure, settings_words
 from tuning.run_directory import RunDirectory
 
-EDGE = 0.05
-"""Share of a (log) range, at either end, that counts as its edge."""
-
 
 def plan(
     options: SearchOptions,
@@ -27,11 +24,16 @@ def plan(
     cluster: Cluster,
     run: RunDirectory,
     ended: Counter[str],
-    notes: Sequence[str] = (),
+    notes: Sequence[str | None] = (),
 ) -> str:
     """What will be done, in a few lines: trials, sampler, scheduler, room, space, where it goes, the dashboard."""
-    scheduler = {"asha": "ASHA", "hyperband": "asynchronous HyperBand", "none": "no early stopping"}[options.scheduler]
-    if options.scheduler != "none":
+    scheduler = {
+        "asha": "ASHA",
+        "hyperband": "asynchronous HyperBand",
+        "pbt": f"population based training every {experiment.rungs.grace_steps:,} steps",
+        "none": "no early stopping",
+    }[options.scheduler]
+    if options.scheduler in ("asha", "hyperband"):
         rungs = experiment.rungs.steps(experiment.budget)
         at = ", ".join(f"{step:,}" for step in rungs)
         by = f" by {experiment.objective.metric}" if len(experiment.objectives) > 1 else ""
@@ -48,7 +50,10 @@ def plan(
     ]
     if cluster.dashboard:
         lines.append(f"dashboard  {cluster.dashboard} (its token: ray get-auth-token)")
-    lines += [f"note       {note}" for note in (cluster.notice, *notes, _at_random(options, experiment)) if note]
+    excluded = " · ".join(experiment.space.left_out)
+    not_tried = f"not tried, as --set excludes them: {excluded}" if excluded else None
+    notes = (cluster.notice, not_tried, *notes, _at_random(options, experiment))
+    lines += [f"note       {note}" for note in notes if note]
     return "\n".join(lines)
 
 
@@ -65,7 +70,7 @@ def _at_random(options: SearchOptions, experiment: Experiment) -> str | None:
 
 
 def verdict(options: SearchOptions, experiment: Experiment, run: RunDirectory, tried: list[Candidate]) -> str:
-    """The answer: the winner, its figure in the search and on fresh seeds, what hand-tuning gave, edges, what to do next."""
+    """The answer: the winner, its figure in the search and on fresh seeds, what hand-tuning gave, remarks, what to do next."""
     counts = Counter(record.ended or "running" for _, record in run.trials())
     lines = [f"{sum(counts.values())} trials: " + ", ".join(f"{n} {ended}" for ended, n in counts.most_common())]
     goal = experiment.goal
@@ -73,6 +78,7 @@ def verdict(options: SearchOptions, experiment: Experiment, run: RunDirectory, t
         holds = candidate.holds(goal, options.confirm)
         label = "best" if holds or not options.confirm else "tried"
         lines.append(f"{label:<10} trial {candidate.number}{_known(candidate)}: {_settings(candidate, experiment)}")
+        lines += _schedule(candidate)
         lines.append(f"selected   {_selected(candidate, experiment)}")
         if options.confirm:
             lines.append(f"confirmed  {_confirmed(candidate, experiment, options.confirm)}")
@@ -83,40 +89,18 @@ def verdict(options: SearchOptions, experiment: Experiment, run: RunDirectory, t
         lines += _final(best, run, experiment)
         lines += _front(run, experiment)
         lines += _by_hand(run, experiment)
-        lines += [f"edge       {sentence}" for sentence in edges(best.config, experiment)]
     else:
         lines.append("best       none: no trial reported anything that can be compared")
+    lines += remarks(run)
     where = os.path.relpath(run.path)
     lines += [f"run        {where}", f"next       python reports/build.py {where}"]
     return "\n".join(lines)
 
 
-def edges(settings: Mapping[str, Any], experiment: Experiment) -> list[str]:
-    """A sentence for every varied number at an edge of its range, beyond which there may be better ones.
-
-    That is the outer twentieth of a range, on the range's own scale, or the first or last of numbers to choose from; but
-    not 0 nor the count 1, below which there is nothing.
-    """
-    sentences = []
-    for name, parameter in experiment.space.parameters.items():
-        if name in settings:
-            place = _place(settings[name], parameter.distribution)
-            natural = settings[name] == 0 or (isinstance(settings[name], int) and settings[name] == 1)
-            if place is not None and (place > 1 - EDGE or (place < EDGE and not natural)):
-                end = "lower" if place < EDGE else "upper"
-                sentences.append(f"{name} lies at the {end} end of its range: the best may be beyond it")
-    return sentences
-
-
-def _place(value: Any, distribution: BaseDistribution) -> float | None:
-    """Where a number lies in its range, from 0 to 1; None where what is chosen from has no order."""
-    if isinstance(distribution, FloatDistribution | IntDistribution):
-        low, high, at = (math.log(x) if distribution.log else x for x in (distribution.low, distribution.high, value))
-        return (at - low) / (high - low)
-    choices = getattr(distribution, "choices", ())
-    if not choices or any(isinstance(choice, bool) or not isinstance(choice, int | float) for choice in choices):
-        return None
-    return sorted(choices).index(value) / max(1, len(choices) - 1)
+def remarks(run: RunDirectory) -> list[str]:
+    """The run's checks that found an issue or have a tip, a line each, with the command where there is one."""
+    found = [check for check in run_checks(run) if check.status in ("issue", "tip")]
+    return [f"{check.code:<10} {check.sentence}" + (f" Try: {check.do}" if check.do else "") for check in found]
 
 
 def _range(name: str, distribution: BaseDistribution) -> str:
@@ -131,6 +115,15 @@ def _known(candidate: Candidate) -> str:
 
 def _settings(candidate: Candidate, experiment: Experiment) -> str:
     return settings_words(experiment.space.varied(candidate.config))
+
+
+def _schedule(candidate: Candidate) -> list[str]:
+    """The changes of the settings on the way, which are trained again in the confirmation as well."""
+    changes = candidate.config.get("schedule", [])
+    way = " > ".join(map(str, candidate.lineage))
+    return [f"schedule   at step {step:,}: {settings_words(changed)}" for step, changed in changes] + [
+        f"lineage    weights of trials {way}; a confirmation trains the whole schedule anew" for _ in changes[:1]
+    ]
 
 
 def _selected(candidate: Candidate, experiment: Experiment) -> str:

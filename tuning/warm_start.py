@@ -4,7 +4,7 @@ Settings travel, values do not: see docs/decisions/warm-start.md. The earlier ru
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
@@ -74,8 +74,12 @@ def _ranked(run: RunDirectory, experiment: Experiment) -> tuple[list[tuple[int, 
     """Number and settings of the run's trials that can be tried here, best first; and sentences on the run as a whole."""
     record = run.read() or {}
     objective = experiment.objective
-    of_old = next(iter(record.get("objectives", ())), {}).get("metric", objective.metric)
-    ended = [(trial, rows[-1]) for directory, trial in run.trials() if trial.ended in COMPLETE and (rows := directory.rows())]
+    of_old = (record.get("objectives") or [{}])[0].get("metric", objective.metric)
+    ended = [
+        (replace(trial, config=directory.config(trial)), rows[-1])
+        for directory, trial in run.trials()
+        if trial.ended in COMPLETE and (rows := directory.rows())
+    ]
     comparable = [(trial, row) for trial, row in ended if row.get(objective.metric) is not None]
     winner = _winner(run) if of_old == objective.metric else None
     comparable.sort(key=lambda one: (one[0].number != winner, objective.loss(one[1]), one[0].number))
@@ -145,9 +149,10 @@ def _differ(one: Mapping[str, Any], other: Mapping[str, Any], space: SearchSpace
         if (name in one) != (name in other):
             return True
         if name in one:
-            places = [share_below(parameter.distribution, settings[name]) for settings in (one, other)]
-            if None in places and one[name] != other[name]:
-                return True
-            if None not in places and abs(places[0] - places[1]) >= APART:
+            here, there = (share_below(parameter.distribution, settings[name]) for settings in (one, other))
+            if here is None or there is None:
+                if one[name] != other[name]:
+                    return True
+            elif abs(here - there) >= APART:
                 return True
     return False

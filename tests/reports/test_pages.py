@@ -1,4 +1,6 @@
+import html
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -6,6 +8,8 @@ import pytest
 
 from reports.content import number, share
 from tests.conftest import SmallSearch, run
+from tuning.checks import run_checks
+from tuning.run_directory import RunDirectory
 
 
 @pytest.mark.parametrize(
@@ -38,6 +42,18 @@ class TestBuild:
         assert "nan" not in every_trial
         assert "by hand, T=15" in every_trial
         assert 'href="small/index.html"' in (site / "index.html").read_text()
+
+    def test_every_check_is_on_the_page_with_how_and_why(self, small_search: SmallSearch, tmp_path: Path) -> None:
+        assert run("reports/build.py", small_search.path, "--output", tmp_path / "site", cwd=tmp_path).returncode == 0
+        page = (tmp_path / "site" / "small" / "index.html").read_text()
+        for check in run_checks(RunDirectory(small_search.path)):
+            (part,) = re.findall(f'<details class="check" id="{check.code}".*?</details>', page, re.DOTALL)
+            text = html.unescape(part)
+            assert check.sentence in text
+            assert f"How it was found: {check.detected}" in text
+            assert f"Why it matters: {check.matters}" in text
+            assert (f"<pre><code>{check.do}" in text) == (check.do is not None)
+        assert "reaches test_accuracy 0.99 on" in page
 
     def test_the_run_directory_is_left_as_it_was(self, small_search: SmallSearch, tmp_path: Path) -> None:
         before = {file: file.stat().st_mtime_ns for file in small_search.path.rglob("*")}

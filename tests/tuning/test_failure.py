@@ -61,7 +61,7 @@ def one_slot(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name, value in TUNE_ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
+    ray.init("local", num_cpus=1, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()
 

@@ -54,6 +54,41 @@ class TestResume:
         assert stop.value.code == 2
         assert "was started with --max-steps 10000; it cannot go on with 5" in capsys.readouterr().err
 
+    def test_a_space_is_kept_as_it_was_and_no_other_is_taken(self, runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        file = runs / "space.yaml"
+        file.write_text("lr: {low: 1e-3, high: 0.1}\nmax_norm: 0.1\n")
+        started = parse(LSTMOptions, ["--space-file", str(file), "--set", "max_norm=1"])
+        assert started.set == ("lr=0.001..0.1", "max_norm=1")
+        search = runs / "newer" / "search.json"
+        record = json.loads(search.read_text())
+        record["options"] = json.loads(json.dumps(dataclasses.asdict(started)))
+        search.write_text(json.dumps(record))
+        resume = ["--resume", "--storage-path", str(runs), "--name", "newer"]
+        again = [*resume, "--set", "max_norm=1.0", "--space-file", str(file)]
+        assert parse(LSTMOptions, again).set == started.set
+        for content in ("lr: {low: 1e-2, high: 0.1}", None):
+            file.write_text(content) if content else file.unlink()
+            assert parse(LSTMOptions, resume).set == started.set
+            with pytest.raises(SystemExit) as stop:
+                parse(LSTMOptions, again)
+            assert stop.value.code == 2
+        refused = capsys.readouterr().err.splitlines()
+        assert refused[0].endswith(
+            "run newer was started with --set lr=0.001..0.1 max_norm=1; it cannot go on with lr=0.01..0.1 max_norm=1"
+        )
+        assert refused[1].endswith("cannot be read: No such file or directory")
+
+    def test_a_run_without_a_space_of_its_own_takes_none(self, runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        search = runs / "newer" / "search.json"
+        record = json.loads(search.read_text())
+        del record["options"]["set"]  # as of a run from before there was --set
+        search.write_text(json.dumps(record))
+        for name in ("older", "newer"):
+            with pytest.raises(SystemExit) as stop:
+                parse(LSTMOptions, ["--resume", "--storage-path", str(runs), "--name", name, "--set", "lr=1e-3..1e-2"])
+            assert stop.value.code == 2
+            assert f"run {name} was started with --set none; it cannot go on with" in capsys.readouterr().err
+
     def test_a_run_that_cannot_be_read_is_refused(self, runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (runs / "older" / "search.json").write_text('{"experiment": "lstm", "opt')
         with pytest.raises(SystemExit) as stop:

@@ -1,11 +1,14 @@
-import dataclasses
+from collections import Counter
+from dataclasses import asdict, replace
 
-from search_spaces.gan import SPACES as GAN_SPACES
+from search_spaces.lstm import SPACES
 from tune_lstm import LSTMOptions
+from tuning.checks import CHECKS, run_checks
+from tuning.cluster import Cluster
 from tuning.confirmation import Candidate
 from tuning.experiment import Experiment
-from tuning.run_directory import RunDirectory
-from tuning.verdict import edges, verdict
+from tuning.run_directory import RunDirectory, TrialRecord
+from tuning.verdict import plan, remarks, verdict
 
 
 def candidate(number: int, lowest: float, **config: float) -> Candidate:
@@ -35,20 +38,42 @@ def test_says_so_where_no_settings_hold(options: LSTMOptions, experiment: Experi
     assert "\nbest " not in text
 
 
-def test_edges_are_read_on_the_ranges_own_scale(experiment: Experiment) -> None:
-    assert edges({"lr": 0.01, "max_norm": 0.1}, experiment) == []
-    assert edges({"lr": 0.0101e-2, "max_norm": 9.5}, experiment) == [
-        "lr lies at the lower end of its range: the best may be beyond it",
-        "max_norm lies at the upper end of its range: the best may be beyond it",
-    ]
-    assert edges({"lr": 0.06, "max_norm": 5.0}, experiment) == []  # the upper half, but well inside on a log scale
+def test_issues_and_tips_are_said_in_a_line_each_and_the_rest_is_not(
+    options: LSTMOptions, experiment: Experiment, directory: RunDirectory
+) -> None:
+    space = {
+        name: {"distribution": str(p.distribution), "reason": p.reason, "only_if": None}
+        for name, p in experiment.space.parameters.items()
+    }
+    directory.start_session(options)
+    directory.describe(
+        {"space": space, "objectives": [asdict(experiment.objective)], "goal": asdict(experiment.goal), "rungs": []}
+    )
+    for number in range(2):
+        settings = {"lr": 0.01, "max_norm": 9.9 if number else 0.1}
+        directory.trial(number).write(TrialRecord(number, settings, ended="budget"))
+        directory.trial(number).append({"step": 900, "accuracy": 1.0, "mean_accuracy": 0.5 + number / 10})
+    lines = verdict(options, experiment, directory, [candidate(1, 0.95)]).splitlines()
+    (edge,) = (line for line in lines if line.startswith("EDGE01 "))
+    assert edge.startswith("EDGE01     The best may lie beyond: trial 1 has max_norm=9.9 (upper end, ")
+    assert " Try: python " in edge
+    said = {check.code for check in run_checks(directory) if check.status in ("issue", "tip")}
+    assert {line.split()[0] for line in lines if line.split()[0] in CHECKS} == said
+    assert len(said) < len(CHECKS)
+    assert lines[-1].startswith("next ")
 
 
-def test_numbers_to_choose_from_have_edges_but_for_the_natural_ones(experiment: Experiment) -> None:
-    gan = dataclasses.replace(experiment, space=GAN_SPACES["extended"])
-    inside = {"beta1": 0.5, "batch_size": 64, "loss": "hinge", "latent": "uniform", "shift": 1, "label_smoothing": 0.1}
-    assert edges(inside, gan) == []
-    assert edges({"beta1": 0.0, "d_steps": 1, "shift": 0, "label_smoothing": 0.0}, gan) == []
-    found = edges({"beta1": 0.9, "d_steps": 2, "latent_dim": 32, "label_smoothing": 0.3}, gan)
-    ends = {sentence.split()[0]: sentence.split()[4] for sentence in found}
-    assert ends == {"beta1": "upper", "latent_dim": "lower", "label_smoothing": "upper", "d_steps": "upper"}
+def test_a_run_that_nothing_is_known_of_has_no_remarks(directory: RunDirectory) -> None:
+    assert remarks(directory) == []
+
+
+def test_the_plan_says_what_the_user_set_and_which_known_settings_that_excludes(
+    experiment: Experiment, directory: RunDirectory
+) -> None:
+    options = LSTMOptions(set=("lr=1e-3..1e-2", "max_norm=0.1"))
+    space = options.searched(SPACES["lstm", "core"])
+    cluster = Cluster(2, {"CPU": 1}, {"CPU": 2}, None, "this machine", None)
+    lines = plan(options, replace(experiment, space=space), cluster, directory, Counter()).splitlines()
+    assert "varied     lr 0.001 to 0.01 (log)" in lines
+    assert any(line.startswith("fixed ") and "max_norm=0.1" in line for line in lines)
+    assert "note       not tried, as --set excludes them: by hand, defaults · by hand, T=20" in lines

@@ -80,7 +80,7 @@ def test_five_at_most_and_of_several_runs_in_turn(
     both = dataclasses.replace(options, warm_start=("earlier", str(other.run.path)))
     settings = read_warm_start(both, experiment).settings
     assert [source for _, source in settings] == [
-        "earlier trial 0", "other trial 5", "earlier trial 2", "other trial 6", "other trial 7",
+        "earlier trial 0", "other trial 5", "other trial 6", "earlier trial 2", "other trial 7",
     ]  # fmt: skip
 
 

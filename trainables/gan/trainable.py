@@ -124,6 +124,7 @@ class GANTrial(Trial):
         self.batches = Batches(len(self.images), int(config["batch_size"]), batches_stream)
         self.yardstick = self.yardsticks[config["judge"]]
         self.grid_latents = self.generator.draw_latents(GRID_SIDE**2, generator(seed, "samples", self.device))
+        self.images_shown = 0
         self.won_reports = self.collapsed_reports = 0
 
     def _average(self, decay: float) -> AveragedModel:
@@ -199,7 +200,7 @@ class GANTrial(Trial):
         seen = look(self.yardstick.judge, made)
         row: Row = self.yardstick.measure(seen)
         row["fd_ratio"] = row["fd"] / self.yardstick.floor["fd"]
-        row["epoch"] = self.step_number * self.config["d_steps"] * self.batches.batch_size / len(self.images)
+        row["epoch"] = self.images_shown / len(self.images)
         row["digits"] = class_shares(seen.digits).tolist()
         row["ended"] = self._hopeless(row, curves)
         if self.config["judge"] == "final" and self.step_number == self.config["max_steps"]:
@@ -246,6 +247,7 @@ class GANTrial(Trial):
             "train_stream": self.train_stream.get_state(),
             "evaluation_stream": self.evaluation_stream.get_state(),
             "batches": self.batches.state_dict(),
+            "images_shown": self.images_shown,
             "won_reports": self.won_reports,
             "collapsed_reports": self.collapsed_reports,
         }
@@ -255,16 +257,22 @@ class GANTrial(Trial):
         self.discriminator.load_state_dict(state["discriminator"])
         self.g_optimizer.load_state_dict(state["g_optimizer"])
         self.d_optimizer.load_state_dict(state["d_optimizer"])
-        if self.averaged:
+        for optimizer in (self.g_optimizer, self.d_optimizer):
+            for group in optimizer.param_groups:  # the state brings the betas of its own config
+                group["betas"] = float(self.config["beta1"]), float(self.config["beta2"])
+        if self.averaged and state["averaged"]:  # else the average starts here, from the generator's weights
             self.averaged.load_state_dict(state["averaged"])
         self.train_stream.set_state(state["train_stream"])
         self.evaluation_stream.set_state(state["evaluation_stream"])
         self.batches.load_state_dict(state["batches"])
+        self.images_shown = state["images_shown"]
         self.won_reports = state["won_reports"]
         self.collapsed_reports = state["collapsed_reports"]
 
     def _draw_real(self) -> Tensor:
-        return to_float(self.images[self.batches.draw()])
+        places = self.batches.draw()
+        self.images_shown += len(places)
+        return to_float(self.images[places])
 
     def _shown(self, images: Tensor) -> Tensor:
         """What the discriminator is shown of images."""

@@ -253,3 +253,64 @@ def test_a_trial_that_used_its_budget_goes_on_when_it_has_grown(gan: Any, tmp_pa
     assert row["ended"] is None
     assert longer.g_optimizer.param_groups[0]["lr"] == pytest.approx(2e-4 * 11 / 20)
     assert report(longer)["ended"] == "budget"
+
+
+CHANGES: list[dict[str, Any]] = [
+    {
+        "lr_g": 4e-4,
+        "lr_d": 1e-4,
+        "beta1": 0.5,
+        "beta2": 0.99,
+        "batch_size": 32,
+        "ema": 0.99,
+        "shift": 1,
+        "label_smoothing": 0.1,
+    },
+    {"ema": 0.0, "lr_g": 3e-4, "batch_size": 64},
+]
+
+
+def test_a_schedule_is_bit_for_bit_what_a_population_did(gan: Any, tmp_path: Path) -> None:
+    """A population: each change is a trial of its own, with a seed of its own, that takes over the one before."""
+    alone = gan(schedule=[[10, CHANGES[0]], [30, CHANGES[1]]], lr_decay="linear")
+    rows = [report(alone) for _ in range(4)]
+    settings: dict[str, Any] = {"lr_decay": "linear"}
+    member, populated = gan(**settings), []
+    for number, (reports, change) in enumerate(((1, CHANGES[0]), (2, CHANGES[1]), (1, {}))):
+        populated += [report(member) for _ in range(reports)]
+        if change:
+            member.save_checkpoint(str(tmp_path))
+            settings |= change
+            member = gan(**settings, seed=100 + number)
+            member.load_checkpoint(str(tmp_path))
+    assert rows == populated
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(weights(alone), weights(member), strict=True))
+    assert alone.g_optimizer.param_groups[0]["betas"] == (0.5, 0.99)
+    assert rows[-1]["epoch"] == (10 * 64 + 20 * 32 + 10 * 64) / len(alone.images)
+    assert rows[1] != report_of_unchanged(gan)
+
+
+def report_of_unchanged(gan: Any) -> Row:
+    trial = gan(lr_decay="linear")
+    report(trial)
+    return report(trial)
+
+
+@pytest.mark.parametrize("reports", [1, 2, 3])
+def test_a_trial_cut_off_goes_on_in_its_schedule(reports: int, gan: Any, tmp_path: Path) -> None:
+    schedule = [[10, CHANGES[0]], [30, CHANGES[1]]]
+    whole, cut = gan(schedule=schedule), gan(schedule=schedule)
+    rows = [report(whole) for _ in range(4)]
+    for _ in range(reports):
+        report(cut)
+    cut.save_checkpoint(str(tmp_path))
+    again = gan(schedule=schedule, restore_from=[str(tmp_path / "torn"), str(tmp_path)])
+    assert [report(again) for _ in range(4 - reports)] == rows[reports:]
+
+
+def test_dropout_can_change_and_files_are_kept_over_a_change(gan: Any) -> None:
+    trial = gan(regulariser="dropout", dropout=0.3, schedule=[[10, {"dropout": 0.1}]], report_every=20)
+    trial.files["kept"] = b"content"
+    row = trial.step()
+    assert row["files"]["kept"] == b"content"
+    assert [module.p for module in trial.discriminator.modules() if isinstance(module, torch.nn.Dropout)] == [0.1, 0.1]

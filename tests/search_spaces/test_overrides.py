@@ -1,0 +1,392 @@
+"""The space as its user wants it: what can be asked for, what is refused and with which words, and what it comes to."""
+
+import math
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from command_line import BadOptions
+from search_spaces import Parameter, SearchSpace
+from search_spaces.gan import SPACES as GAN_SPACES
+from search_spaces.lstm import SPACES as LSTM_SPACES
+from search_spaces.overrides import Range, override, override_text, parse_overrides, read_space_file, widened
+
+LSTM = LSTM_SPACES["lstm", "core"]
+CORE, EXTENDED = GAN_SPACES["core"], GAN_SPACES["extended"]
+
+
+def changed(space: SearchSpace, *texts: str) -> SearchSpace:
+    return override(space, parse_overrides(texts), ("max_steps", "dataset", "model"))
+
+
+def test_nothing_asked_for_leaves_the_space_as_it_is() -> None:
+    assert changed(EXTENDED) is EXTENDED
+
+
+@pytest.mark.parametrize(
+    ("text", "distribution"),
+    [
+        ("lr=1e-3..1e-2", FloatDistribution(1e-3, 1e-2, log=True)),  # its own scale
+        ("lr=1e-4..1:log", FloatDistribution(1e-4, 1.0, log=True)),
+        ("lr=0..0.1:linear", FloatDistribution(0.0, 0.1)),
+        ("lr=0.01..0.03:linear:step=0.01", FloatDistribution(0.01, 0.03, step=0.01)),
+        ("lr = 1e-3 .. 1e-2", FloatDistribution(1e-3, 1e-2, log=True)),
+        ("lr=.001,.01", CategoricalDistribution((0.001, 0.01))),
+        ("max_norm=1..2", FloatDistribution(1.0, 2.0, log=True)),
+        ("max_norm=1,2", CategoricalDistribution((1.0, 2.0))),
+        ("hidden_dim=64..256", IntDistribution(64, 256)),
+        ("hidden_dim=64..256:log", IntDistribution(64, 256, log=True)),
+        ("hidden_dim=64..256:step=64", IntDistribution(64, 256, step=64)),
+        ("hidden_dim=64,128.0,1e3", CategoricalDistribution((64, 128, 1000))),
+        ("averaging=0.5..0.9", FloatDistribution(0.5, 0.9)),
+        ("batch_size=64,128", CategoricalDistribution((64, 128))),
+    ],
+)
+def test_what_is_asked_for_is_what_varies(text: str, distribution: BaseDistribution) -> None:
+    space = changed(LSTM, text)
+    name = text.partition("=")[0].strip()
+    assert space.parameters[name].distribution == distribution
+    assert name not in space.fixed
+    values = getattr(space.parameters[name].distribution, "choices", ())
+    assert [type(value) for value in values] == [type(value) for value in getattr(distribution, "choices", ())]
+
+
+@pytest.mark.parametrize(
+    ("space", "text", "value"),
+    [
+        (LSTM, "max_norm=1", 1.0),
+        (LSTM, "hidden_dim=64", 64),
+        (LSTM, "init_scale=0.5", 0.5),
+        (EXTENDED, "loss=hinge", "hinge"),
+        (EXTENDED, "loss=Hinge", "hinge"),
+        (EXTENDED, "beta1=0.7", 0.7),
+        (EXTENDED, "d_steps=3", 3),
+        (CORE, "ema=0.999", 0.999),
+    ],
+)
+def test_a_single_value_is_fixed_and_of_the_parameters_type(space: SearchSpace, text: str, value: object) -> None:
+    narrowed = changed(space, text)
+    name = text.partition("=")[0]
+    assert narrowed.fixed[name] == value
+    assert type(narrowed.fixed[name]) is type(value)
+    assert name not in narrowed.parameters
+
+
+@pytest.mark.parametrize(
+    ("space", "text", "message"),
+    [
+        (LSTM, "lr", "--set lr: takes NAME=VALUE, NAME=LOW..HIGH[:log|:linear][:step=S] or NAME=A,B,C"),
+        (LSTM, "=1", "--set =1: takes"),
+        (LSTM, "lr=", "--set lr=: takes"),
+        (LSTM, "lr=0.1,", "--set lr=0.1,: takes"),
+        (LSTM, "lr=1e-3..", "--set lr=1e-3..: takes"),
+        (LSTM, "lr=1e-3..1:logarithmic", "--set lr=1e-3..1:logarithmic: takes"),
+        (LSTM, "lr=1e-3..1:log:linear", "takes"),
+        (LSTM, "lr=1e-3..inf", "inf is not a finite number"),
+        (LSTM, "lr=nan", "nan is not a finite number"),
+        (LSTM, "lr=fast", "lr=fast: fast is not a finite number"),
+        (LSTM, "lr=1e-1..1e-4", "lr=0.1..0.0001: the lower end must be below the upper one"),
+        (LSTM, "lr=0.1..0.1", "the lower end must be below the upper one"),
+        (LSTM, "lr=0..0.1", "lr=0..0.1: a log range must start above 0 (or add :linear)"),
+        (LSTM, "lr=-0.1", "lr=-0.1: it takes numbers from 0, not -0.1"),
+        (LSTM, "lr=0.1..0.2:step=0.05", "a log range has no step (or add :linear)"),
+        (LSTM, "lr=0.1..0.2:linear:step=0.03", "the step 0.03 must divide the range"),
+        (LSTM, "lr=0.1..0.2:linear:step=0", "the step 0 must divide the range"),
+        (LSTM, "lr=0.1,0.1", "a choice is there twice"),
+        (LSTM, "hidden_dim=64.5", "hidden_dim=64.5: it takes whole numbers, not 64.5"),
+        (LSTM, "hidden_dim=0", "it takes numbers from 1, not 0"),
+        (LSTM, "hidden_dim=2..4:step=0.5", "the step of whole numbers must be one, got 0.5"),
+        (LSTM, "maxnorm=1", "there is no parameter maxnorm (did you mean max_norm?); there are lr, max_norm, optimizer"),
+        (LSTM, "momentum=0.1", "there is no parameter momentum; there are lr, max_norm"),
+        (LSTM, "max_steps=5", "max_steps is no parameter of the space but an option of its own: --max-steps"),
+        (LSTM, "model=rnn", "--model"),
+        (LSTM, "seed=1", "there is no parameter seed"),
+        (EXTENDED, "loss=hing", "loss=hing: it takes non-saturating, hinge, least-squares, relativistic, not hing"),
+        (EXTENDED, "loss=0..1", "loss=0..1: it takes non-saturating, hinge, least-squares, relativistic, which is no range"),
+        (EXTENDED, "beta1=1", "beta1=1: it takes numbers below 1, not 1"),
+        (EXTENDED, "ema=0..1", "it takes numbers below 1, not 1"),
+        (CORE, "penalty=1", "penalty=1: penalty has a meaning only where loss=relativistic"),
+    ],
+)  # fmt: skip
+def test_refused_in_words_that_say_what_would_be_right(space: SearchSpace, text: str, message: str) -> None:
+    with pytest.raises(BadOptions) as refused:
+        changed(space, text)
+    assert message in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_name_set_twice_and_a_space_with_nothing_left_are_refused() -> None:
+    with pytest.raises(BadOptions, match="lr is set twice"):
+        changed(LSTM, "lr=0.1", "lr=0.2")
+    with pytest.raises(BadOptions, match="nothing is left to vary"):
+        changed(LSTM, "lr=0.1", "max_norm=1")
+    assert list(changed(LSTM, "lr=0.1", "max_norm=1", "hidden_dim=64,128").parameters) == ["hidden_dim"]
+
+
+class TestConditions:
+    def test_a_parent_fixed_to_the_value_keeps_its_child_in_every_trial(self) -> None:
+        space = changed(EXTENDED, "loss=relativistic")
+        assert space.parameters["penalty"].only_if is None
+        assert space.parameters["penalty"].distribution == EXTENDED.parameters["penalty"].distribution
+        assert "label_smoothing" not in {*space.parameters, *space.fixed}
+
+    def test_a_parent_that_can_no_longer_take_the_value_takes_its_child_away(self) -> None:
+        space = changed(EXTENDED, "loss=hinge,relativistic", "regulariser=spectral")
+        assert {"dropout", "label_smoothing"}.isdisjoint({*space.parameters, *space.fixed})
+        assert space.parameters["penalty"].only_if == ("loss", "relativistic")
+
+    def test_a_child_set_without_its_parents_value_is_refused(self) -> None:
+        with pytest.raises(BadOptions, match="dropout has a meaning only where regulariser=dropout"):
+            changed(EXTENDED, "regulariser=spectral", "dropout=0.1")
+
+    def test_a_child_fixed_beside_a_parent_that_varies_reaches_no_other_trial(self) -> None:
+        space = changed(EXTENDED, "penalty=1")
+        assert "penalty" not in space.fixed
+        assert space.parameters["penalty"].distribution == CategoricalDistribution((1.0,))
+        assert not space.parameters["penalty"].applies({"loss": "hinge"})
+
+    def test_a_choice_brings_what_it_needs_along(self) -> None:
+        space = changed(CORE, "loss=relativistic", "regulariser=none,dropout")
+        assert space.parameters["penalty"] == Parameter(
+            EXTENDED.parameters["penalty"].distribution, EXTENDED.parameters["penalty"].reason
+        )
+        assert space.parameters["dropout"] == EXTENDED.parameters["dropout"]
+        order = list(space.parameters)
+        assert order.index("regulariser") < order.index("dropout")
+
+    def test_it_can_be_set_along_with_the_choice(self) -> None:
+        space = changed(CORE, "loss=relativistic", "penalty=0.5")
+        assert (space.fixed["loss"], space.fixed["penalty"]) == ("relativistic", 0.5)
+
+
+class TestKnown:
+    def test_settings_that_a_narrower_range_excludes_are_left_out_and_named(self) -> None:
+        space = changed(LSTM, "max_norm=1e-3..1")
+        assert list(space.known) == ["by hand, T=15", "by hand, T=20"]
+        assert space.left_out == ("by hand, defaults",)
+
+    def test_a_fixed_value_leaves_only_settings_that_have_it(self) -> None:
+        space = changed(LSTM, "max_norm=0.1")
+        assert space.known == {"by hand, T=15": {"lr": 0.0015}}
+        assert space.left_out == ("by hand, defaults", "by hand, T=20")
+
+    def test_what_was_fixed_is_part_of_them(self) -> None:
+        assert changed(LSTM, "hidden_dim=64").known == {}
+        varied = changed(LSTM, "hidden_dim=64,128")
+        assert varied.known["by hand, T=20"] == {"lr": 0.005, "max_norm": 0.01, "hidden_dim": 128}
+        assert varied.left_out == ()
+
+    def test_all_are_kept_in_a_wider_space(self) -> None:
+        assert changed(LSTM, "lr=1e-5..1", "batch_size=64..256", "lr_schedule=constant,exponential").left_out == ()
+
+    def test_conditional_ones_stay_whole(self) -> None:
+        space = changed(EXTENDED, "loss=relativistic,hinge", "latent_dim=50..150")
+        assert list(space.known) == ["in the manner of R3GAN"]
+        assert space.known["in the manner of R3GAN"] == EXTENDED.known["in the manner of R3GAN"]
+
+
+CHANGES = {
+    "lstm": [
+        ("lr=1e-3..1e-2", "max_norm=0.1"), ("lr=0.01,0.02", "batch_size=32..512:log"),
+        ("lr_schedule=exponential", "lr_gamma=0.5..0.9", "max_norm=1..2:linear"),
+    ],
+    "core": [
+        ("loss=relativistic",), ("loss=hinge,relativistic", "penalty=1"), ("regulariser=dropout", "dropout=0.2,0.4"),
+        ("loss=non-saturating,hinge", "label_smoothing=0..0.2"), ("ema=0.9,0.99", "beta1=0"),
+    ],
+    "extended": [
+        ("loss=hinge",), ("penalty=1", "dropout=0.1..0.2"), ("loss=relativistic", "penalty=0..1:linear", "shift=0..4"),
+        ("label_smoothing=0.1", "regulariser=none,dropout"), ("loss=relativistic,hinge", "latent_dim=50..150:step=50"),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "texts"), [(name, texts) for name, several in CHANGES.items() for texts in several])
+def test_optuna_can_search_it_and_every_trial_has_exactly_what_applies(name: str, texts: tuple[str, ...]) -> None:
+    """What StudySearch does of it, with Optuna alone: known settings enqueued, then TPE."""
+    original = {"lstm": LSTM, "core": CORE, "extended": EXTENDED}[name]
+    space = changed(original, *texts)
+    assert not set(space.parameters) & set(space.fixed)
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0, n_startup_trials=4))
+    for values in space.known.values():
+        study.enqueue_trial(dict(values))
+    for number in range(8):
+        trial = study.ask()
+        settings: dict[str, Any] = {}
+        for key, parameter in space.parameters.items():
+            if parameter.applies(settings):
+                settings[key] = trial._suggest(key, parameter.distribution)
+        if number < len(space.known):
+            assert settings == list(space.known.values())[number]
+        config = {**settings, **space.fixed}
+        assert {"loss", "penalty"} & set(config) != {"penalty"}
+        if "loss" in config:
+            assert ("penalty" in config) == (config["loss"] == "relativistic")
+            assert ("dropout" in config) == (config["regulariser"] == "dropout")
+        study.tell(trial, float(number))
+
+
+class TestFile:
+    def write(self, folder: Path, name: str, content: str) -> Path:
+        path = folder / name
+        path.write_text(content)
+        return path
+
+    TOML = """
+        lr = {low = 1e-4, high = 1e-1, log = true}
+        max_norm = 0.1
+        beta1 = [0.0, 0.5]
+        loss = "hinge"
+        [n]
+        low = 1
+        high = 9
+        step = 2
+    """
+    YAML = """
+        lr: {low: 1e-4, high: 1.0e-1, log: true}
+        max_norm: 0.1
+        beta1: [0.0, 0.5]
+        loss: hinge
+        n:
+            low: 1
+            high: 9
+            step: 2
+    """
+
+    @pytest.mark.parametrize(("name", "content"), [("s.toml", TOML), ("s.yaml", YAML), ("s.yml", YAML)])
+    def test_says_the_same_as_the_command_line(self, name: str, content: str, tmp_path: Path) -> None:
+        read = read_space_file(self.write(tmp_path, name, content))
+        same = ("lr=0.0001..0.1:log", "max_norm=0.1", "beta1=0,0.5", "loss=hinge", "n=1..9:step=2")
+        assert read == parse_overrides(same)
+        assert tuple(override_text(name, value) for name, value in read.items()) == same
+
+    def test_true_false_and_none_are_words(self, tmp_path: Path) -> None:
+        read = read_space_file(self.write(tmp_path, "s.yaml", "a: true\nb: [null, none, No]\n"))
+        assert read == {"a": ("true",), "b": ("none", "none", "false")}
+
+    @pytest.mark.parametrize(
+        ("name", "content", "message"),
+        [
+            ("s.json", "{}", "--space-file takes a .toml, .yaml or .yml file"),
+            ("s.toml", "lr = = 1", "cannot be read"),
+            ("s.yaml", "lr: [1, 2", "cannot be read"),
+            ("s.yaml", "- lr", "must give each parameter by its name"),
+            ("s.yaml", "1: 2", "must give each parameter by its name"),
+            ("s.toml", "lr = {low = 1, hihg = 2}", "lr: a range has low, high and where needed log and step, got low, hihg"),
+            ("s.toml", "lr = {low = 1}", "lr: a range has low, high"),
+            ("s.toml", "lr = {low = 1, high = nan}", "lr: nan is not a finite number"),
+            ("s.toml", "lr = {low = true, high = 2}", "lr: True is not a finite number"),
+            ("s.toml", "lr = {low = 1, high = 2, log = 'yes'}", "lr: log is true or false, got yes"),
+            ("s.toml", "lr = []", "lr: takes a value, a list of values, or a range with low and high"),
+            ("s.toml", "lr = [[1]]", "lr: takes a value"),
+            ("s.toml", "lr = 2026-01-01", "lr: takes a value"),
+            ("s.toml", "loss = 'hinge,least-squares'", "loss: hinge,least-squares cannot be a value"),
+        ],
+    )
+    def test_refused(self, name: str, content: str, message: str, tmp_path: Path) -> None:
+        with pytest.raises(BadOptions) as refused:
+            read_space_file(self.write(tmp_path, name, content))
+        assert message in str(refused.value)
+        assert name in str(refused.value)
+
+    def test_a_missing_file_and_bytes_that_are_no_text_are_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(BadOptions, match=r"gone\.toml cannot be read: No such file"):
+            read_space_file(tmp_path / "gone.toml")
+        (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
+        with pytest.raises(BadOptions, match="cannot be read"):
+            read_space_file(tmp_path / "bytes.toml")
+
+
+numbers = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@given(low=numbers, high=numbers, log=st.sampled_from((None, True, False)), step=st.none() | numbers)
+def test_a_range_reads_back_as_it_was_written(low: float, high: float, log: bool | None, step: float | None) -> None:
+    wanted = Range(low, high, log, step)
+    assert parse_overrides([override_text("x", wanted)]) == {"x": wanted}
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**53), 2**53), min_size=1, max_size=5))
+def test_choices_read_back_as_they_were_written(values: list[float]) -> None:
+    (tokens,) = parse_overrides(["x=" + ",".join(map(repr, values))]).values()
+    assert isinstance(tokens, tuple)
+    assert [float(token) for token in tokens] == values
+    assert parse_overrides([override_text("x", tokens)]) == {"x": tokens}
+
+
+End = Literal["lower", "upper"]
+
+
+class TestWidened:
+    @pytest.mark.parametrize(
+        ("distribution", "end", "text"),
+        [
+            (FloatDistribution(1e-4, 1e-1, log=True), "upper", "x=0.0001..1:log"),
+            (FloatDistribution(5e-5, 2e-3, log=True), "lower", "x=5e-06..0.002:log"),
+            (FloatDistribution(0.0, 0.3), "upper", "x=0..0.6:linear"),
+            (FloatDistribution(0.0, 0.6), "upper", "x=0..0.8:linear"),  # a share stays one
+            (FloatDistribution(0.05, 0.5), "lower", "x=0..0.5:linear"),
+            (FloatDistribution(2.0, 3.0), "lower", "x=1..3:linear"),
+            (FloatDistribution(-2.0, 2.0), "lower", "x=-6..2:linear"),
+            (FloatDistribution(1.0, 2.0, step=0.25), "upper", "x=1..3:linear:step=0.25"),
+            (FloatDistribution(0.25, 0.75, step=0.5), "lower", None),
+            (FloatDistribution(0.0, 1.0), "lower", None),
+            (IntDistribution(32, 256), "lower", "x=1..256:linear"),
+            (IntDistribution(32, 256, step=32), "lower", None),
+            (IntDistribution(32, 256, log=True), "lower", "x=3..256:log"),
+            (IntDistribution(32, 256, log=True), "upper", "x=32..2560:log"),
+            (IntDistribution(1, 4), "lower", None),
+            (CategoricalDistribution((32, 64, 128)), "upper", "x=32,64,128,192"),
+            (CategoricalDistribution((32, 64, 128)), "lower", "x=16,32,64,128"),
+            (CategoricalDistribution((1, 2)), "upper", "x=1,2,3"),
+            (CategoricalDistribution((0, 1, 2)), "lower", None),
+            (CategoricalDistribution((0.0, 0.5, 0.9)), "upper", "x=0,0.5,0.9,0.95"),
+            (CategoricalDistribution((0.9, 0.99, 0.999)), "upper", "x=0.9,0.99,0.999,0.9995"),
+            (CategoricalDistribution((1.0, 0.8, 0.5)), "lower", "x=0.2,0.5,0.8,1"),
+            (CategoricalDistribution((1.0, 0.8, 0.5)), "upper", "x=0.5,0.8,1,1.2"),
+            (CategoricalDistribution((1.0,)), "upper", None),
+            (CategoricalDistribution(("a", "b")), "upper", None),
+        ],
+    )  # fmt: skip
+    def test_goes_on_where_there_is_something_beyond(self, distribution: BaseDistribution, end: End, text: str | None) -> None:
+        if text is None:
+            with pytest.raises(ValueError, match=r"x takes|x cannot be below|there is no step"):
+                widened("x", distribution, end)
+        else:
+            assert widened("x", distribution, end) == text
+
+    @pytest.mark.parametrize("end", ["lower", "upper"])
+    @pytest.mark.parametrize(("space", "name"), [(s, n) for s in (LSTM, CORE, EXTENDED) for n in s.parameters])
+    def test_the_space_takes_it_again_and_again_and_it_only_grows(self, space: SearchSpace, name: str, end: End) -> None:
+        distribution = space.parameters[name].distribution
+        for _ in range(4):
+            try:
+                text = widened(name, distribution, end)
+            except ValueError:
+                assert end == "lower" or any(isinstance(choice, str) for choice in getattr(distribution, "choices", ()))
+                return
+            wider = changed(space, text).parameters[name].distribution
+            for value in getattr(distribution, "choices", None) or (distribution.low, distribution.high):  # type: ignore[attr-defined]
+                assert wider._contains(wider.to_internal_repr(value))
+            assert wider != distribution
+            assert getattr(wider, "log", False) == getattr(distribution, "log", False)
+            distribution = wider
+
+    @given(low=st.floats(1e-6, 1e3), width=st.floats(1e-3, 1e3), log=st.booleans(), end=st.sampled_from(("lower", "upper")))
+    def test_one_end_moves_and_the_other_stays(self, low: float, width: float, log: bool, end: End) -> None:
+        before = FloatDistribution(low, low + width, log=log)
+        space = SearchSpace({"x": Parameter(before, "")}, {}, {})
+        after = changed(space, widened("x", before, end)).parameters["x"].distribution
+        assert isinstance(after, FloatDistribution)
+        assert after.log == log
+        assert (after.low == before.low) == (end == "upper")
+        assert (after.high == before.high) == (end == "lower")
+        assert after.low <= before.low < before.high <= after.high
+        assert after.low >= 0
+        if log:
+            assert math.isclose(after.high / after.low, 10 * before.high / before.low, rel_tol=1e-9)

@@ -1,0 +1,157 @@
+"""Population based training through the real command, seen from all sides; and a population that was killed half-way."""
+
+import json
+import re
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import torch
+from optuna.trial import TrialState
+
+from reports.pages import Site
+from reports.run import Run
+from reports.style import apply
+from search_spaces.gan import SPACES
+from tests.conftest import run, start
+from trainables.gan.images import load_images
+from trainables.gan.trainable import GANTrial, create_shared
+from trainables.trial import settings_at
+from tuning.run_directory import Change, RunDirectory
+
+SPACE = SPACES["core"]
+TRIALS, STEPS, EVERY = 6, 45, 5
+SEARCH = (
+    "--dataset", "digits", "--space", "core", "--scheduler", "pbt", "--num-samples", TRIALS, "--max-steps", STEPS,
+    "--final-steps", 5, "--no-dashboard",
+)  # fmt: skip
+
+
+def check_population(path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[int, list[Change]]:
+    """Every trial has come to its end, the study says so, and what is on record trains the same weights again."""
+    directory = RunDirectory(path)
+    study = optuna.load_study(study_name=path.name, storage=f"sqlite:///{path}/optuna.db")
+    trials = {record.number: (folder, record) for folder, record in directory.trials()}
+    assert sorted(trials) == list(range(TRIALS)) == [trial.number for trial in study.trials]
+    changes = {number: folder.schedule() for number, (folder, _) in trials.items()}
+    for trial in study.trials:
+        folder, record = trials[trial.number]
+        rows = folder.rows()
+        assert (record.ended, trial.state, trial.value) == ("budget", TrialState.COMPLETE, rows[-1]["fd"])
+        assert [row["step"] for row in rows] == list(range(EVERY, STEPS + 1, EVERY))
+        assert record.config["seed"] == trial.number
+        assert SPACE.varied(record.config) == trial.params
+        told = [(line["step"], line["from"], line["lr_g"]) for line in trial.user_attrs.get("schedule", [])]
+        assert told == [(change.step, change.donor, change.settings["lr_g"]) for change in changes[trial.number]]
+        for change in changes[trial.number]:
+            assert change.step % EVERY == 0
+            assert change.donor != trial.number
+            assert trial.number > 1  # settings known beforehand are left alone
+    taken_over = [number for number in changes if changes[number]]
+    assert taken_over
+    replayed = max(taken_over, key=lambda number: len(changes[number]))
+    check_replay(directory, replayed, monkeypatch)
+    return changes
+
+
+def check_replay(directory: RunDirectory, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The trial's schedule, trained anew with the seed that its weights began with, ends bit for bit where the trial did."""
+    shared = create_shared(load_images("digits", "nowhere"), lambda line: None, directory.path / "judges")
+    monkeypatch.setattr(GANTrial, "shared", shared)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as many as a trial of the search had
+    try:
+        config, lineage = directory.replay(number)
+        assert lineage[-1] == number
+        again = GANTrial({**config, "seed": lineage[0]})
+        while (row := again.step())["ended"] is None:
+            pass
+    finally:
+        torch.set_num_threads(threads)
+    recorded = directory.trial(number).rows()[-1]
+    assert {name: row[name] for name in ("step", "fd", "clean", "coverage", "train_d_loss", "epoch")} == {
+        name: recorded[name] for name in ("step", "fd", "clean", "coverage", "train_d_loss", "epoch")
+    }
+
+
+@pytest.fixture(scope="module")
+def population(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("pbt")
+    result = run("tune_gan.py", *SEARCH, "--confirm", 1, "--name", "pbt", cwd=folder)
+    assert result.returncode == 0, result.stderr
+    return folder / "runs" / "pbt", result
+
+
+def test_a_population_of_six_on_what_room_there_is(population: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, result = population
+    assert "population based training every 5 steps" in result.stderr
+    assert result.stdout.startswith("6 trials: 6 budget")
+    check_population(path, monkeypatch)
+
+
+def test_the_winners_whole_schedule_is_confirmed_exported_and_said(population: Any) -> None:
+    path, result = population
+    config = json.loads((path / "best" / "config.json").read_text())
+    (candidate, *_) = json.loads((path / "best" / "confirmation.json").read_text())["candidates"]
+    changes = RunDirectory(path).trial(candidate["trial"]).schedule()
+    assert changes  # this search's winner is one that took over another's weights
+    assert config["schedule"][-1][0] == changes[-1].step
+    assert SPACE.varied(settings_at(config, STEPS)) == SPACE.varied(changes[-1].settings)
+    for folder in ("confirmation", "final"):
+        (file,) = (path / folder).glob("trial_*/trial.json")
+        assert json.loads(file.read_text())["config"]["schedule"] == config["schedule"]
+    lines = result.stdout.splitlines()
+    steps = [int(line.split()[3].strip(":").replace(",", "")) for line in lines if line.startswith("schedule ")]
+    assert steps == [step for step, _ in config["schedule"]]
+    (lineage,) = [line for line in lines if line.startswith("lineage ")]
+    assert f"> {candidate['trial']};" in lineage
+    assert "a confirmation trains the whole schedule anew" in lineage
+
+
+def test_the_report_draws_the_schedules(population: Any, tmp_path: Path) -> None:
+    path, _ = population
+    apply()
+    Site([Run.open(path)], [], tmp_path / "site").write(lambda name: None)
+    page = (tmp_path / "site" / "pbt" / "index.html").read_text()
+    assert 'src="schedules.png"' in page
+    assert (tmp_path / "site" / "pbt" / "schedules.png").stat().st_size > 10_000
+    run_ = Run.open(path)
+    assert run_.best is not None
+    _, lineage = RunDirectory(path).replay(run_.best)
+    assert [number for _, number in run_.lineage(run_.best)] == lineage
+    assert not re.search(r"\bnan\b", page)
+
+    for file in path.glob("trial_*/schedule.json"):  # as of another scheduler
+        file.rename(tmp_path / file.parent.name)
+    try:
+        Site([Run.open(path)], [], tmp_path / "other").write(lambda name: None)
+    finally:
+        for moved in tmp_path.glob("trial_*"):
+            shutil.move(moved, path / moved.name / "schedule.json")
+    assert "Schedules" not in (tmp_path / "other" / "pbt" / "index.html").read_text()
+
+
+def test_a_population_killed_half_way_goes_on_with_its_current_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "runs" / "cut"
+    process = start("tune_gan.py", *SEARCH, "--confirm", 0, "--name", "cut", cwd=tmp_path)
+    deadline = time.monotonic() + 200
+    while len(list(path.glob("trial_*/schedule.json"))) < 2:
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.kill()
+    process.communicate()
+    directory = RunDirectory(path)
+    before = {number: directory.trial(number).schedule() for number in range(TRIALS)}
+    assert any(record.ended is None for _, record in directory.trials())
+    result = run("tune_gan.py", "--resume", "--name", "cut", "--no-dashboard", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    after = check_population(path, monkeypatch)
+    for number, changes in before.items():
+        assert after[number][: len(changes)] == changes
+    assert any(len(after[number]) > len(before[number]) for number in after)

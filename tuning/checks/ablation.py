@@ -1,0 +1,90 @@
+"""PATH: which single change from the hand-tuned settings to the winner bought what?"""
+
+import math
+from functools import partial
+from itertools import groupby
+from statistics import mean
+from typing import Any
+
+import numpy as np
+
+from tuning.checks.check import Check, amount
+from tuning.checks.evidence import Evidence, Tried
+
+path = partial(
+    Check,
+    "PATH01",
+    detected="The settings on the way from the hand-tuned ones to the winner's, one change at a time, each trained to its end,"
+    " in the order in which a forest over the search's trials expected them to help most. Seeds move a difference of two"
+    " trainings by as much as Student's t and the winner's fresh seeds say.",
+    matters="A winner differs from the hand-tuned settings in everything at once. What bought nothing can be taken back, and"
+    " the settings are simpler for it.",
+)
+
+
+def ablation(run: Evidence) -> Check:
+    """PATH01."""
+    if run.winner is None or run.objective is None:
+        return path(status="not applicable", sentence="There is no winner: 0 trials used their budget.")
+    places = [list(group) for _, group in groupby(run.ablations, key=lambda one: one.config["ablation"])]
+    start = _start(run, places)
+    places = [group for group in places if _names(group)]
+    if not places or start is None:
+        sentence = f"0 changes between hand-tuned settings and trial {run.winner.number} were trained one at a time."
+        return path(status="not applicable", sentence=sentence, do=run.resume("--ablation"))
+    before, steps, nothing = start, [], []
+    noise = _noise(run)
+    for group in places:
+        loss = _loss(group)
+        gained = before - loss
+        steps.append(f"{_names(group)} {_gain(run, gained)}")
+        if noise is not None and gained <= noise:
+            nothing.append(group[0])
+        before = loss
+    words = "without an interval: it takes two fresh seeds"
+    if noise is not None:
+        words = f"95% interval of a change that does nothing: ± {amount(noise)}, from {len(run.confirmations)} fresh seeds"
+    sentence = (
+        f"From {run.metric} {amount(run.value(start))} to {amount(run.value(before))} in {len(steps)} changes:"
+        f" {', '.join(steps)} ({words})."
+    )
+    if nothing:
+        sentence += f" Bought nothing beyond that: {', '.join(_names([one]) for one in nothing)}."
+        return path(status="tip", sentence=sentence)
+    return path(status="passed", sentence=sentence)
+
+
+def _start(run: Evidence, places: list[list[Tried]]) -> float | None:
+    """The loss where the path begins: trained as part of it, else that of the hand-tuned trial of the search."""
+    if places and not _names(places[0]):
+        return _loss(places[0])
+    known = [one for one in run.trials if "known" in one.config and math.isfinite(one.loss)]
+    return known[0].loss if known else None
+
+
+def _names(group: list[Tried]) -> str:
+    """What changed at this place of the path; empty where it begins."""
+    changed: Any = group[0].config.get("changed") or ()
+    return changed if isinstance(changed, str) else " and ".join(changed)
+
+
+def _loss(group: list[Tried]) -> float:
+    return mean(one.loss for one in group)
+
+
+def _gain(run: Evidence, gained: float) -> str:
+    """What a change did to the objective, in its own direction."""
+    if not math.isfinite(gained):
+        return "broke it"
+    change = gained if run.objective is not None and run.objective.mode == "max" else -gained
+    return f"{'+' if change >= 0 else '−'}{amount(abs(change))}"
+
+
+def _noise(run: Evidence) -> float | None:
+    """By how much two trainings of the same settings differ at most, 95 times in 100; None without two fresh seeds."""
+    from scipy.stats import t
+
+    losses = [one.loss for one in run.confirmations if math.isfinite(one.loss)]
+    if len(losses) < 2:
+        return None
+    return float(t.ppf(0.975, len(losses) - 1)) * float(np.std(losses, ddof=1)) * math.sqrt(2)
