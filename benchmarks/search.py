@@ -163,7 +163,7 @@ def ray_session(needed: bool) -> Iterator[None]:
     import ray
 
     os.environ.update(RAY_worker_niceness="0", RAY_USAGE_STATS_ENABLED="0")
-    context = ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    context: Any = ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     os.environ["RAY_ADDRESS"] = context.address_info["address"]
     try:
         yield

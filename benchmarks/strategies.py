@@ -6,6 +6,7 @@ A strategy searches ``ledger.curves`` from ``seed``, one trial at a time, until 
 
 import os
 import tempfile
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -201,6 +202,8 @@ def ray_tune(prepare: Callable[[Curves, int, Path], tuple[Any, Any]]) -> Search:
             ray.init(address=os.environ["RAY_ADDRESS"], log_to_driver=False, logging_level=40)
         from benchmarks.replay import tune_search
 
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
         with tempfile.TemporaryDirectory() as folder:
             searcher, scheduler = prepare(ledger.curves, seed, Path(folder))
             tune_search(ledger, searcher, scheduler, Path(folder))
@@ -226,14 +229,12 @@ def stock(curves: Curves, seed: int, folder: Path) -> tuple[Any, Any]:
 
 
 def ours(curves: Curves, seed: int, folder: Path) -> tuple[Any, Any]:
-    """What ``tune_lstm.py --space extended`` searches with, less the settings known beforehand; its study is in memory."""
-    from optuna.storages import InMemoryStorage
-
+    """What ``tune_lstm.py --space extended`` searches with, less the settings known beforehand."""
     from tune_lstm import LSTMOptions, lstm_experiment
     from tuning.options import MAX_SAMPLES
     from tuning.run_directory import RunDirectory
     from tuning.scheduler import create_scheduler
-    from tuning.study import StudySearch
+    from tuning.study import StudySearch, open_storage
 
     run = RunDirectory(folder / "run")
     options = LSTMOptions(
@@ -243,9 +244,10 @@ def ours(curves: Curves, seed: int, folder: Path) -> tuple[Any, Any]:
         seed=seed,
         num_samples=MAX_SAMPLES,  # the ledger ends the search
     )
+    run.path.mkdir()
     experiment = lstm_experiment(options)
     experiment = replace(experiment, space=replace(experiment.space, known={}))
-    return StudySearch(options, experiment, run, InMemoryStorage(), 0), create_scheduler(options, experiment, run)
+    return StudySearch(options, experiment, run, open_storage(options, run.path), 0), create_scheduler(options, experiment, run)
 
 
 def tpe(seed: int) -> BaseSampler:

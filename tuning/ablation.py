@@ -64,5 +64,5 @@ def _path(candidate: Candidate, run: RunDirectory, options: SearchOptions, exper
 def _bound(candidate: Candidate, experiment: Experiment) -> int:
     """The step budget of a training on the path."""
     max_steps, row = int(experiment.settings["max_steps"]), candidate.last_row
-    share = row[experiment.time_attr] / experiment.budget
+    share = float(row[experiment.time_attr]) / experiment.budget
     return min(max_steps, DEARER * max(int(row["step"]), math.ceil(share * max_steps)))
