@@ -55,7 +55,7 @@ class OneSearch:
             if not printed.exists():
                 result = run(*map(str, command), "--name", name, cwd=folder)
                 printed.write_text(json.dumps([result.returncode, result.stdout, result.stderr]))
-        self.result = subprocess.CompletedProcess(command, *json.loads(printed.read_text()))
+        self.result = subprocess.CompletedProcess([*map(str, command)], *json.loads(printed.read_text()))
 
 
 class SmallSearch(OneSearch):
