@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Figure = Literal["mean_accuracy", "log_work", "accuracy", "steps_to_converge"]
 
-SPARSEST, DENSEST = 50, 10
+SPARSEST, DENSEST = 20, 10
 """Most and least training steps of the whole length between two reports in the extended space."""
 
 
@@ -84,10 +84,11 @@ def lstm_experiment(options: LSTMOptions) -> "Experiment":
         shown=tuple(dict.fromkeys(("accuracy", *objectives))),
         goal=Goal("test_accuracy", "least", 0.99 if options.target is None else options.target),
         # Measured: docs/decisions/early-stopping.md and search-efficiency.md
-        rungs=Rungs(grace_steps=(200 * length) if extended else 500, reduction_factor=3),
+        rungs=Rungs(grace_steps=(10 * length) if extended else 500, reduction_factor=3),
         time_attr="work" if extended else "step",
         max_t=max_steps * length if extended else max_steps,
         spare_known=not extended,
+        checkpoint_every=20 if extended else 5,
     )
 
 
