@@ -101,7 +101,7 @@ class Evidence:
     def ranked(self) -> list[Tried]:
         """``complete``, then the trials that were stopped early, those that came farther first."""
         stopped = [one for one in self.trials if one.ended == "stopped early" and math.isfinite(one.loss)]
-        return self.complete + sorted(stopped, key=lambda one: (-one.last["step"], one.loss, one.number))
+        return self.complete + sorted(stopped, key=lambda one: (-one.last[self.time_attr], one.loss, one.number))
 
     @property
     def best_quarter(self) -> list[Tried]:
@@ -136,6 +136,11 @@ class Evidence:
     def value(self, loss: float) -> float:
         """A loss as the objective's own figure."""
         return -loss if self.objective is not None and self.objective.mode == "max" else loss
+
+    @property
+    def time_attr(self) -> str:
+        """The entry of a report in which the search counts cost: step or work."""
+        return str(self.search.get("time_attr", "step"))
 
     @property
     def metric(self) -> str:

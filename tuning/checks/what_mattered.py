@@ -97,7 +97,7 @@ def importances(run: Evidence) -> Check:
 def importances_at_rungs(run: Evidence) -> Check:
     """WHAT02."""
     words, leaders = [], []
-    budgets = [(f"step {rung:,}", rung) for rung in run.search.get("rungs", [])]
+    budgets = [(f"{run.time_attr} {rung:,}", rung) for rung in run.search.get("rungs", [])]
     for label, rung in [*budgets, ("the end", math.inf)]:
         samples = _thinned(_samples(run, run.trials if rung < math.inf else run.complete, rung))
         if _too_few(run, samples) is not None:
@@ -119,8 +119,8 @@ def _samples(run: Evidence, trials: list[Tried], rung: float = math.inf) -> list
     """Settings and loss at ``rung`` of the trials that came so far, or that converged before it."""
     samples = []
     for one in trials:
-        rows = [row for row in one.rows if row["step"] <= rung]
-        arrived = one.ended == "converged" or (one.rows and (one.last["step"] >= rung or rung == math.inf))
+        rows = [row for row in one.rows if row[run.time_attr] <= rung]
+        arrived = one.ended == "converged" or (one.rows and (one.last[run.time_attr] >= rung or rung == math.inf))
         loss = run.objective.loss(rows[-1]) if run.objective and rows and arrived else math.inf
         if math.isfinite(loss) and all(_inside(run, name, value) for name, value in one.settings.items()):
             samples.append((one.settings, loss))
