@@ -3,7 +3,9 @@
 The table has the settings of a Sobol sequence over all dimensions of the space, each trained once. A search may ask for any
 setting of the space: it gets the curve of the nearest recorded one by Gower's distance (1971, https://doi.org/10.2307/2528823):
 the sum over parameters of the difference on the unit scale (of the logarithm where the parameter has a logarithmic one), 1 for
-another category; a parameter that applies to one of the two settings only is left out, since its parent counts already.
+another category; a parameter that applies to one of the two settings only is left out, since its parent counts already. Each
+difference is weighted by the square root of the parameter's importance in a random forest over the table: unweighted, the ten
+parameters that hardly matter decide which setting is the nearest.
 """
 
 import gzip
@@ -21,12 +23,16 @@ from scipy.stats import qmc
 
 from search_spaces import SearchSpace
 from tuning.design import share_below, value_at
+from tuning.surrogate import Surrogate
 
 TRAINING = {"input_length": 50, "max_steps": 400, "report_every": 10}
 """How a setting is recorded: over as many time steps as 400 steps on whole palindromes have, up to 30 s on a core."""
 
 FIGURES = ("step", "work", "log_work", "accuracy")
 """What a report's row holds beside its place: training steps and time steps so far, the objective, held-out accuracy."""
+
+ENOUGH = 30
+"""Recorded settings from which on the distance is weighted."""
 
 NEAR_BEST = 1.1
 """How much more work than the best recorded setting one may need that counts as near the best."""
@@ -67,6 +73,7 @@ class Curves:
         self.settings = list(settings)
         self._categorical = np.array([isinstance(one, CategoricalDistribution) for one in space.distributions.values()])
         self._places = np.stack([self._place(setting.values) for setting in self.settings])  # (settings, parameters)
+        self.weights = self._weights()
         converged = [setting.work_to_converge for setting in self.settings if setting.work_to_converge is not None]
         self.best = min(converged)
         self.max_work = max(setting.rows[-1]["work"] for setting in self.settings)
@@ -85,7 +92,14 @@ class Curves:
         """The recorded setting nearest to ``values``, which may hold more than the space's parameters."""
         difference = np.abs(self._places - self._place(values))
         difference[:, self._categorical] = np.where(difference[:, self._categorical] > 0, 1.0, difference[:, self._categorical])
-        return self.settings[int(np.nansum(difference, axis=1).argmin())]
+        return self.settings[int(np.nansum(difference * self.weights, axis=1).argmin())]
+
+    def _weights(self) -> NDArray[np.float64]:
+        """The weight of each parameter in the distance; all alike where there is too little to learn them from."""
+        if len(self.settings) < ENOUGH:
+            return np.ones(len(self.space.parameters))
+        surrogate = Surrogate(self.space.parameters, [(one.values, one.rows[-1]["log_work"]) for one in self.settings])
+        return np.sqrt(list(surrogate.importances().values()))
 
     def near_best(self, setting: Setting) -> bool:
         """Whether the setting converges within 10% of the least work known."""

@@ -44,6 +44,14 @@ class Surrogate:
         """The loss expected of each of the ``settings``, shape (n,)."""
         return np.asarray(self._forest.predict(self._encode(settings)), dtype=np.float64)
 
+    def importances(self) -> dict[str, float]:
+        """Each parameter's share of the variance that the trees' splits explain; they add up to 1."""
+        columns = [name for name, p in self.parameters.items() for _ in _encode_value(None, p.distribution)]
+        shares = dict.fromkeys(self.parameters, 0.0)
+        for name, share in zip(columns, self._forest.feature_importances_, strict=True):
+            shares[name] += float(share)
+        return shares
+
     def _encode(self, settings: Sequence[Settings]) -> NDArray[np.float64]:
         rows = [
             [x for name, p in self.parameters.items() for x in _encode_value(one.get(name), p.distribution)] for one in settings

@@ -27,19 +27,19 @@ def setting(number: int, works: list[float], ended: str = "converged", needed: f
     return Setting(number, values, rows, ended, needed)
 
 
-def gower(a: dict[str, Any], b: dict[str, Any]) -> float:
+def gower(a: dict[str, Any], b: dict[str, Any], weights: Any) -> float:
     """The distance as the documentation has it, one parameter after the other."""
     distance = 0.0
-    for name, parameter in SPACE.parameters.items():
+    for weight, (name, parameter) in zip(weights, SPACE.parameters.items(), strict=True):
         one = parameter.distribution
         if name not in a or name not in b:
             continue
         if isinstance(one, CategoricalDistribution):
-            distance += a[name] != b[name]
+            distance += weight * (a[name] != b[name])
         elif one.log:  # type: ignore[attr-defined]
-            distance += abs(math.log(a[name]) - math.log(b[name])) / (math.log(one.high) - math.log(one.low))  # type: ignore[attr-defined]
+            distance += weight * abs(math.log(a[name]) - math.log(b[name])) / (math.log(one.high) - math.log(one.low))  # type: ignore[attr-defined]
         else:
-            distance += abs(a[name] - b[name]) / (one.high - one.low)  # type: ignore[attr-defined]
+            distance += weight * abs(a[name] - b[name]) / (one.high - one.low)  # type: ignore[attr-defined]
     return distance
 
 
@@ -57,8 +57,14 @@ def test_any_setting_gets_the_nearest_recorded_one(curves: Curves) -> None:
     for one in curves.settings:
         assert curves.nearest({**one.values, "hidden_dim": 128}) is one
     for asked in sobol_settings(SPACE, 300)[len(curves.settings) :]:
-        distances = [gower(asked, dict(one.values)) for one in curves.settings]
-        assert gower(asked, dict(curves.nearest(asked).values)) == pytest.approx(min(distances))
+        distances = [gower(asked, dict(one.values), curves.weights) for one in curves.settings]
+        assert gower(asked, dict(curves.nearest(asked).values), curves.weights) == pytest.approx(min(distances))
+
+
+def test_what_decides_the_objective_decides_what_is_near(curves: Curves) -> None:
+    weights = dict(zip(SPACE.parameters, curves.weights, strict=True))
+    assert set(sorted(weights, key=weights.__getitem__)[-2:]) == {"lr", "batch_size"}
+    assert sum(weight**2 for weight in weights.values()) == pytest.approx(1)
 
 
 def test_the_scale_is_the_parameters_own_and_what_does_not_apply_is_left_out() -> None:
