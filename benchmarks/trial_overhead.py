@@ -132,7 +132,7 @@ def each(ends: list[float]) -> float:
 def main() -> None:
     options = tyro.cli(Options)
     compared = min(options.trials, 100)
-    samples = Table(
+    samples = Table("trials ended", "s a trial lately", "main process, MB", "run directory, MB", title="The command on its way")
         "trials ended", "s a trial lately", "main process, MB", "run directory, MB", title="Memory and disk of the command"
     )
     processes = multiprocessing.get_context("spawn")  # each clean, and Ray's own is started and ended in one
