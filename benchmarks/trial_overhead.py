@@ -133,8 +133,6 @@ def main() -> None:
     options = tyro.cli(Options)
     compared = min(options.trials, 100)
     samples = Table("trials ended", "s a trial lately", "main process, MB", "run directory, MB", title="The command on its way")
-        "trials ended", "s a trial lately", "main process, MB", "run directory, MB", title="Memory and disk of the command"
-    )
     processes = multiprocessing.get_context("spawn")  # each clean, and Ray's own is started and ended in one
     with processes.Pool(cores()) as pool:
         alone = sorted(end for ends in pool.map(work, [compared // cores() + STARTED] * cores()) for end in ends)
