@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo demo-gan test lint format report bench pictures clean
+.PHONY: help setup demo demo-gan test lint format report bench bench-search pictures clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -52,8 +52,16 @@ bench: .venv/installed ## measure a training step, the early-stopping rules and 
 	$(BIN)/python benchmarks/early_stopping.py
 	$(BIN)/python benchmarks/trial_overhead.py
 
+bench-search: .venv/installed .venv-bench/installed ## compare search strategies on recorded learning curves
+	$(BIN)/python -m benchmarks.search
+
+.venv-bench/installed: requirements-bench.txt
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/pip install --quiet --disable-pip-version-check -r requirements-bench.txt
+	touch $@
+
 pictures: .venv/installed-dev ## make the README pictures again: make pictures RUNS="runs/LSTM runs/GAN" (needs Chromium)
 	$(BIN)/python docs/pictures.py $(RUNS)
 
-clean: ## remove .venv, caches and the built report; runs/ stays
-	rm -rf .venv reports/site .mypy_cache .ruff_cache .pytest_cache *.egg-info
+clean: ## remove .venv, .venv-bench, caches and the built report; runs/ stays
+	rm -rf .venv .venv-bench reports/site .mypy_cache .ruff_cache .pytest_cache *.egg-info

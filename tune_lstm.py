@@ -5,14 +5,17 @@ python tune_lstm.py --num-samples 50 --gpus-per-trial 0.5
 
 import sys
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from command_line import BadOptions
 from tuning.options import SearchOptions, parse
 
+if TYPE_CHECKING:
+    from tuning.experiment import Experiment
+
 Figure = Literal["mean_accuracy", "log_work", "accuracy", "steps_to_converge"]
 
-SPARSEST, DENSEST = 50, 10
+SPARSEST, DENSEST = 20, 10
 """Most and least training steps of the whole length between two reports in the extended space."""
 
 
@@ -51,18 +54,17 @@ class LSTMOptions(SearchOptions):
             raise BadOptions("--scheduler pbt is for tune_gan.py: take asha, hyperband or none")
 
 
-def main() -> int:
-    options = parse(LSTMOptions)
+def lstm_experiment(options: LSTMOptions) -> "Experiment":
+    """What the options ask to be searched."""
     from search_spaces.lstm import SPACES
     from trainables.lstm.trainable import LSTMTrial
     from trainables.trial import REPORT_EVERY
     from tuning.experiment import Experiment, Goal, Objective, Rungs
-    from tuning.search import Search
 
     extended = options.space == "extended"
     length, max_steps = options.input_length, options.max_steps
     objectives = options.objectives or ("log_work" if extended else "mean_accuracy",)
-    experiment = Experiment(
+    return Experiment(
         trainable=LSTMTrial,
         space=options.searched(SPACES[options.model, options.space]),
         settings={
@@ -82,12 +84,19 @@ def main() -> int:
         shown=tuple(dict.fromkeys(("accuracy", *objectives))),
         goal=Goal("test_accuracy", "least", 0.99 if options.target is None else options.target),
         # Measured: docs/decisions/early-stopping.md and search-efficiency.md
-        rungs=Rungs(grace_steps=(200 * length) if extended else 500, reduction_factor=3),
+        rungs=Rungs(grace_steps=(10 * length) if extended else 500, reduction_factor=3),
         time_attr="work" if extended else "step",
         max_t=max_steps * length if extended else max_steps,
         spare_known=not extended,
+        checkpoint_every=20 if extended else 5,
     )
-    return Search(options, experiment).run()
+
+
+def main() -> int:
+    options = parse(LSTMOptions)
+    from tuning.search import Search
+
+    return Search(options, lstm_experiment(options)).run()
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from reports.figures import Scale
 from reports.run import Run
 
 SHARES = ("accuracy", "mean_accuracy", "test_accuracy", "clean", "coverage")
@@ -89,6 +90,15 @@ def moment(seconds: float | None) -> str:
 def settings(run: Run, row: Any) -> str:
     """The varied settings of a trial in words, without those that have no meaning beside the others."""
     return " ".join(f"{name}={number(row[name])}" for name in run.varied if name in row and not pd.isna(row[name]))
+
+
+def scales(run: Run) -> dict[str, Scale]:
+    """How each setting was searched: among choices, on a logarithmic or on a linear scale."""
+    drawn: dict[str, Scale] = {}
+    for name, parameter in run.search["space"].items():
+        words = parameter["distribution"]
+        drawn[name] = "choice" if words.startswith("Categorical") else "log" if "log=True" in words else "linear"
+    return drawn
 
 
 def save(figure: Figure, folder: Path, name: str, alt: str) -> Picture:

@@ -1,16 +1,20 @@
 """The figures of a run as pure functions: tables in, a matplotlib Figure out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import StrMethodFormatter
+from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from reports.run import training_curve
 from reports.style import BEST, BY_HAND, FATE_WORDS, FATES, INK, MUTED, OTHER_MODEL
+
+Scale = Literal["choice", "log", "linear"]
 
 CHANCE = 0.1
 """Accuracy of a guess among ten digits."""
@@ -75,6 +79,43 @@ def parameter_map(trials: pd.DataFrame, best: int | None, title: str) -> Figure:
         axes.annotate("best", (winner["lr"], winner["max_norm"]), xytext=(11, -12), textcoords="offset points", color=BEST)
     axes.set(xscale="log", yscale="log", xlabel="lr", ylabel="max_norm", title=title)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2 if converged.empty else 3)
+    return figure
+
+
+def parameter_slices(
+    trials: pd.DataFrame, scales: Mapping[str, Scale], best: int | None, figure_name: str, title: str, log: bool = True
+) -> Figure:
+    """Every trial's figure against each setting in turn, on the setting's own scale, marked by its fate."""
+    columns = 5
+    rows = -(-len(scales) // columns)
+    figure, places = plt.subplots(
+        rows, columns, figsize=(12, 2.3 * rows + 0.6), squeeze=False, sharey=True, layout="constrained"
+    )
+    measured = trials.dropna(subset=[figure_name])
+    for axes, (name, scale) in zip(places.flat, scales.items(), strict=False):
+        chosen = measured.dropna(subset=[name])
+        choices = {value: place for place, value in enumerate(sorted(chosen[name].unique()))}
+        x = chosen[name].map(choices) if scale == "choice" else chosen[name]
+        for fate, group in chosen.groupby(chosen["ended"].fillna("running")):
+            marker, color = FATES.get(str(fate), ("1", MUTED))
+            label = FATE_WORDS.get(str(fate), str(fate))
+            axes.scatter(x[group.index], group[figure_name], marker=marker, color=color, s=22, label=label)
+        winner = chosen[chosen["number"] == best]
+        axes.scatter(x[winner.index], winner[figure_name], s=120, facecolors="none", edgecolors=BEST, linewidths=1.6)
+        if scale == "choice":
+            words = [f"{value:g}" if isinstance(value, int | float) else str(value) for value in choices]
+            axes.set_xticks(range(len(choices)), words, fontsize=7, rotation=15 if max(map(len, [*words, ""])) > 7 else 0)
+            axes.set_xlim(-0.5, max(0.5, len(choices) - 0.5))
+        elif not chosen.empty:
+            axes.set_xscale(scale)
+            axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.set_yscale("log" if log else "linear")
+        axes.set_title(name, fontsize=10)
+    for axes in list(places.flat)[len(scales) :]:
+        axes.set_visible(False)
+    labels = {label: handle for axes in places.flat for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    figure.legend(labels.values(), labels.keys(), loc="outside lower left", ncols=3)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
     return figure
 
 

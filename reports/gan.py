@@ -9,8 +9,9 @@ import pandas as pd
 from PIL import Image
 
 from reports import gan_figures as figures
-from reports.content import Answer, Content, Picture, answer, number, save
-from reports.gan_figures import Gray, History, Samples, Scale
+from reports.content import Answer, Content, Picture, answer, number, save, scales
+from reports.figures import parameter_slices
+from reports.gan_figures import Gray, History, Samples
 from reports.run import Run
 
 PICTURES = ("samples", "training", "walk", "interpolation", "neighbours", "history", "digits", "slices", "front", "schedules")
@@ -78,15 +79,6 @@ def quality_table(run: Run) -> list[dict[str, Any]]:
     return [{"name": name, "figures": [number(figures.get(column)) for column in QUALITY]} for name, figures in measured]
 
 
-def scales(run: Run) -> dict[str, Scale]:
-    """How each setting was searched: among choices, on a logarithmic or on a linear scale."""
-    drawn: dict[str, Scale] = {}
-    for name, parameter in run.search["space"].items():
-        words = parameter["distribution"]
-        drawn[name] = "choice" if words.startswith("Categorical") else "log" if "log=True" in words else "linear"
-    return drawn
-
-
 def known_trial(run: Run) -> "pd.Series[Any] | None":
     trials = run.trials[run.trials["known"] == BY_HAND]
     return None if trials.empty else trials.iloc[0]
@@ -102,7 +94,7 @@ def pictures(run: Run, folder: Path) -> dict[str, Picture | None]:
         return drawn
     if "fd" in run.trials:
         title = "fd of every trial, against each setting"
-        slices = figures.parameter_slices(run.trials, scales(run), run.best, "fd", title)
+        slices = parameter_slices(run.trials, scales(run), run.best, "fd", title)
         alt = "The Fréchet distance of every trial against each of its settings, marked by how the trial ended."
         drawn["slices"] = save(slices, folder, "slices", alt)
     if {"fd", "clean"} <= set(run.trials) and run.trials[["fd", "clean"]].notna().all(axis=1).any():

@@ -3,22 +3,21 @@
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, StrMethodFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 from PIL import Image
 
+from reports.figures import Scale
 from reports.run import training_curve
 from reports.style import BEST, BY_HAND, FATE_WORDS, FATES, INK, MUTED
 
 Gray = NDArray[np.uint8]
-Scale = Literal["choice", "log", "linear"]
 
 
 @dataclass(frozen=True)
@@ -143,43 +142,6 @@ def tiled(images: Gray, gap: int = 3) -> Gray:
     return canvas
 
 
-def parameter_slices(
-    trials: pd.DataFrame, scales: Mapping[str, Scale], best: int | None, figure_name: str, title: str
-) -> Figure:
-    """Every trial's figure (log scale) against each setting in turn, on the setting's own scale, marked by its fate."""
-    columns = 5
-    rows = -(-len(scales) // columns)
-    figure, places = plt.subplots(
-        rows, columns, figsize=(12, 2.3 * rows + 0.6), squeeze=False, sharey=True, layout="constrained"
-    )
-    measured = trials.dropna(subset=[figure_name])
-    for axes, (name, scale) in zip(places.flat, scales.items(), strict=False):
-        chosen = measured.dropna(subset=[name])
-        choices = {value: place for place, value in enumerate(sorted(chosen[name].unique()))}
-        x = chosen[name].map(choices) if scale == "choice" else chosen[name]
-        for fate, group in chosen.groupby(chosen["ended"].fillna("running")):
-            marker, color = FATES.get(str(fate), ("1", MUTED))
-            label = FATE_WORDS.get(str(fate), str(fate))
-            axes.scatter(x[group.index], group[figure_name], marker=marker, color=color, s=22, label=label)
-        winner = chosen[chosen["number"] == best]
-        axes.scatter(x[winner.index], winner[figure_name], s=120, facecolors="none", edgecolors=BEST, linewidths=1.6)
-        if scale == "choice":
-            words = [f"{value:g}" if isinstance(value, int | float) else str(value) for value in choices]
-            axes.set_xticks(range(len(choices)), words, fontsize=7, rotation=15 if max(map(len, [*words, ""])) > 7 else 0)
-            axes.set_xlim(-0.5, max(0.5, len(choices) - 0.5))
-        elif not chosen.empty:
-            axes.set_xscale(scale)
-            axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.set_yscale("log")
-        axes.set_title(name, fontsize=10)
-    for axes in list(places.flat)[len(scales) :]:
-        axes.set_visible(False)
-    labels = {label: handle for axes in places.flat for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    figure.legend(labels.values(), labels.keys(), loc="outside lower left", ncols=3)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
-    return figure
-
-
 def schedules(
     changes: pd.DataFrame, scales: Mapping[str, Scale], lineage: Sequence[tuple[int, int]], end: int, title: str
 ) -> Figure:
@@ -194,19 +156,24 @@ def schedules(
     rows = -(-len(shown) // columns)
     figure, places = plt.subplots(rows, columns, figsize=(12, 2.2 * rows + 0.6), squeeze=False, layout="constrained")
     for axes, (name, scale) in zip(places.flat, shown.items(), strict=False):
+        choices = sorted(changes[name].dropna().unique())
+        drawn = changes[name].map(choices.index, na_action="ignore") if scale == "choice" else changes[name]
         for _, trial in changes.groupby("number"):
-            axes.stairs(trial[name], [*trial["step"], end], baseline=None, color=MUTED, linewidth=1, alpha=0.6, label="a trial")
+            axes.stairs(
+                drawn[trial.index], [*trial["step"], end], baseline=None, color=MUTED, linewidth=1, alpha=0.6, label="a trial"
+            )
         steps, values = [step for step, _ in lineage], []
         for step, number in lineage:
-            mine = changes[(changes["number"] == number) & (changes["step"] == step)]
-            values.append(mine[name].iloc[0])
+            values.append(drawn[(changes["number"] == number) & (changes["step"] == step)].iloc[0])
         if steps:
             axes.stairs(values, [*steps, end], baseline=None, color=BEST, linewidth=2.6, label="the winner's weights")
         if scale == "choice":
-            choices = sorted(changes[name].dropna().unique())
-            axes.set_yticks(choices, [f"{choice:g}" for choice in choices])
+            axes.set_yticks(range(len(choices)), [f"{choice:g}" for choice in choices])
         else:
             axes.set_yscale(scale)
+            if scale == "log":
+                axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
             axes.yaxis.set_minor_formatter(NullFormatter())
         axes.set(title=name, xlim=(0, end))
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))

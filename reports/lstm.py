@@ -5,12 +5,16 @@ from pathlib import Path
 import pandas as pd
 
 from reports import figures
-from reports.content import Answer, Content, Picture, answer, save, settings, share
+from reports.content import Answer, Content, Picture, answer, save, scales, settings, share
 from reports.figures import Curve
 from reports.run import Run
 
-PICTURES = ("curves", "map", "confirmation")
-TRIAL_FIGURES = ("accuracy", "mean_accuracy", "test_accuracy", "loss", "steps_to_converge")
+PICTURES = ("curves", "map", "slices", "confirmation")
+TRIAL_FIGURES = (
+    "accuracy", "mean_accuracy", "log_work", "test_accuracy", "loss", "steps_to_converge", "work_to_converge",
+)  # fmt: skip
+OBJECTIVES = ("mean_accuracy", "log_work")
+"""Of these, a trial's table shows the one that was searched for."""
 
 
 def run_answer(run: Run) -> Answer | None:
@@ -24,7 +28,7 @@ def content(run: Run, companions: list[Run], folder: Path) -> Content:
         template="lstm.html",
         front_page="curves",
         pictures=pictures(run, other, folder),
-        figures=[name for name in TRIAL_FIGURES if name in run.trials],
+        figures=[name for name in TRIAL_FIGURES if name in run.trials and (name not in OBJECTIVES or name == run.objective)],
         extra={"other": other, "beside": run_answer(other) if other else None},
     )
 
@@ -48,6 +52,10 @@ def pictures(run: Run, other: Run | None, folder: Path) -> dict[str, Picture | N
         title = f"{run.title}: {len(run.trials)} trials in the lr × max_norm plane"
         figure = figures.parameter_map(run.trials, run.best, title)
         drawn["map"] = save(figure, folder, "map", f"{title}, by how each ended.")
+    if len(run.varied) > 2 and run.objective in run.trials:
+        title = f"{run.objective} of every trial, against each setting"
+        figure = figures.parameter_slices(run.trials, scales(run), run.best, run.objective, title, log=False)
+        drawn["slices"] = save(figure, folder, "slices", f"{title}, marked by how the trial ended.")
     winner = confirmed_reports(run)
     if winner:
         title = "The best settings on fresh seeds"

@@ -55,6 +55,7 @@ EXTENDED_RNN = {
         CategoricalDistribution((0.0, 0.9, 0.98)),
         "Decay of the running average of the weights that is measured and kept, over 10 or 50 steps; 0: the last step's own."
         " The other cure for spikes (Polyak & Juditsky 1992, https://doi.org/10.1137/0330046).",
+        below=1.0,
     ),
     "batch_size": Parameter(
         CategoricalDistribution((32, 64, 128, 256)),
@@ -95,6 +96,7 @@ EXTENDED_RNN = {
         FloatDistribution(0.7, 0.99),
         "Training accuracy at which the length grows: early keeps the work small, late makes sure of what is latched.",
         only_if=("curriculum", "growing"),
+        below=1.0,
     ),
 }
 

@@ -137,7 +137,7 @@ def override(space: SearchSpace, overrides: Mapping[str, Override], options: Col
     """
     if not overrides:
         return space
-    described = {name: _describe(name, space) for name in dict.fromkeys((*space.parameters, *space.others, *space.fixed))}
+    described = {name: _describe(name, space) for name in dict.fromkeys((*space.others, *space.parameters, *space.fixed))}
     for name in overrides:
         if name not in described:
             raise BadOptions(_unknown(name, described, options))
@@ -174,9 +174,14 @@ def override(space: SearchSpace, overrides: Mapping[str, Override], options: Col
 
 
 def _describe(name: str, space: SearchSpace) -> Parameter:
-    """What is known of the values that a name may take: its range, here or in a larger space, or the value it is fixed at."""
-    parameter = space.parameters.get(name) or space.others.get(name)
-    return parameter or Parameter(CategoricalDistribution((space.fixed[name],)), "As the user wants it.")
+    """What is known of the values that a name may take: its range, here or in a larger space, or the value it is fixed at.
+
+    A condition that always holds here is stated by the larger space alone.
+    """
+    here, other = space.parameters.get(name), space.others.get(name)
+    if here and other:
+        return dataclasses.replace(here, only_if=here.only_if or other.only_if)
+    return here or other or Parameter(CategoricalDistribution((space.fixed[name],)), "As the user wants it.")
 
 
 def _unknown(name: str, described: Collection[str], options: Collection[str]) -> str:
@@ -253,7 +258,7 @@ def _choices(own: Parameter, tokens: tuple[str, ...]) -> CategoricalDistribution
             raise ValueError(f"it takes {_words(own.distribution)}, not {unknown[0]}")
         choices = [known[token.lower()] for token in tokens]
     else:
-        choices = [_check_number(_number(token), kind, own) for token in tokens]
+        choices = sorted(_check_number(_number(token), kind, own) for token in tokens)
     if len({*choices}) < len(choices):
         raise ValueError("a choice is there twice")
     return CategoricalDistribution(choices)

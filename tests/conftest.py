@@ -1,5 +1,6 @@
 """What several tests share: the scripts run as a user runs them, and one small real search that many tests look at."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+from filelock import FileLock
 
 ROOT = Path(__file__).parent.parent
 
@@ -22,7 +25,7 @@ def start(script: str, *arguments: object, cwd: Path, **options: object) -> subp
     )
 
 
-def run(script: str, *arguments: object, cwd: Path, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+def run(script: str, *arguments: object, cwd: Path, timeout: float = 400) -> subprocess.CompletedProcess[str]:
     """Run a script of the project in ``cwd`` to its end."""
     process = start(script, *arguments, cwd=cwd)
     try:
@@ -36,43 +39,66 @@ def run(script: str, *arguments: object, cwd: Path, timeout: float = 240) -> sub
 SMALL = ("--input-length", 4, "--max-steps", 700, "--confirm", 2)
 """A search of seconds: five digits to a palindrome, seven reports a trial."""
 
-
-class SmallSearch:
-    """One finished small search and what it printed."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.path = folder / "runs" / "small"
-        self.result = run("tune_lstm.py", *SMALL, "--num-samples", 6, "--name", "small", "--gpus-per-trial", 0.5, cwd=folder)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Judges that tests train are kept for the session, and not in the user's own cache."""
-    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
-
-
-@pytest.fixture(scope="session")
-def small_search(tmp_path_factory: pytest.TempPathFactory) -> SmallSearch:
-    return SmallSearch(tmp_path_factory.mktemp("small"))
-
-
 GAN_STEPS = 504
 """Nine reports of 56 steps, and one sample grid."""
 
 
-class SmallGANSearch:
-    """One finished small GAN search over scikit-learn's digits and what it printed."""
+class OneSearch:
+    """A finished search and what it printed: made by the worker that asks first, for all of them to look at."""
+
+    def __init__(self, folder: Path, name: str, *command: object) -> None:
+        self.folder = folder
+        self.path = folder / "runs" / name
+        folder.mkdir(exist_ok=True)
+        printed = folder / "printed.json"
+        with FileLock(folder / "lock"):
+            if not printed.exists():
+                result = run(*map(str, command), "--name", name, cwd=folder)
+                printed.write_text(json.dumps([result.returncode, result.stdout, result.stderr]))
+        self.result = subprocess.CompletedProcess([*map(str, command)], *json.loads(printed.read_text()))
+
+
+class SmallSearch(OneSearch):
+    """Of an LSTM."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.path = folder / "runs" / "digits"
-        self.result = run(
-            "tune_gan.py", "--dataset", "digits", "--num-samples", 4, "--max-steps", GAN_STEPS, "--confirm", 1,
-            "--final-steps", 60, "--name", "digits", "--no-dashboard", cwd=folder,
+        super().__init__(folder, "small", "tune_lstm.py", *SMALL, "--num-samples", 6, "--gpus-per-trial", 0.5)
+
+
+class SmallGANSearch(OneSearch):
+    """Of a GAN on scikit-learn's digits."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            folder, "digits", "tune_gan.py", "--dataset", "digits", "--num-samples", 4, "--max-steps", GAN_STEPS,
+            "--confirm", 1, "--final-steps", 60, "--no-dashboard",
         )  # fmt: skip
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Two workers for the whole suite, since a search does not keep two cores busy; a file by itself needs none."""
+    return 2 if config.args_source == pytest.Config.ArgsSource.TESTPATHS else 0
+
+
 @pytest.fixture(scope="session")
-def small_gan_search(tmp_path_factory: pytest.TempPathFactory) -> SmallGANSearch:
-    return SmallGANSearch(tmp_path_factory.mktemp("gan"))
+def common(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder that all workers of pytest-xdist have in common."""
+    own = tmp_path_factory.getbasetemp()
+    return own if worker_id == "master" else own.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread_and_a_cache_of_its_own(common: Path) -> None:
+    """Judges that tests train are kept for the session, and not in the user's own cache. Two workers have a core each."""
+    os.environ.update(XDG_CACHE_HOME=str(common / "cache"), OMP_NUM_THREADS="1")
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def small_search(common: Path) -> SmallSearch:
+    return SmallSearch(common / "small")
+
+
+@pytest.fixture(scope="session")
+def small_gan_search(common: Path) -> SmallGANSearch:
+    return SmallGANSearch(common / "gan")

@@ -34,7 +34,7 @@ BAD = {
     "--warm-start nothing": "--warm-start: there is no run nothing, neither as a folder nor under runs/",
     "--set lr": "--set lr: takes NAME=VALUE, NAME=LOW..HIGH[:log|:linear][:step=S] or NAME=A,B,C",
     "--set lr=1e-1..1e-4": "lr=0.1..0.0001: the lower end must be below the upper one",
-    "--set maxnorm=1": "there is no parameter maxnorm (did you mean max_norm?); there are lr, max_norm, optimizer, lr_schedule",
+    "--set maxnorm=1": "there is no parameter maxnorm (did you mean max_norm?); there are optimizer, lr, max_norm, lr_schedule",
     "--set input_length=5": "input_length is no parameter of the space but an option of its own: --input-length",
     "--set lr=0.01 --set max_norm=1": "--set is given twice, one takes them all",
     "--set lr=0.01 max_norm=1": "nothing is left to vary",
@@ -99,7 +99,7 @@ def test_an_existing_run_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
 COMMON = (
     "num-samples", "gpus-per-trial", "cpus-per-trial", "max-concurrent", "sampler", "scheduler", "seed", "storage-path", "name",
     "resume", "address", "time-budget", "confirm", "optuna-storage", "no-dashboard", "quiet",
-    "warm-start", "audit", "target",
+    "warm-start", "audit", "target", "ablation",
     "set", "space-file",
 )  # fmt: skip
 

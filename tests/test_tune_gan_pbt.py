@@ -16,7 +16,7 @@ from reports.pages import Site
 from reports.run import Run
 from reports.style import apply
 from search_spaces.gan import SPACES
-from tests.conftest import run, start
+from tests.conftest import OneSearch, run, start
 from trainables.gan.images import load_images
 from trainables.gan.trainable import GANTrial, create_shared
 from trainables.trial import settings_at
@@ -78,11 +78,10 @@ def check_replay(directory: RunDirectory, number: int, monkeypatch: pytest.Monke
 
 
 @pytest.fixture(scope="module")
-def population(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    folder = tmp_path_factory.mktemp("pbt")
-    result = run("tune_gan.py", *SEARCH, "--confirm", 1, "--name", "pbt", cwd=folder)
-    assert result.returncode == 0, result.stderr
-    return folder / "runs" / "pbt", result
+def population(common: Path) -> Any:
+    search = OneSearch(common / "pbt", "pbt", "tune_gan.py", *SEARCH, "--confirm", 1)
+    assert search.result.returncode == 0, search.result.stderr
+    return search.path, search.result
 
 
 def test_a_population_of_six_on_what_room_there_is(population: Any, monkeypatch: pytest.MonkeyPatch) -> None:

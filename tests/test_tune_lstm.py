@@ -102,12 +102,12 @@ def test_weights_of_only_the_best_few_stay_on_disk(small_search: SmallSearch) ->
 def test_a_finished_run_takes_more_trials_and_other_flags(tmp_path: Path) -> None:
     """One run in three sessions, through the flags that no other test uses; its space file is gone after the first."""
     space_file = tmp_path / "space.toml"
-    space_file.write_text("lr = {low = 1e-3, high = 1e-2, log = true}\nmax_norm = [0.1, 1]\n")
+    space_file.write_text("lr = {low = 3e-3, high = 5e-2, log = true}\nmax_norm = [0.1, 1]\n")
     first = run(
         "tune_lstm.py", *SMALL[:2], "--max-steps", 200, "--confirm", 0, "--num-samples", 2, "--name", "more", "--quiet",
         "--no-dashboard", "--scheduler", "hyperband", "--sampler", "qmc", "--max-concurrent", 1, "--storage-path", "here",
         "--optuna-storage", f"sqlite:///{tmp_path}/studies.db", "--seed", 7,
-        "--space-file", "space.toml", "--set", "max_norm=0.1", "hidden_dim=32,64", cwd=tmp_path,
+        "--space-file", "space.toml", "--set", "max_norm=0.01", "hidden_dim=64,128", cwd=tmp_path,
     )  # fmt: skip
     assert first.returncode == 0, first.stderr
     assert first.stderr == ""
@@ -117,7 +117,8 @@ def test_a_finished_run_takes_more_trials_and_other_flags(tmp_path: Path) -> Non
     space_file.unlink()
     before = {file: file.read_bytes() for file in folder.glob("trial_*/*.json")}
 
-    second = run("tune_lstm.py", "--resume", "--storage-path", "here", "--num-samples", 5, "--quiet", cwd=tmp_path)
+    more = ("--num-samples", 5, "--quiet", "--no-dashboard", "--ablation")
+    second = run("tune_lstm.py", "--resume", "--storage-path", "here", *more, cwd=tmp_path)
     assert second.returncode == 0, second.stderr
     assert second.stdout.splitlines()[0].startswith("5 trials: ")
     assert all(file.read_bytes() == content for file, content in before.items())
@@ -127,13 +128,21 @@ def test_a_finished_run_takes_more_trials_and_other_flags(tmp_path: Path) -> Non
 
     configs = [json.loads(file.read_text())["config"] for file in sorted(folder.glob("trial_*/trial.json"))]
     assert [set(trial.params) for trial in study.trials] == [{"lr", "hidden_dim"}] * 5
-    assert all(1e-3 <= config["lr"] <= 1e-2 and config["max_norm"] == 0.1 for config in configs)
-    assert {config["hidden_dim"] for config in configs} <= {32, 64}
+    assert all(3e-3 <= config["lr"] <= 5e-2 and config["max_norm"] == 0.01 for config in configs)
+    assert {config["hidden_dim"] for config in configs} <= {64, 128}
     search = json.loads((folder / "search.json").read_text())
-    assert search["options"]["set"] == ["hidden_dim=32,64", "lr=0.001..0.01:log", "max_norm=0.1"]
+    assert search["options"]["set"] == ["hidden_dim=64,128", "lr=0.003..0.05:log", "max_norm=0.01"]
     assert list(search["space"]) == ["lr", "hidden_dim"]
-    assert search["fixed"]["max_norm"] == 0.1
-    assert search["known"] == {}
+    assert search["fixed"]["max_norm"] == 0.01
+    assert search["known"] == {"by hand, T=20": {"lr": 0.005, "hidden_dim": 128}}
+
+    best = json.loads((folder / "best" / "config.json").read_text())
+    path = [json.loads(file.read_text()) for file in sorted(folder.glob("ablation/*/trial_*/trial.json"))]
+    assert path[0]["config"]["changed"] == []
+    ends = [[path[place]["config"][name] for name in ("lr", "hidden_dim")] for place in (0, -1)]
+    assert ends == [[0.005, 128], [best["lr"], best["hidden_dim"]]]
+    assert all(record["ended"] for record in path)
+    assert len({record["config"]["seed"] for record in path}) == 1
 
     other = run("tune_lstm.py", "--resume", "--storage-path", "here", "--input-length", 9, cwd=tmp_path)
     assert other.returncode == 2
@@ -142,8 +151,9 @@ def test_a_finished_run_takes_more_trials_and_other_flags(tmp_path: Path) -> Non
 
 def test_a_time_budget_ends_the_search_and_still_confirms(tmp_path: Path) -> None:
     result = run(
-        "tune_lstm.py", "--input-length", 4, "--max-steps", 500, "--num-samples", 400, "--confirm", 1, "--no-dashboard",
-        "--time-budget", "20s", "--name", "short", "--scheduler", "none", "--sampler", "random", cwd=tmp_path,
+        "tune_lstm.py", "--input-length", 4, "--max-steps", 100, "--num-samples", 400, "--confirm", 1, "--no-dashboard",
+        "--time-budget", "20s", "--name", "short", "--scheduler", "none", "--sampler", "random", "--max-concurrent", 1,
+        cwd=tmp_path,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert "confirmed  " in result.stdout

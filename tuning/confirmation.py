@@ -39,7 +39,7 @@ class Candidate:
     config: dict[str, Any]
     seed: int
     last_row: dict[str, Any]
-    lineage: list[int]
+    lineage: list[int] = field(default_factory=list)
     confirmations: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     def holds(self, goal: Goal, count: int) -> bool:

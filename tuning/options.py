@@ -70,6 +70,8 @@ class SearchOptions:
     target: float | None = None
     """Stop the search once settings reach this on every fresh seed: of the experiment's goal (the LSTM's test accuracy, the
     GAN's fd as a multiple of the real images'), which it replaces."""
+    ablation: bool = False
+    """At the end, train the way from the hand-tuned settings to the winner's, one change at a time, to see what bought what."""
     set: tuple[str, ...] = ()
     """Narrow, widen or fix parameters of the space, or let what is fixed vary: lr=1e-4..1e-1:log (a range; :linear,
     :step=S), max_norm=0.1 (fixed), beta1=0,0.5 (choices)."""
@@ -96,6 +98,7 @@ class SearchOptions:
         _require(0 <= self.audit <= 1, "--audit must be 0 to 1", self.audit)
         stops_early = self.scheduler in ("asha", "hyperband")
         _require(stops_early or not self.audit, "--audit is of --scheduler asha or hyperband", f"{self.scheduler}")
+        _require(self.scheduler != "pbt" or not self.ablation, "--ablation is of settings that stay", "--scheduler pbt")
         _require(self.scheduler != "pbt" or self.target is None, "--target ends no population: leave it out", self.target)
         if self.target is not None:
             _require(self.confirm > 0, "--target is held against fresh seeds: --confirm must be above 0", self.confirm)

@@ -10,7 +10,7 @@ import math
 import random
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from ray.tune import Checkpoint
@@ -86,7 +86,7 @@ class Population(PopulationBasedTraining):
         """The trials that are to take over another's weights, worst first, and those that may be taken over."""
         _, upper = super()._quantiles()
         scores = {trial: state.last_score for trial, state in self._trial_state.items() if not trial.is_finished()}
-        perturbable = sorted((trial for trial in scores if "known" not in trial.config), key=scores.__getitem__)
+        perturbable = sorted((trial for trial in scores if "known" not in trial.config), key=lambda trial: scores[trial] or 0.0)
         below = [trial for trial in perturbable if trial not in upper]
         return (below[: math.ceil(QUANTILE * len(perturbable))] if upper else []), upper
 
@@ -101,7 +101,7 @@ class Population(PopulationBasedTraining):
     def _exploit(self, tune_controller: Any, trial: Trial, trial_to_clone: Trial) -> None:
         """As Ray's, from a copy of the donor's checkpoint that nobody else deletes, and on record."""
         super()._exploit(tune_controller, trial, trial_to_clone)
-        checkpoint, donor = trial.latest_checkpoint_result, trial_to_clone.config["trial"]
+        checkpoint, donor = cast(Any, trial.latest_checkpoint_result), trial_to_clone.config["trial"]
         step, settings = self._trial_state[trial_to_clone].last_train_time, settings_of(trial.config)
         directory = self._run.trial(trial.config["trial"])
         checkpoint.checkpoint = Checkpoint(str(directory.take_over(Path(checkpoint.checkpoint.path), step, donor, settings)))

@@ -8,6 +8,7 @@
     runs/NAME/trial_0007/checkpoint_*   the latest weights and state; kept for the best few once a trial has ended
     runs/NAME/confirmation/             the same again for the trials on fresh seeds
     runs/NAME/final/                    the same again for the winner's final training, where there is one
+    runs/NAME/ablation/trial_0007/      the same for the way from the hand-tuned settings to trial 7, where asked for
     runs/NAME/best/                     the winner: config.json, metrics.json, confirmation.json, model.safetensors
 
 A JSON file is replaced whole or not at all; a line of result.json that was cut off is passed over when read.
@@ -260,6 +261,10 @@ class RunDirectory:
     def final(self) -> "RunDirectory":
         """The directory of the winner's final training, laid out like a run's."""
         return RunDirectory(self.path / "final")
+
+    def ablation(self, number: int) -> "RunDirectory":
+        """The directory of the way from the hand-tuned settings to trial ``number``, laid out like a run's."""
+        return RunDirectory(self.path / "ablation" / self.trial(number).path.name)
 
     def start_session(self, options: SearchOptions) -> None:
         """Record in ``search.json`` that a search starts or goes on here."""

@@ -70,7 +70,7 @@ class RungScheduler(AsyncHyperBandScheduler):
         if result.get("ended") == "converged":
             for milestone, recorded in self._trial_info[trial.trial_id]._rungs:
                 if milestone > result[self._time_attr]:
-                    recorded[trial.trial_id] = self._metric_op * result[self._metric]
+                    recorded[trial.trial_id] = self._metric_op * result[str(self._metric)]
 
     def _let_run(self, number: int, cost: float) -> None:
         self._audited.add(number)

@@ -24,6 +24,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from command_line import BadOptions, exit_bad_options
 from trainables.trial import Trial
 from tuning import cluster as ray_cluster
+from tuning.ablation import ablation_queue
 from tuning.confirmation import CANDIDATES, Candidate, QueueSearcher, candidates, confirmation_queue, winner
 from tuning.experiment import Experiment, Prepared
 from tuning.failure import Watch
@@ -111,6 +112,8 @@ class Search:
         tried = [candidate for candidate in ranked if candidate.confirmations] or ranked[:1]
         best = winner(tried, self.experiment.goal, self.options.confirm) if tried else None
         if how != "interrupted" and best and self.experiment.final_steps and not self._train_on(best):
+            how = "interrupted"
+        if how != "interrupted" and best and self.options.ablation and not self._ablate(best):
             how = "interrupted"
         if how == "interrupted":
             done = sum(self._ended().values())
@@ -216,6 +219,16 @@ class Search:
             progress = Progress(self.experiment, title, 1, Counter(), stage="final", quiet=self.options.quiet)
             searcher, final = QueueSearcher(queue, self.directory.final()), self.directory.final()
             self._tune(searcher, FIFOScheduler(), final, progress, resources=self.cluster.alone)
+        return not self.interruption.requested
+
+    def _ablate(self, best: Candidate) -> bool:
+        """Train the way from the hand-tuned settings to the winner's; False where that was interrupted."""
+        queue = ablation_queue(best, self.directory, self.options, self.experiment)
+        if queue:
+            run = self.directory.ablation(best.number)
+            title = f"changes from the hand-tuned settings to trial {best.number}"
+            progress = Progress(self.experiment, title, len(queue), Counter(), stage="ablation", quiet=self.options.quiet)
+            self._tune(QueueSearcher(queue, run), FIFOScheduler(), run, progress)
         return not self.interruption.requested
 
     def _tune(

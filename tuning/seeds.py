@@ -13,3 +13,8 @@ def confirmation_seeds(search_seed: int, count: int) -> list[int]:
     """``count`` fresh seeds, which no trial of this search has."""
     first = search_seed * SEEDS_PER_SEARCH + CONFIRMATION
     return list(range(first, first + count))
+
+
+def ablation_seed(search_seed: int) -> int:
+    """The seed of the trainings on the way from the hand-tuned settings to the winner's, which nothing else has."""
+    return (search_seed + 1) * SEEDS_PER_SEARCH - 1

@@ -31,16 +31,17 @@ def actors(address: str) -> list[dict[str, str]]:
     return [actor for actor in found.values() if actor["state"] == "ALIVE"]
 
 
-@pytest.fixture
-def search(tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """The dashboard's address and the run directory of a search under way."""
+@pytest.fixture(scope="module")
+def search(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """The dashboard's address and the run directory of a search under way, with trials enough for every test."""
+    folder = tmp_path_factory.mktemp("dashboard")
     process = start(
-        "tune_lstm.py", "--input-length", 5, "--max-steps", 1500, "--num-samples", 12, "--name", "seen", cwd=tmp_path
+        "tune_lstm.py", "--input-length", 5, "--max-steps", 1500, "--num-samples", 100, "--name", "seen", cwd=folder
     )
     assert process.stderr is not None
     for line in process.stderr:
         if match := re.match(r"dashboard  (http://127\.0\.0\.1:\d+)", line):
-            yield match[1], tmp_path / "runs" / "seen"
+            yield match[1], folder / "runs" / "seen"
             break
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)

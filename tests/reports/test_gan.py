@@ -9,23 +9,14 @@ import pytest
 from PIL import Image
 
 from reports.gan import early_middle_late, spread
-from reports.gan_figures import animation, pareto_front, tiled
-from reports.pages import Site
-from reports.run import Run
-from reports.style import apply
+from reports.gan_figures import animation, pareto_front, schedules, tiled
 from tests.conftest import SmallGANSearch
+from tests.reports.conftest import build
 
 PICTURES = (
     "samples.png", "training.gif", "walk.gif", "interpolation.png", "neighbours.png", "history.png", "digits.png", "slices.png",
     "front.png",
 )  # fmt: skip
-
-
-def build(path: Path, folder: Path) -> str:
-    """The run's page, built in this process: a new one would load torch and pandas anew."""
-    apply()
-    Site([Run.open(path)], [], folder / "site").write(lambda name: None)
-    return (folder / "site" / path.name / "index.html").read_text()
 
 
 def test_a_page_with_every_picture(small_gan_search: SmallGANSearch, tmp_path: Path) -> None:
@@ -164,3 +155,21 @@ def test_images_are_laid_out_in_rows() -> None:
 
 def test_an_animation_of_one_frame_is_a_picture() -> None:
     assert animation([np.zeros((4, 4), np.uint8)], 100, 800).startswith(b"GIF8")
+
+
+def test_schedules_draw_every_trial_and_the_way_of_the_winners_weights() -> None:
+    changes = pd.DataFrame(
+        [
+            {"number": 0, "step": 0, "donor": None, "lr_g": 1e-3, "ema": 0.0},
+            {"number": 1, "step": 0, "donor": None, "lr_g": 4e-3, "ema": 0.9995},
+            {"number": 1, "step": 30, "donor": 0, "lr_g": 2e-3, "ema": 0.99},
+        ]
+    )
+    figure = schedules(changes, {"lr_g": "log", "ema": "choice", "penalty": "log"}, [(0, 0), (30, 1)], 90, "digits")
+    lr, ema = (axes for axes in figure.axes if axes.get_visible())
+    data = [patch.get_data() for patch in lr.patches]  # type: ignore[attr-defined]
+    drawn = [(list(one.values), list(one.edges)) for one in data]
+    assert drawn == [([1e-3], [0, 90]), ([4e-3, 2e-3], [0, 30, 90]), ([1e-3, 2e-3], [0, 30, 90])]
+    assert lr.get_yscale() == "log"
+    assert [label.get_text() for label in ema.get_yticklabels()] == ["0", "0.99", "0.9995"]
+    assert [text.get_text() for text in figure.legends[0].texts] == ["a trial", "the winner's weights"]

@@ -1,5 +1,6 @@
 """The space as its user wants it: what can be asked for, what is refused and with which words, and what it comes to."""
 
+import dataclasses
 import math
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +17,7 @@ from search_spaces.gan import SPACES as GAN_SPACES
 from search_spaces.lstm import SPACES as LSTM_SPACES
 from search_spaces.overrides import Range, override, override_text, parse_overrides, read_space_file, widened
 
-LSTM = LSTM_SPACES["lstm", "core"]
+LSTM, LSTM_EXTENDED, RNN = LSTM_SPACES["lstm", "core"], LSTM_SPACES["lstm", "extended"], LSTM_SPACES["rnn", "core"]
 CORE, EXTENDED = GAN_SPACES["core"], GAN_SPACES["extended"]
 
 
@@ -44,7 +45,7 @@ def test_nothing_asked_for_leaves_the_space_as_it_is() -> None:
         ("hidden_dim=64..256:step=64", IntDistribution(64, 256, step=64)),
         ("hidden_dim=64,128.0,1e3", CategoricalDistribution((64, 128, 1000))),
         ("averaging=0.5..0.9", FloatDistribution(0.5, 0.9)),
-        ("batch_size=64,128", CategoricalDistribution((64, 128))),
+        ("batch_size=128,64", CategoricalDistribution((64, 128))),
     ],
 )
 def test_what_is_asked_for_is_what_varies(text: str, distribution: BaseDistribution) -> None:
@@ -62,6 +63,7 @@ def test_what_is_asked_for_is_what_varies(text: str, distribution: BaseDistribut
         (LSTM, "max_norm=1", 1.0),
         (LSTM, "hidden_dim=64", 64),
         (LSTM, "init_scale=0.5", 0.5),
+        (RNN, "lr_gamma=0.9", 0.9),
         (EXTENDED, "loss=hinge", "hinge"),
         (EXTENDED, "loss=Hinge", "hinge"),
         (EXTENDED, "beta1=0.7", 0.7),
@@ -101,10 +103,11 @@ def test_a_single_value_is_fixed_and_of_the_parameters_type(space: SearchSpace, 
         (LSTM, "hidden_dim=64.5", "hidden_dim=64.5: it takes whole numbers, not 64.5"),
         (LSTM, "hidden_dim=0", "it takes numbers from 1, not 0"),
         (LSTM, "hidden_dim=2..4:step=0.5", "the step of whole numbers must be one, got 0.5"),
-        (LSTM, "maxnorm=1", "there is no parameter maxnorm (did you mean max_norm?); there are lr, max_norm, optimizer"),
-        (LSTM, "momentum=0.1", "there is no parameter momentum; there are lr, max_norm"),
+        (LSTM, "maxnorm=1", "there is no parameter maxnorm (did you mean max_norm?); there are optimizer, lr, max_norm"),
+        (LSTM, "momentum=0.1", "there is no parameter momentum; there are optimizer, lr"),
         (LSTM, "max_steps=5", "max_steps is no parameter of the space but an option of its own: --max-steps"),
         (LSTM, "model=rnn", "--model"),
+        (LSTM, "lr_gamma=0.8", "lr_gamma=0.8: lr_gamma has a meaning only where lr_schedule=exponential"),
         (LSTM, "seed=1", "there is no parameter seed"),
         (EXTENDED, "loss=hing", "loss=hing: it takes non-saturating, hinge, least-squares, relativistic, not hing"),
         (EXTENDED, "loss=0..1", "loss=0..1: it takes non-saturating, hinge, least-squares, relativistic, which is no range"),
@@ -152,12 +155,14 @@ class TestConditions:
 
     def test_a_choice_brings_what_it_needs_along(self) -> None:
         space = changed(CORE, "loss=relativistic", "regulariser=none,dropout")
-        assert space.parameters["penalty"] == Parameter(
-            EXTENDED.parameters["penalty"].distribution, EXTENDED.parameters["penalty"].reason
-        )
+        assert space.parameters["penalty"] == dataclasses.replace(EXTENDED.parameters["penalty"], only_if=None)
         assert space.parameters["dropout"] == EXTENDED.parameters["dropout"]
         order = list(space.parameters)
         assert order.index("regulariser") < order.index("dropout")
+
+    def test_a_condition_that_always_held_goes_with_what_it_held_by(self) -> None:
+        assert "lr_gamma" not in changed(RNN, "lr_schedule=settling").parameters
+        assert changed(RNN, "lr_schedule=exponential,settling").parameters["lr_gamma"].only_if == ("lr_schedule", "exponential")
 
     def test_it_can_be_set_along_with_the_choice(self) -> None:
         space = changed(CORE, "loss=relativistic", "penalty=0.5")
@@ -194,6 +199,11 @@ CHANGES = {
     "lstm": [
         ("lr=1e-3..1e-2", "max_norm=0.1"), ("lr=0.01,0.02", "batch_size=32..512:log"),
         ("lr_schedule=exponential", "lr_gamma=0.5..0.9", "max_norm=1..2:linear"),
+        ("curriculum=growing", "start_length=2..6:step=2"),
+    ],
+    "rnn": [("lr_schedule=settling",), ("lr_gamma=0.5..1",), ("lr_schedule=constant,exponential", "lr=1e-3..1e-2")],
+    "lstm extended": [
+        ("forget_bias=1",), ("forget_init=chrono", "curriculum=none"), ("lr_schedule=exponential", "length_growth=2"),
     ],
     "core": [
         ("loss=relativistic",), ("loss=hinge,relativistic", "penalty=1"), ("regulariser=dropout", "dropout=0.2,0.4"),
@@ -209,7 +219,13 @@ CHANGES = {
 @pytest.mark.parametrize(("name", "texts"), [(name, texts) for name, several in CHANGES.items() for texts in several])
 def test_optuna_can_search_it_and_every_trial_has_exactly_what_applies(name: str, texts: tuple[str, ...]) -> None:
     """What StudySearch does of it, with Optuna alone: known settings enqueued, then TPE."""
-    original = {"lstm": LSTM, "core": CORE, "extended": EXTENDED}[name]
+    spaces = {"lstm": LSTM, "lstm extended": LSTM_EXTENDED, "rnn": RNN, "core": CORE, "extended": EXTENDED}
+    original = spaces[name]
+    conditions = {
+        child: described.only_if
+        for child, described in {**original.parameters, **original.others}.items()
+        if described.only_if is not None
+    }
     space = changed(original, *texts)
     assert not set(space.parameters) & set(space.fixed)
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0, n_startup_trials=4))
@@ -224,10 +240,9 @@ def test_optuna_can_search_it_and_every_trial_has_exactly_what_applies(name: str
         if number < len(space.known):
             assert settings == list(space.known.values())[number]
         config = {**settings, **space.fixed}
-        assert {"loss", "penalty"} & set(config) != {"penalty"}
-        if "loss" in config:
-            assert ("penalty" in config) == (config["loss"] == "relativistic")
-            assert ("dropout" in config) == (config["regulariser"] == "dropout")
+        assert conditions
+        for child, (parent, value) in conditions.items():
+            assert (child in config) == (config[parent] == value)
         study.tell(trial, float(number))
 
 
@@ -361,7 +376,7 @@ class TestWidened:
             assert widened("x", distribution, end) == text
 
     @pytest.mark.parametrize("end", ["lower", "upper"])
-    @pytest.mark.parametrize(("space", "name"), [(s, n) for s in (LSTM, CORE, EXTENDED) for n in s.parameters])
+    @pytest.mark.parametrize(("space", "name"), [(s, n) for s in (LSTM, LSTM_EXTENDED, CORE, EXTENDED) for n in s.parameters])
     def test_the_space_takes_it_again_and_again_and_it_only_grows(self, space: SearchSpace, name: str, end: End) -> None:
         distribution = space.parameters[name].distribution
         for _ in range(4):

@@ -2,6 +2,8 @@
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,13 +17,19 @@ RAY = str(Path(sys.executable).parent / "ray")
 
 
 @pytest.fixture
-def address(tmp_path: Path) -> Iterator[str]:
+def address() -> Iterator[str]:
     """A cluster of one node on this machine, two CPUs and no GPU."""
-    port, environment = "26379", {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
-    head = ["start", "--head", "--port", port, "--num-cpus", "2", "--num-gpus", "0", "--include-dashboard", "false"]
-    subprocess.run([RAY, *head], check=True, capture_output=True, env=environment)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    head = ["start", "--head", "--block", "--port", port, "--num-cpus", "2", "--num-gpus", "0", "--include-dashboard", "false"]
+    environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
+    node = subprocess.Popen([RAY, *head], stdout=subprocess.PIPE, text=True, env=environment, start_new_session=True)
+    assert node.stdout is not None
+    assert any("Ray runtime started" in line for line in node.stdout)
     yield f"127.0.0.1:{port}"
-    subprocess.run([RAY, "stop", "--force"], check=True, capture_output=True)
+    os.killpg(node.pid, signal.SIGKILL)  # this cluster alone: `ray stop` would end every other Ray of the machine too
+    node.communicate(timeout=60)
 
 
 def test_searches_there_and_refuses_what_no_node_can_meet(address: str, tmp_path: Path) -> None:

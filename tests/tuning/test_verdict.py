@@ -16,7 +16,7 @@ def candidate(number: int, lowest: float, **config: float) -> Candidate:
     row = {"step": 900, "accuracy": 1.0, "mean_accuracy": 0.95, "test_accuracy": 1.0}
     seeds = {seed: {"test_accuracy": 1.0, "steps_to_converge": 500 + seed} for seed in range(5)}
     seeds[3] = {"test_accuracy": lowest, "steps_to_converge": 900}
-    return Candidate(number, "converged", settings, 0, row, seeds)
+    return Candidate(number, "converged", settings, 0, row, confirmations=seeds)
 
 
 def test_names_the_winner_and_every_settings_tried_before_it(

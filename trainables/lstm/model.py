@@ -9,6 +9,7 @@ Weights start as ``torch.randn``, biases and the first states as zeros; other st
 """
 
 import json
+import math
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -25,7 +26,7 @@ Encoding = Literal["raw", "standardised", "one-hot"]
 """What the network sees of a digit: the number itself, the number with mean 0 and variance 1, or one unit a digit."""
 
 DIGIT_MEAN = (NUM_DIGITS - 1) / 2
-DIGIT_STD = ((NUM_DIGITS**2 - 1) / 12) ** 0.5
+DIGIT_STD = math.sqrt((NUM_DIGITS**2 - 1) / 12)
 
 
 def _randn(*shape: int, generator: torch.Generator | None) -> nn.Parameter:

@@ -14,17 +14,17 @@ which is how much better than chance the first digit is read after a delay or a 
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.nn.utils import clip_grad_norm_
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from trainables.lstm.curriculum import Curriculum
 from trainables.lstm.initialisation import chrono, initialise, open_gates
-from trainables.lstm.model import LSTM, MODELS
+from trainables.lstm.model import LSTM, MODELS, RNN
 from trainables.lstm.palindromes import NUM_DIGITS, draw_batch
 from trainables.trial import REPORT_EVERY, Row, Trial, generator
 
@@ -61,6 +61,8 @@ class LSTMTrial(Trial):
     ``test_accuracy``, measured once on 10,000 palindromes of a stream that no decision of the trial has seen.
     """
 
+    model: LSTM | RNN
+
     def build(self, config: dict[str, Any]) -> None:
         seed = int(config["seed"])
         weights = generator(seed, "weights", torch.device("cpu"))  # the same on every device
@@ -74,7 +76,7 @@ class LSTMTrial(Trial):
         self.network = network.to(self.device)
         decay = float(config["averaging"])
         self.averaged = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(decay)) if decay else None
-        self.model: nn.Module = self.averaged.module if self.averaged else self.network
+        self.model = cast(LSTM | RNN, self.averaged.module) if self.averaged else self.network
         self.optimizer = OPTIMIZERS[config["optimizer"]](self.network.parameters(), lr=float(config["lr"]))  # type: ignore[call-arg]
         self.curriculum = Curriculum.of(config)
         self.train_stream = generator(seed, "train", self.device)

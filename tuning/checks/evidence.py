@@ -6,7 +6,7 @@ import math
 import os
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,7 +14,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from search_spaces import Parameter
 from tuning.experiment import Goal, Objective
-from tuning.run_directory import COMPLETE, RunDirectory, TrialRecord
+from tuning.run_directory import COMPLETE, CUT_OFF, RunDirectory, TrialRecord
 
 Row = dict[str, Any]
 
@@ -24,7 +24,7 @@ class Tried:
     """A trial that has ended.
 
     Attributes:
-        settings: Of the parameters that the search varied.
+        config, settings: As it ended; ``settings`` of the parameters that the search varied.
         rows: Its reports, without the training curves.
         loss: The objective of the last report as something to minimize; infinite where there is none.
         audited: The step at which the scheduler would have stopped it, had it not been let run on to see.
@@ -55,7 +55,7 @@ class Evidence:
     Attributes:
         parameters: What the search varied, by name.
         objective, goal: None where ``search.json`` does not name them.
-        trials: Those that have ended, by number; not those that the time budget cut off.
+        trials: Those that have ended, by number; not those that the end of the search cut off.
     """
 
     def __init__(self, run: RunDirectory) -> None:
@@ -74,9 +74,9 @@ class Evidence:
 
     def _ended(self, run: RunDirectory) -> list[Tried]:
         return [
-            self._tried(record, directory.rows())
+            self._tried(replace(record, config=directory.config(record)), directory.rows())
             for directory, record in run.trials()
-            if record.ended not in (None, "time budget")
+            if record.ended not in (None, *CUT_OFF)
         ]
 
     def _tried(self, record: TrialRecord, rows: list[Row]) -> Tried:
@@ -128,7 +128,9 @@ class Evidence:
     @cached_property
     def ablations(self) -> list[Tried]:
         """The trials on the path from the hand-tuned settings to the winner, in its order."""
-        every = [one for one in self._ended(RunDirectory(self.run.path / "ablation")) if "ablation" in one.config]
+        if self.winner is None:
+            return []
+        every = [one for one in self._ended(self.run.ablation(self.winner.number)) if "ablation" in one.config]
         return sorted(every, key=lambda one: one.config["ablation"])
 
     def value(self, loss: float) -> float:

@@ -18,28 +18,31 @@ def test_both_judges_know_the_test_images_and_are_two(shared: Shared, digits: Im
     assert not torch.allclose(look(one, test).features, look(other, test).features, atol=0.1)
 
 
+@pytest.fixture
+def small(digits: Images) -> Images:
+    return Images("digits", digits.train[:128], digits.train_labels[:128], digits.test, digits.test_labels)
+
+
 def test_a_judge_is_trained_once_and_again_only_where_its_file_is_damaged(
-    shared: Shared, digits: Images, tmp_path: Path
+    small: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     said: list[str] = []
-    kept = load_judge(digits, SEARCH_JUDGE, said.append, tmp_path / "one")
-    assert said == []
+    load_judge(small, SEARCH_JUDGE, said.append, tmp_path / "one")
+    assert len(said) == 2
+    assert "training judge 1 on the 128" in said[0]
+    kept = load_judge(small, SEARCH_JUDGE, said.append, tmp_path / "two")
+    assert len(said) == 2
     (file,) = cache_folder().glob(f"digits-*-seed{SEARCH_JUDGE}.safetensors")
     whole = file.read_bytes()
     damaged = bytearray(whole)
     damaged[len(whole) // 2] ^= 1
     file.write_bytes(damaged)
-    mended = load_judge(digits, SEARCH_JUDGE, said.append, tmp_path / "two")
-    assert len(said) == 2
-    assert "training judge 1 on the 1,198" in said[0]
+    mended = load_judge(small, SEARCH_JUDGE, said.append, tmp_path / "three")
+    assert said[2] == said[0]
     for name, weights in kept.state_dict().items():
         torch.testing.assert_close(mended.state_dict()[name], weights)
     assert file.read_bytes() == whole
-
-
-@pytest.fixture
-def small(digits: Images) -> Images:
-    return Images("digits", digits.train[:128], digits.train_labels[:128], digits.test, digits.test_labels)
 
 
 def test_where_it_cannot_be_kept_it_is_trained_all_the_same(

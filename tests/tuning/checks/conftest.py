@@ -65,8 +65,8 @@ class MadeRun:
                 directory.append({"step": 900, **row})
 
     def changed(self, changes: list[tuple[Any, float]]) -> None:
-        """The path from the hand-tuned settings to the winner: what changed and the figure after it."""
-        path = RunDirectory(self.run.path / "ablation")
+        """The path from the hand-tuned settings to the winner, trial 1: what changed and the figure after it."""
+        path = self.run.ablation(1)
         for place, (changed, figure) in enumerate(changes):
             self.trial(place, {"lr": 0.01, "max_norm": 1.0}, figure, run=path, ablation=place, changed=changed)
 

@@ -1,0 +1,67 @@
+import dataclasses
+from typing import Any
+
+from search_spaces.lstm import SPACES
+from tune_lstm import LSTMOptions
+from tuning.ablation import ablation_queue
+from tuning.confirmation import Candidate
+from tuning.experiment import Experiment
+from tuning.run_directory import RunDirectory, TrialRecord
+from tuning.seeds import confirmation_seeds, trial_seed
+
+ROW = {"step": 40, "mean_accuracy": 0.9}
+
+
+def winner(**settings: Any) -> Candidate:
+    return Candidate(4, "converged", {**settings, "model": "lstm"}, 7, ROW, [])
+
+
+def search(directory: RunDirectory) -> None:
+    """Trials that say lr matters and max_norm does not."""
+    for number in range(8):
+        lr, max_norm = (0.02 if number % 2 else 0.002), (5.0 if number % 4 < 2 else 0.005)
+        directory.trial(number).write(TrialRecord(number, {"lr": lr, "max_norm": max_norm}, ended="budget"))
+        directory.trial(number).append({"step": 1000, "mean_accuracy": 0.9 if number % 2 else 0.1})
+
+
+def test_one_change_at_a_time_from_the_hand_tuned_settings_what_matters_first(
+    options: LSTMOptions, experiment: Experiment, directory: RunDirectory
+) -> None:
+    search(directory)
+    queue = ablation_queue(winner(lr=0.02, max_norm=5.0), directory, options, experiment)
+    assert [(one["lr"], one["max_norm"]) for one in queue] == [(0.005, 0.01), (0.02, 0.01), (0.02, 5.0)]
+    assert [one["changed"] for one in queue] == [[], "lr", "max_norm"]
+    seeds = {one["seed"] for one in queue}
+    assert len(seeds) == 1
+    assert not seeds & {*confirmation_seeds(options.seed, 1000), *(trial_seed(options.seed, n) for n in range(1000))}
+
+
+def test_no_training_may_cost_more_than_five_times_the_winners(
+    options: LSTMOptions, experiment: Experiment, directory: RunDirectory
+) -> None:
+    queue = ablation_queue(winner(lr=0.02, max_norm=5.0), directory, options, experiment)
+    assert {one["max_steps"] for one in queue} == {200}
+    slow = dataclasses.replace(winner(lr=0.02, max_norm=4.0), number=5, last_row={"step": 900})
+    assert {one["max_steps"] for one in ablation_queue(slow, directory, options, experiment)} == {1000}
+
+
+def test_begun_it_is_settled_and_what_has_ended_is_not_trained_again(
+    options: LSTMOptions, experiment: Experiment, directory: RunDirectory
+) -> None:
+    first = ablation_queue(winner(lr=0.02, max_norm=5.0), directory, options, experiment)
+    done = directory.ablation(4).trial(0)
+    record = done.read()
+    assert record is not None
+    done.write(dataclasses.replace(record, ended="budget"))
+    search(directory)  # which would order the changes otherwise
+    again = ablation_queue(winner(lr=0.02, max_norm=5.0), directory, options, experiment)
+    assert [one["lr"] for one in again] == [one["lr"] for one in first[1:]]
+
+
+def test_nothing_to_do_where_the_winner_is_hand_tuned_or_nothing_is(
+    options: LSTMOptions, experiment: Experiment, directory: RunDirectory
+) -> None:
+    by_hand = SPACES["lstm", "core"].known["by hand, T=20"]
+    assert ablation_queue(winner(**by_hand), directory, options, experiment) == []
+    unknown = dataclasses.replace(experiment, space=dataclasses.replace(experiment.space, known={}))
+    assert ablation_queue(winner(lr=0.02, max_norm=5.0), directory, options, unknown) == []
