@@ -101,7 +101,7 @@ def command(options: Options, folder: str, samples: Table) -> list[float]:
         if line.startswith("trial "):
             ends.append(time.monotonic())
             if len(ends) == STARTED or len(ends) % options.sample_every == 0:
-                latest = ends[-options.sample_every :]
+                latest = ends[-options.sample_every - 1 :]
                 pace = (latest[-1] - latest[0]) / (len(latest) - 1)
                 samples.add_row(f"{len(ends):,}", f"{pace:.3f}", f"{memory(process.pid):.0f}", f"{disk(folder):.1f}")
     if process.wait():
