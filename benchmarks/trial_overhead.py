@@ -101,10 +101,12 @@ def command(options: Options, folder: str, samples: Table) -> list[float]:
         if line.startswith("trial "):
             ends.append(time.monotonic())
             if len(ends) == STARTED or len(ends) % options.sample_every == 0:
-                samples.add_row(f"{len(ends):,}", f"{memory(process.pid):.0f}", f"{disk(folder):.1f}")
+                latest = ends[-options.sample_every - 1 :]
+                pace = (latest[-1] - latest[0]) / (len(latest) - 1)
+                samples.add_row(f"{len(ends):,}", f"{pace:.3f}", f"{memory(process.pid):.0f}", f"{disk(folder):.1f}")
     if process.wait():
         sys.exit(f"the command failed with status {process.returncode}")
-    samples.add_row("at the end", "", f"{disk(folder):.1f}")
+    samples.add_row("at the end", "", "", f"{disk(folder):.1f}")
     return ends
 
 
@@ -130,7 +132,7 @@ def each(ends: list[float]) -> float:
 def main() -> None:
     options = tyro.cli(Options)
     compared = min(options.trials, 100)
-    samples = Table("trials ended", "main process, MB", "run directory, MB", title="Memory and disk of the command")
+    samples = Table("trials ended", "s a trial lately", "main process, MB", "run directory, MB", title="The command on its way")
     processes = multiprocessing.get_context("spawn")  # each clean, and Ray's own is started and ended in one
     with processes.Pool(cores()) as pool:
         alone = sorted(end for ends in pool.map(work, [compared // cores() + STARTED] * cores()) for end in ends)
