@@ -68,3 +68,19 @@ def test_holds_only_where_every_seed_reaches_the_goal(
     assert not candidate.holds(experiment.goal, 5)
     candidate.confirmations[3] = {}  # its trial broke
     assert not candidate.holds(experiment.goal, 5)
+
+
+def test_what_is_confirmed_of_a_trial_that_took_over_anothers_weights_is_its_whole_schedule(
+    directory: RunDirectory, experiment: Experiment, options: LSTMOptions
+) -> None:
+    add(directory, 0, "budget", {"mean_accuracy": 0.5}, lr=0.1, known="by hand")
+    add(directory, 1, "budget", {"mean_accuracy": 0.9}, lr=0.7)
+    donors = directory.trial(0).path / "checkpoint_000000"
+    donors.mkdir()
+    (donors / "state.pt").write_bytes(b"")
+    directory.trial(1).take_over(donors, 40, 0, {"lr": 0.12})
+    (candidate,) = candidates(directory, experiment)
+    assert (candidate.number, candidate.seed, candidate.lineage) == (1, 1, [0, 1])
+    assert candidate.config == {"lr": 0.1, "schedule": [[40, {"lr": 0.12}]]}
+    configs = confirmation_queue(candidate, directory.confirmation(), options, experiment)
+    assert all(config["schedule"] == [[40, {"lr": 0.12}]] and config["lr"] == 0.1 for config in configs)

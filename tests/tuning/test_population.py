@@ -92,6 +92,26 @@ def test_what_is_taken_over_is_the_donors_settings_changed_and_never_who_it_is(
     assert config["lr_g"] in [pytest.approx(FOUND["lr_g"] * factor) for factor in FACTORS]
 
 
+def test_the_poorest_quarter_of_what_may_change_takes_over_the_best_quarter_and_known_settings_stay(
+    options: GANOptions, experiment: Experiment
+) -> None:
+    scheduler = Population(options, experiment, RunDirectory.create(options))
+    for number, fd in enumerate((30.0, 10.0, 90.0, 50.0, 40.0, 20.0, 60.0, 80.0)):
+        known = {"known": "by hand"} if number in (2, 5, 7) else {}
+        trial = Trial(f"stub {number}", config={"trial": number, **known}, stub=True)
+        add(scheduler, trial)
+        assert scheduler.on_trial_result(None, trial, {"step": 9, "fd": fd}) == TrialScheduler.CONTINUE
+        assert scheduler.on_trial_result(None, trial, {"step": 10, "fd": fd}) == TrialScheduler.PAUSE
+    lower, upper = scheduler._quantiles()
+    assert [trial.config["trial"] for trial in lower] == [6, 3]
+    assert {trial.config["trial"] for trial in upper} == {1, 5}
+
+
+def add(scheduler: Population, trial: Trial) -> None:
+    cache = SimpleNamespace(increase_max=lambda request: None)
+    scheduler.on_trial_add(SimpleNamespace(_tune_controller=SimpleNamespace(_actor_cache=cache)), trial)
+
+
 def test_a_resumed_population_meets_at_the_first_rung_that_lies_before_all_of_it(
     options: GANOptions, experiment: Experiment
 ) -> None:
@@ -101,7 +121,6 @@ def test_a_resumed_population_meets_at_the_first_rung_that_lies_before_all_of_it
         run.trial(number).append({"step": step, "fd": 1.0})
     scheduler = Population(options, experiment, run)
     trial = Trial("stub", config={"trial": 0}, stub=True)
-    controller = SimpleNamespace(_actor_cache=SimpleNamespace(increase_max=lambda request: None))
-    scheduler.on_trial_add(SimpleNamespace(_tune_controller=controller), trial)
+    add(scheduler, trial)
     decisions = [scheduler.on_trial_result(None, trial, {"step": step, "fd": 1.0}) for step in (30, 39, 40)]
     assert decisions == [TrialScheduler.CONTINUE, TrialScheduler.CONTINUE, TrialScheduler.PAUSE]

@@ -77,3 +77,18 @@ def test_the_plan_says_what_the_user_set_and_which_known_settings_that_excludes(
     assert "varied     lr 0.001 to 0.01 (log)" in lines
     assert any(line.startswith("fixed ") and "max_norm=0.1" in line for line in lines)
     assert "note       not tried, as --set excludes them: by hand, defaults · by hand, T=20" in lines
+
+
+def test_a_schedule_is_said_step_by_step_with_where_the_weights_came_from(
+    options: LSTMOptions, experiment: Experiment, directory: RunDirectory
+) -> None:
+    one = candidate(4, 0.9912)
+    one.config["schedule"] = [[100, {"lr": 0.02}], [1200, {"lr": 0.025, "max_norm": 0.2}]]
+    one.lineage = [2, 0, 4]
+    lines = verdict(options, experiment, directory, [one]).splitlines()
+    assert lines[1] == "best       trial 4: lr=0.01 max_norm=0.1"
+    assert lines[2:5] == [
+        "schedule   at step 100: lr=0.02",
+        "schedule   at step 1,200: lr=0.025 max_norm=0.2",
+        "lineage    weights of trials 2 > 0 > 4; a confirmation trains the whole schedule anew",
+    ]
