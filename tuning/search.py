@@ -18,7 +18,7 @@ from pathlib import Path
 import optuna
 import ray
 from ray import tune
-from ray.tune import Callback, Stopper
+from ray.tune import Callback
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from command_line import BadOptions, exit_bad_options
@@ -36,7 +36,7 @@ from tuning.recorder import Recorder
 from tuning.run_directory import COMPLETE, CUT_OFF, TARGET_REACHED, TIME_BUDGET, RunDirectory, write_json
 from tuning.scheduler import create_scheduler
 from tuning.study import STARTUP_TRIALS, StudySearch, close_running, open_storage, open_study
-from tuning.target import TargetStopper
+from tuning.target import TargetPause
 from tuning.verdict import plan, verdict
 
 SAMPLES = "gan_images"
@@ -164,7 +164,7 @@ class Search:
                 self.experiment, "trials", self.options.num_samples, ended, best=self._best_so_far(), quiet=self.options.quiet
             ),
             max(1.0, deadline - time.monotonic()) if deadline else None,
-            stop=TargetStopper(self.experiment.goal) if self.options.target is not None else None,
+            pause=TargetPause(self.experiment.goal) if self.options.target is not None else None,
             concurrent=self.options.num_samples if self.options.scheduler == "pbt" else None,  # those without room are paused
         )
         if self.interruption.requested:
@@ -239,11 +239,11 @@ class Search:
         progress: Progress,
         time_budget_s: float | None = None,
         resources: dict[str, float] | None = None,
-        stop: Stopper | None = None,
+        pause: TargetPause | None = None,
         concurrent: int | None = None,
     ) -> None:
         recorder = Recorder(run, self.experiment.objective)
-        callbacks: list[Callback] = [recorder, progress, self.interruption, Watch(searcher)]
+        callbacks: list[Callback] = [recorder, progress, self.interruption, Watch(searcher), *([pause] if pause else [])]
         tuner = tune.Tuner(
             _with_resources(self.trainable, resources or self.cluster.trial_resources),
             tune_config=tune.TuneConfig(
@@ -259,7 +259,6 @@ class Search:
                 name=run.path.name,
                 storage_path=str(run.path.parent),
                 callbacks=callbacks,
-                stop=stop,
                 checkpoint_config=tune.CheckpointConfig(
                     checkpoint_frequency=self.experiment.checkpoint_every,
                     checkpoint_at_end=False,  # tuning.recorder asks for it where it will be kept

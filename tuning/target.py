@@ -1,23 +1,25 @@
 """``--target``: the search pauses when a trial reaches it, and is over once the same settings reach it on fresh seeds."""
 
+import signal
 from typing import Any
 
-from ray.tune import Stopper
+from ray.tune import Callback
+from ray.tune.experiment import Trial
 
 from tuning.experiment import Goal
 from tuning.run_directory import COMPLETE
 
 
-class TargetStopper(Stopper):
-    """Stops Ray Tune when a trial has used its budget, or converged, and reaches the goal."""
+class TargetPause(Callback):
+    """Interrupts Ray Tune, as Ctrl-C does, when a trial has ended by itself and reaches the goal.
+
+    What is in flight can be gone on with; a ``Stopper`` would end it, and the trial itself before its end is on record.
+    """
 
     def __init__(self, goal: Goal) -> None:
         self._goal = goal
-        self._reached = False
 
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        self._reached = self._reached or (result["ended"] in COMPLETE and self._goal.reached(result))
-        return False
-
-    def stop_all(self) -> bool:
-        return self._reached
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        result = trial.last_result
+        if result.get("ended") in COMPLETE and self._goal.reached(result):
+            signal.raise_signal(signal.SIGUSR1)
