@@ -56,7 +56,7 @@ class Options:
     """Searches of each strategy."""
     first_seed: int = 0
     """Seed of the first one."""
-    budget: float = 50.0
+    budget: float = 10.0
     """What a search may spend, in trials of full length."""
     strategies: tuple[str, ...] = tuple(STRATEGIES)
     """Which ones to compare."""
