@@ -1,6 +1,7 @@
 """What an LSTM run's page shows: learning curves beside hand-tuning and the other model, fresh seeds, the lr x max_norm map."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -13,6 +14,9 @@ PICTURES = ("curves", "map", "slices", "confirmation")
 TRIAL_FIGURES = (
     "accuracy", "mean_accuracy", "log_work", "test_accuracy", "loss", "steps_to_converge", "work_to_converge",
 )  # fmt: skip
+LEGIBLE = 3
+"""Settings, at most, that a legend has room for."""
+
 OBJECTIVES = ("mean_accuracy", "log_work")
 """Of these, a trial's table shows the one that was searched for."""
 
@@ -39,7 +43,7 @@ def pictures(run: Run, other: Run | None, folder: Path) -> dict[str, Picture | N
         return drawn
     known = run.trials.dropna(subset=["known"])
     by_hand = [
-        Curve(f"{row['known']}: {settings(run, row)}", reports)
+        Curve(label(row["known"], run, row), reports)
         for _, row in known.iterrows()
         if not (reports := run.reports(row["number"])).empty
     ]
@@ -83,7 +87,12 @@ def best_curve(run: Run | None) -> Curve | None:
         return None
     row = run.trials[run.trials["number"] == run.best].iloc[0]
     model = str(run.search["fixed"]["model"]).upper()
-    return Curve(f"{model}, best: {settings(run, row)}", run.reports(run.best))
+    return Curve(label(f"{model}, best", run, row), run.reports(run.best))
+
+
+def label(name: str, run: Run, row: "pd.Series[Any]") -> str:
+    """A curve's name with its settings, where these are few enough to be read there."""
+    return f"{name}: {settings(run, row)}" if len(run.varied) <= LEGIBLE else f"{name} (trial {row['number']})"
 
 
 def confirmed_reports(run: Run) -> dict[int, pd.DataFrame]:
