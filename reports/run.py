@@ -248,7 +248,8 @@ def training_curve(reports: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame()
     names = [name for name in reports if str(name).startswith("train_")]
     curve = reports[["step", *names]].explode(names, ignore_index=True)
-    ends = curve["step"]
+    # The last point of a report lies at the last multiple before its end, but for a trial that is shorter than that.
+    ends = curve["step"].where(curve["step"] < RECORD_EVERY, curve["step"] // RECORD_EVERY * RECORD_EVERY)
     place = curve.groupby("step").cumcount()
     count = curve.groupby("step")["step"].transform("size")
     curve["step"] = ends - RECORD_EVERY * (count - 1 - place)
