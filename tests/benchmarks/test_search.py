@@ -50,7 +50,7 @@ def test_ours_and_stock_through_ray_tune_and_what_is_left_out_is_said(path: Path
     assert "stock Ray Tune" in result.stdout
     rows = pd.read_csv(tmp_path / "search.csv").set_index("strategy")
     assert list(rows.index) == ["ours", "random", "stock"]
-    assert (rows["trials"] > 1).all()
+    assert ((rows["trials"] > 1) | rows["near best"].notna()).all()  # a search is over once it has found all it looks for
 
 
 def test_recording_goes_on_where_it_was_cut_off(table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
