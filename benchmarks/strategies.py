@@ -174,10 +174,11 @@ def smac(ledger: Ledger, seed: int) -> None:
             output_directory=Path(folder),
         )
 
-        def unused(config: Any, seed: int = 0, budget: float = 0) -> float:
-            raise NotImplementedError("the loop below asks and tells")
+        def never_called(config: Any, seed: int = 0, budget: float = 0) -> float:
+            """The facade reads the signature of what it would optimize; here it is asked and told instead."""
+            raise AssertionError("SMAC called its target function instead of being asked and told")
 
-        facade = MultiFidelityFacade(scenario, unused, overwrite=True, logging_level=40)
+        facade = MultiFidelityFacade(scenario, never_called, overwrite=True, logging_level=40)
         reached: dict[Any, int] = {}
         while not ledger.over:
             info = facade.ask()

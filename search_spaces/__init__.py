@@ -8,7 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+
+
+def contains(distribution: BaseDistribution, value: Any) -> bool:
+    """Whether a value is one that the distribution can give; text, say, is in no range."""
+    if isinstance(distribution, CategoricalDistribution):
+        return value in distribution.choices
+    return isinstance(value, int | float) and distribution._contains(value)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ import yaml
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from command_line import BadOptions
-from search_spaces import Parameter, SearchSpace
+from search_spaces import Parameter, SearchSpace, contains
 
 GRAMMAR = "takes NAME=VALUE, NAME=LOW..HIGH[:log|:linear][:step=S] or NAME=A,B,C"
 
@@ -197,7 +197,7 @@ def _possible(only_if: tuple[str, Any] | None, parameters: Mapping[str, Paramete
     if only_if is None:
         return True
     parent, value = only_if
-    return _contains(parameters[parent].distribution, value) if parent in parameters else fixed.get(parent) == value
+    return contains(parameters[parent].distribution, value) if parent in parameters else fixed.get(parent) == value
 
 
 def _inside(values: Mapping[str, Any], parameters: Mapping[str, Parameter], fixed: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -207,16 +207,10 @@ def _inside(values: Mapping[str, Any], parameters: Mapping[str, Parameter], fixe
     settings: dict[str, Any] = {}
     for name, parameter in parameters.items():
         if parameter.applies(settings):
-            if name not in values or not _contains(parameter.distribution, values[name]):
+            if name not in values or not contains(parameter.distribution, values[name]):
                 return None
             settings[name] = values[name]
     return settings
-
-
-def _contains(distribution: BaseDistribution, value: Any) -> bool:
-    if isinstance(distribution, CategoricalDistribution):
-        return value in distribution.choices
-    return isinstance(value, int | float) and distribution._contains(value)
 
 
 def _distribution(name: str, own: Parameter, override: Override) -> BaseDistribution:

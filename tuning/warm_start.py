@@ -9,10 +9,8 @@ from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
-from optuna.distributions import CategoricalDistribution
-
 from command_line import BadOptions
-from search_spaces import SearchSpace
+from search_spaces import SearchSpace, contains
 from tuning.design import share_below
 from tuning.experiment import Experiment
 from tuning.options import SearchOptions
@@ -132,16 +130,10 @@ def _inside(config: Mapping[str, Any], varied: Mapping[str, Any], experiment: Ex
     settings: dict[str, Any] = {}
     for name, parameter in space.parameters.items():
         if name in config and parameter.applies(settings):
-            if not _contains(parameter.distribution, config[name]):
+            if not contains(parameter.distribution, config[name]):
                 return None
             settings[name] = config[name]
     return settings
-
-
-def _contains(distribution: Any, value: Any) -> bool:
-    if isinstance(distribution, CategoricalDistribution):
-        return value in distribution.choices
-    return isinstance(value, int | float) and distribution.low <= value <= distribution.high
 
 
 def _differ(one: Mapping[str, Any], other: Mapping[str, Any], space: SearchSpace) -> bool:
