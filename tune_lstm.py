@@ -84,7 +84,7 @@ def lstm_experiment(options: LSTMOptions) -> "Experiment":
         shown=tuple(dict.fromkeys(("accuracy", *objectives))),
         goal=Goal("test_accuracy", "least", 0.99 if options.target is None else options.target),
         # Measured: docs/decisions/early-stopping.md and search-efficiency.md
-        rungs=Rungs(grace_steps=(10 * length) if extended else 500, reduction_factor=3),
+        rungs=Rungs(grace_steps=(5 * length) if extended else 500, reduction_factor=3),
         time_attr="work" if extended else "step",
         max_t=max_steps * length if extended else max_steps,
         spare_known=not extended,

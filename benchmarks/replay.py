@@ -13,11 +13,10 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from benchmarks.curves import Ledger
+from tuning.study import StudySearch
 
 ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_RESULT_BUFFER_LENGTH": "1000",  # all reports of a trial in one message; those after its stop are dropped
-    "TUNE_RESULT_BUFFER_MIN_TIME_S": "1",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
 }
@@ -44,6 +43,12 @@ class Replayed(tune.Trainable):
         self.at += 1
         done = self.at >= len(self.setting.rows)
         return {**row, "setting": self.setting.number, "ended": self.setting.ended if done else None, "done": done}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        (Path(checkpoint_dir) / "at").write_text(str(self.at))
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        self.at = int((Path(checkpoint) / "at").read_text())
 
 
 class Spending(tune.Stopper):
@@ -74,7 +79,7 @@ def tune_search(ledger: Ledger, searcher: Searcher, scheduler: TrialScheduler, f
             search_alg=searcher,
             scheduler=scheduler,
             num_samples=100_000,
-            max_concurrent_trials=1,
+            max_concurrent_trials=None if isinstance(searcher, StudySearch) else 1,  # ours counts them itself
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
@@ -234,7 +234,7 @@ def ours(curves: Curves, seed: int, folder: Path) -> tuple[Any, Any]:
     from tune_lstm import LSTMOptions, lstm_experiment
     from tuning.options import MAX_SAMPLES
     from tuning.run_directory import RunDirectory
-    from tuning.scheduler import create_scheduler
+    from tuning.scheduler import RungScheduler, create_scheduler
     from tuning.study import StudySearch, open_storage
 
     run = RunDirectory(folder / "run")
@@ -248,7 +248,10 @@ def ours(curves: Curves, seed: int, folder: Path) -> tuple[Any, Any]:
     run.path.mkdir()
     experiment = lstm_experiment(options)
     experiment = replace(experiment, space=replace(experiment.space, known={}))
-    return StudySearch(options, experiment, run, open_storage(options, run.path), 0), create_scheduler(options, experiment, run)
+    searcher = StudySearch(options, experiment, run, open_storage(options, run.path), trials_done=0, slots=1)
+    scheduler = create_scheduler(options, experiment, run, searcher.start_up)
+    searcher.held = cast(RungScheduler, scheduler).held
+    return searcher, scheduler
 
 
 def tpe(seed: int) -> BaseSampler:

@@ -44,7 +44,8 @@ class SearchSpace:
 
     ``known`` maps a name, shown in the console and the report, to a value for every parameter that applies. ``others``
     describes what is fixed here, or has no meaning here, but may be made to vary by the user; ``left_out`` names the known
-    settings that the user's changes exclude (see ``search_spaces.overrides``).
+    settings that the user's changes exclude (see ``search_spaces.overrides``). ``prior_weight`` is how many trials TPE's
+    uniform prior over the space weighs as much as.
     """
 
     parameters: Mapping[str, Parameter]
@@ -52,6 +53,7 @@ class SearchSpace:
     known: Mapping[str, Mapping[str, Any]]
     others: Mapping[str, Parameter] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
+    prior_weight: float = 1.0
 
     @property
     def distributions(self) -> dict[str, BaseDistribution]:

@@ -66,6 +66,7 @@ class Progress(Callback):
         self.started = self.last_line = time.monotonic()
         self.steps: dict[str, int] = {}
         self.reports: list[tuple[float, int]] = []
+        self.waiting = 0
         self._live: Live | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -88,6 +89,7 @@ class Progress(Callback):
             self.best = Best(loss, trial.config["trial"], result["step"], result[self.objective.metric])
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        self.waiting = sum(trial.status == Trial.PAUSED for trial in trials)
         if self._live is None and time.monotonic() - self.last_line > QUIET_LINE_EVERY_S:
             self.say(self.status())
 
@@ -118,9 +120,11 @@ class Progress(Callback):
         """The one line: done, running, stopped early, failed, the time left, the best so far."""
         done = sum(self.ended.values())
         failed = sum(self.ended[how] for how in FAILED)
-        parts = [f"{done} of {self.total} {self.title}", f"{len(self.steps)} running"]
+        parts = [f"{done} of {self.total} {self.title}", f"{len(self.steps) - self.waiting} running"]
         if self.total == 1:
             parts = [self.title, *(f"step {step:,}" for step in self.steps.values())]
+        if self.waiting:
+            parts.append(f"{self.waiting} waiting")
         if self.ended["stopped early"]:
             parts.append(f"{self.ended['stopped early']} stopped early")
         if failed:

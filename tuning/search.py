@@ -34,7 +34,7 @@ from tuning.options import MAX_SAMPLES, SearchOptions, seconds
 from tuning.progress import Best, Progress
 from tuning.recorder import Recorder
 from tuning.run_directory import COMPLETE, CUT_OFF, TARGET_REACHED, TIME_BUDGET, RunDirectory, write_json
-from tuning.scheduler import create_scheduler
+from tuning.scheduler import RungScheduler, create_scheduler
 from tuning.study import STARTUP_TRIALS, StudySearch, close_running, open_storage, open_study
 from tuning.target import TargetPause
 from tuning.verdict import plan, verdict
@@ -155,17 +155,23 @@ class Search:
             return "finished"
         if self._reached():
             return TARGET_REACHED
-        searcher = StudySearch(self.options, self.experiment, self.directory, self.storage, trials_done=sum(ended.values()))
+        together = self.options.scheduler == "pbt"  # a population trains in turns: those without room are paused
+        slots = self.options.num_samples if together else self.cluster.slots
+        done = sum(ended.values())
+        searcher = StudySearch(self.options, self.experiment, self.directory, self.storage, trials_done=done, slots=slots)
+        scheduler = create_scheduler(self.options, self.experiment, self.directory, searcher.start_up)
+        if isinstance(scheduler, RungScheduler):
+            searcher.held = scheduler.held
         self._tune(
             searcher,
-            create_scheduler(self.options, self.experiment, self.directory),
+            scheduler,
             self.directory,
             Progress(
                 self.experiment, "trials", self.options.num_samples, ended, best=self._best_so_far(), quiet=self.options.quiet
             ),
             max(1.0, deadline - time.monotonic()) if deadline else None,
             pause=TargetPause(self.experiment.goal) if self.options.target is not None else None,
-            concurrent=self.options.num_samples if self.options.scheduler == "pbt" else None,  # those without room are paused
+            concurrent=self.options.num_samples,  # the searcher knows how many
         )
         if self.interruption.requested:
             return "interrupted"

@@ -8,6 +8,7 @@ of what was asked for, and a trial that was cut off is handed out again before a
 
 import contextlib
 import math
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -27,6 +28,7 @@ from ray.tune.search.optuna import OptunaSearch
 from sqlalchemy import event
 
 from command_line import BadOptions
+from search_spaces import SearchSpace
 from tuning.design import design_point
 from tuning.experiment import Experiment
 from tuning.failure import lost_config
@@ -48,24 +50,32 @@ PRUNED = ("stopped early", "discriminator won", "generator collapsed")
 
 
 def create_sampler(
-    options: SearchOptions, number: int = 0, conditional: bool = False, x0: dict[str, Any] | None = None
+    options: SearchOptions, space: SearchSpace, number: int = 0, x0: dict[str, Any] | None = None
 ) -> BaseSampler:
     """The sampler of ``--sampler`` for the search's trial ``number``, its arguments pinned.
 
     Its random numbers follow from the search's seed and the trial's number alone, so that a search which is cut off and
     gone on with draws what it would have drawn. A model-based sampler models from its first call: the start-up is not its
-    own. Over a ``conditional`` space TPE models the parameters in the groups that occur together. CMA-ES starts from ``x0``.
+    own. Over a conditional space TPE models the parameters in the groups that occur together. CMA-ES starts from ``x0``.
     """
     seed = int(np.random.SeedSequence((options.seed, number)).generate_state(1)[0])
-    match options.sampler:
-        case "tpe":
-            return TPESampler(seed=seed, n_startup_trials=1, multivariate=True, constant_liar=True, group=conditional)
-        case "gp":
-            return GPSampler(seed=seed, n_startup_trials=1)
-        case "cmaes":
-            return CmaEsSampler(x0=x0, seed=seed, n_startup_trials=1)
-        case "qmc" | "random":  # of qmc: what an earlier run's settings leave open
-            return RandomSampler(seed=seed)
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):  # Optuna 6 is to drop prior_weight and x0
+        match options.sampler:
+            case "tpe":
+                return TPESampler(
+                    seed=seed,
+                    n_startup_trials=1,
+                    multivariate=True,
+                    constant_liar=True,
+                    group=space.conditional,
+                    prior_weight=space.prior_weight,
+                )
+            case "gp":
+                return GPSampler(seed=seed, n_startup_trials=1)
+            case "cmaes":
+                return CmaEsSampler(x0=x0, seed=seed, n_startup_trials=1)
+            case "qmc" | "random":  # of qmc: what an earlier run's settings leave open
+                return RandomSampler(seed=seed)
 
 
 def open_storage(options: SearchOptions, run: Path) -> RDBStorage:
@@ -177,18 +187,25 @@ class StudySearch(OptunaSearch):
     and, for settings known beforehand, their name as ``known``; for one that goes on, ``restore_from`` lists its
     checkpoints, the latest first, and ``lost`` counts the workers that died under it.
 
-    Give Ray Tune no bound on the number of trials: this one ends the search, since a trial can be handed out twice.
+    Give Ray Tune no bound on the number of trials, nor on those at once: this one ends the search, since a trial can be
+    handed out twice, and has at most ``slots`` trials out beside those that the scheduler has ``held`` back.
     """
 
     def __init__(
-        self, options: SearchOptions, experiment: Experiment, run: RunDirectory, storage: RDBStorage, trials_done: int
+        self,
+        options: SearchOptions,
+        experiment: Experiment,
+        run: RunDirectory,
+        storage: RDBStorage,
+        trials_done: int,
+        slots: int,
     ) -> None:
         study = open_study(options, experiment, run, storage)
         super().__init__(
             space=experiment.space.distributions,
             metric=[objective.metric for objective in experiment.objectives],
             mode=[objective.mode for objective in experiment.objectives],
-            sampler=create_sampler(options),
+            sampler=create_sampler(options, experiment.space),
             study_name=run.path.name,
             storage=storage,
         )
@@ -196,6 +213,9 @@ class StudySearch(OptunaSearch):
         self._fixed = {**experiment.space.fixed, **experiment.settings}
         self._start_up = StartUp(options, experiment, study)
         self._left = options.num_samples - trials_done
+        self._slots = slots
+        self.held: Sequence[tune_experiment.Trial] = ()
+        """Trials that wait for others; the scheduler's own list."""
         self.tune_trials: Sequence[tune_experiment.Trial] = ()
         self._reported: dict[int, int] = {}
         self._first_ended = 0
@@ -204,6 +224,12 @@ class StudySearch(OptunaSearch):
         self._numbered = len(trials)  # those that wait among them
         self._asked = sum(trial.state != TrialState.WAITING for trial in trials)
         self._first_ended = sum(trial.state.is_finished() for trial in trials[: self._start_up.count])
+
+    @property
+    def start_up(self) -> set[int]:
+        """The numbers of the start-up's trials that have not ended, of those that the search is to have."""
+        trials = self.study.get_trials(deepcopy=False)[: min(self._start_up.count, self._options.num_samples)]
+        return {trial.number for trial in trials if not trial.state.is_finished()}
 
     @property
     def study(self) -> optuna.Study:
@@ -220,7 +246,7 @@ class StudySearch(OptunaSearch):
             if record is None:  # cut off before it had settings
                 self._tell(trial, "error", {})
             elif record.ended is not None:
-                self._tell(trial, record.ended, (directory.rows() or [{}])[-1])
+                self._tell(trial, record.ended, self._last_row(trial.number))
             else:
                 cut_off.append(trial)
         return cut_off
@@ -229,7 +255,7 @@ class StudySearch(OptunaSearch):
         """The next trial's config; None where it is too early to say; ``Searcher.FINISHED`` once all have ended."""
         if self._left < 1:
             return None if self._ot_trials else Searcher.FINISHED
-        if not self._cut_off and self._waits():
+        if len(self._ot_trials) - len(self.held) >= self._slots or (not self._cut_off and self._waits()):
             return None
         with _one_transaction(self._database):
             trial, config = self._handed_out_again() if self._cut_off else self._new_trial()
@@ -263,7 +289,7 @@ class StudySearch(OptunaSearch):
             self._start_up.enqueue(number)
         # What waits in the queue has its settings: a model would compute in vain, and CMA-ES count the trial as its own.
         options = self._options if drawn else replace(self._options, sampler="random")
-        self.study.sampler = create_sampler(options, number, space.conditional, self._best_of_start_up())
+        self.study.sampler = create_sampler(options, space, number, self._best_of_start_up())
         trial = self.study.ask()
         self._asked += 1
         self._numbered = max(self._numbered, self._asked)
@@ -301,10 +327,14 @@ class StudySearch(OptunaSearch):
             self._cut_off.append((trial, {"lost": config["lost"]}))
             self._left += 1
             return
-        result = result or {}
+        result = result or self._last_row(trial.number)  # Ray Tune hands none over for a trial that it stops in a pause
         ended = "error" if error or not result else result.get("ended") or "stopped early"
         with _one_transaction(self._database):
             self._tell(trial, ended, result)
+
+    def _last_row(self, number: int) -> dict[str, Any]:
+        """What the trial has reported last; empty where it has not."""
+        return (self._run.trial(number).rows() or [{}])[-1]
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: a resumed search reads the study and the run directory, which no snapshot could keep up with."""

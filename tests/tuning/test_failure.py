@@ -70,7 +70,7 @@ def test_what_a_dead_worker_lost_is_handed_out_again_and_an_own_exception_is_fin
     one_slot: None, options: LSTMOptions, experiment: Experiment, directory: RunDirectory
 ) -> None:
     mine = LSTMOptions(name="run", storage_path=options.storage_path, num_samples=7, sampler="random")
-    searcher = StudySearch(mine, experiment, directory, open_storage(mine, directory.path), trials_done=0)
+    searcher = StudySearch(mine, experiment, directory, open_storage(mine, directory.path), trials_done=0, slots=1)
     tuner = tune.Tuner(
         Mortal,
         tune_config=tune.TuneConfig(

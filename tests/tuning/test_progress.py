@@ -37,6 +37,15 @@ def test_the_status_line_counts_what_happened(experiment: Experiment, capsys: py
     assert lines[1].startswith("trial   4  stopped early step    500  accuracy 1.0000  mean_accuracy 0.9500  lr=0.0123")
 
 
+def test_trials_that_wait_for_others_are_not_called_running(experiment: Experiment) -> None:
+    progress = Progress(experiment, "trials", 50, Counter())
+    for number in range(3):
+        one = trial(number, None, 0.2)
+        progress.on_trial_result(0, [], one, one.last_result)
+    progress.on_step_end(0, [SimpleNamespace(status=status) for status in ("PAUSED", "PAUSED", "RUNNING")])  # type: ignore[misc]
+    assert progress.status().plain.startswith("0 of 50 trials · 1 running · 2 waiting · ")
+
+
 def test_quiet_says_nothing(experiment: Experiment, capsys: pytest.CaptureFixture[str]) -> None:
     progress = Progress(experiment, "trials", 5, Counter(), quiet=True)
     progress.setup()

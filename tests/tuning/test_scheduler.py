@@ -1,14 +1,22 @@
 import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+import ray
+from optuna.trial import TrialState
+from ray import tune
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 
 from tune_lstm import LSTMOptions
 from tuning.experiment import Experiment, Rungs
+from tuning.recorder import Recorder
 from tuning.run_directory import RunDirectory, TrialRecord
-from tuning.scheduler import audits, create_scheduler
+from tuning.scheduler import RungScheduler, audits, create_scheduler
+from tuning.search import TUNE_ENVIRONMENT
+from tuning.study import StudySearch, open_storage
 
 
 def ask(scheduler: TrialScheduler, name: str, value: float, step: int = 100, **config: Any) -> str:
@@ -87,6 +95,96 @@ def test_one_that_converged_is_what_slower_ones_are_compared_with_where_rays_ash
     for scheduler, decision in ((ours, "STOP"), (stock, "CONTINUE")):
         end(scheduler, "fast", 0.9, step=80)
         assert ask(scheduler, "slow", 0.3) == decision
+
+
+class Later(tune.Trainable):
+    """Trial n comes to a figure of n / 10; trial 5 breaks before its first rung, trial 4 in the moment that it is saved."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self.number, self.at = config["trial"], 0
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.setup(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        self.at += 50
+        if self.number == 5:
+            raise ValueError("bad luck")
+        done = self.at >= 1000
+        return {"step": self.at, "mean_accuracy": self.number / 10, "ended": "budget" if done else None, "done": done}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        if self.number == 4:
+            raise OSError("disk full")
+        (Path(checkpoint_dir) / "at").write_text(str(self.at))
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        self.at = int((Path(checkpoint) / "at").read_text())
+
+
+class TestStartUp:
+    """Ten trials of the start-up, each better than the one before it, through real Ray."""
+
+    @pytest.fixture
+    def two_slots(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        for name, value in TUNE_ENVIRONMENT.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.delenv("RAY_ADDRESS", raising=False)
+        ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+        yield
+        ray.shutdown()
+
+    def search(self, options: LSTMOptions, experiment: Experiment, directory: RunDirectory, stock: bool = False) -> StudySearch:
+        storage = open_storage(dataclasses.replace(options, resume=True), directory.path)
+        searcher = StudySearch(options, experiment, directory, storage, trials_done=0, slots=2)
+        scheduler: Any = AsyncHyperBandScheduler(
+            time_attr="step", metric="mean_accuracy", mode="max", max_t=1000, grace_period=100, reduction_factor=3
+        )
+        if not stock:
+            scheduler = create_scheduler(options, experiment, directory, searcher.start_up)
+            searcher.held = cast(RungScheduler, scheduler).held
+        tune.Tuner(
+            Later,
+            tune_config=tune.TuneConfig(
+                search_alg=searcher,
+                scheduler=scheduler,
+                num_samples=-1,
+                max_concurrent_trials=12,
+                reuse_actors=True,
+                trial_dirname_creator=lambda trial: f"trial_{trial.config['trial']:04d}",
+            ),
+            run_config=tune.RunConfig(
+                name="run",
+                storage_path=options.storage_path,
+                callbacks=[Recorder(directory, experiment.objective)],
+                failure_config=tune.FailureConfig(max_failures=0),
+                verbose=0,
+            ),
+        ).fit()
+        return searcher
+
+    def test_its_trials_are_compared_before_any_goes_on_where_rays_lets_the_first_ones_through(
+        self, two_slots: None, options: LSTMOptions, experiment: Experiment, tmp_path: Path
+    ) -> None:
+        space = dataclasses.replace(experiment.space, known={})
+        experiment = dataclasses.replace(experiment, space=space)
+        options = dataclasses.replace(options, num_samples=12)
+        directory = RunDirectory.create(options)
+        searcher = self.search(options, experiment, directory)
+        trials = searcher.study.trials
+        below, broken, above = (0, 1, 2, 3, 6), (4, 5), (7, 8)
+        assert {trials[number].state for number in below} == {TrialState.PRUNED}
+        assert {trials[number].last_step for number in below} == {100}
+        assert {trials[number].state for number in broken} == {TrialState.FAIL}
+        assert all((trials[number].last_step or 0) >= 300 for number in above)
+        assert trials[9].state == TrialState.COMPLETE
+        assert trials[9].last_step == 1000
+        assert len(trials) == 12
+        assert all(trial.state.is_finished() for trial in trials)
+        other = dataclasses.replace(options, name="stock", storage_path=str(tmp_path / "stock"))
+        rays = self.search(other, experiment, RunDirectory.create(other), stock=True).study.trials
+        assert (rays[0].state, rays[0].last_step) == (TrialState.COMPLETE, 1000)
 
 
 class TestAudit:

@@ -11,13 +11,15 @@ from typing import Any, cast
 
 import optuna
 import pytest
+from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.storages import InMemoryStorage, RDBStorage
-from optuna.trial import TrialState
+from optuna.trial import TrialState, create_trial
 from ray.tune.search import SearchGenerator
 from ray.tune.search.optuna import OptunaSearch
 
 from command_line import BadOptions
 from search_spaces.gan import SPACES
+from search_spaces.lstm import SPACES as LSTM_SPACES
 from trainables.lstm.trainable import LSTMTrial
 from tune_lstm import LSTMOptions
 from tuning.design import design_point
@@ -28,7 +30,7 @@ from tuning.study import STARTUP_TRIALS, StudySearch, close_running, create_samp
 
 def search(options: LSTMOptions, experiment: Experiment, directory: RunDirectory) -> StudySearch:
     options = dataclasses.replace(options, resume=True)  # the study may be there already
-    return StudySearch(options, experiment, directory, open_storage(options, directory.path), trials_done=0)
+    return StudySearch(options, experiment, directory, open_storage(options, directory.path), trials_done=0, slots=100)
 
 
 def row(step: int, value: float, ended: str | None = None) -> dict[str, Any]:
@@ -309,6 +311,12 @@ class TestStartUp:
         assert new is not None
         assert new["trial"] == 10
 
+    def test_as_many_are_out_as_there_are_slots_beside_those_that_wait(self, ours: StudySearch) -> None:
+        ours._slots = 2
+        assert [ours.suggest(str(number)) is None for number in range(3)] == [False, False, True]
+        ours.held = [cast(Any, "a trial that waits")]
+        assert [ours.suggest(str(number)) is None for number in range(3, 5)] == [False, True]
+
     @pytest.mark.parametrize("sampler", ["qmc", "random"])
     def test_who_needs_no_model_waits_for_nothing(
         self, sampler: Any, options: LSTMOptions, experiment: Experiment, directory: RunDirectory
@@ -533,9 +541,26 @@ def test_the_same_seed_gives_the_same_search_in_another_process(tmp_path: Path) 
 
 
 def test_samplers_have_their_arguments_pinned() -> None:
-    sampler = create_sampler(LSTMOptions())
+    sampler = create_sampler(LSTMOptions(), LSTM_SPACES["lstm", "core"])
     assert isinstance(sampler, optuna.samplers.TPESampler)
     assert (sampler._multivariate, sampler._constant_liar) == (True, True)
+
+
+def test_over_the_extended_space_a_few_trials_do_not_draw_all_others_to_them(recwarn: pytest.WarningsRecorder) -> None:
+    distributions: dict[str, BaseDistribution] = {f"x{place}": FloatDistribution(0, 1) for place in range(10)}
+    tried = [
+        create_trial(params=dict.fromkeys(distributions, n / 10), distributions=distributions, value=n / 10) for n in range(10)
+    ]
+    far = {}
+    for name in ("core", "extended"):
+        drawn = []
+        for number in range(40):
+            study = optuna.create_study(sampler=create_sampler(LSTMOptions(), LSTM_SPACES["lstm", name], number))
+            study.add_trials(tried)
+            drawn.append(study.ask(distributions).params["x0"])
+        far[name] = sum(value > 0.3 for value in drawn)
+    assert far["extended"] > far["core"]
+    assert not [warning for warning in recwarn if "prior_weight" in str(warning.message)]
 
 
 def test_a_new_run_never_goes_on_with_another_runs_study(options: LSTMOptions, tmp_path: Path) -> None:

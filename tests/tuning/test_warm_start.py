@@ -117,7 +117,7 @@ def test_a_run_that_is_not_there_or_of_another_experiment_is_refused(
 class TestInTheStudy:
     def search(self, options: LSTMOptions, experiment: Experiment, directory: RunDirectory) -> StudySearch:
         options = dataclasses.replace(options, resume=True)
-        return StudySearch(options, experiment, directory, open_storage(options, directory.path), trials_done=0)
+        return StudySearch(options, experiment, directory, open_storage(options, directory.path), trials_done=0, slots=100)
 
     def test_they_are_the_first_trials_and_no_value_of_theirs_is_known(
         self, earlier: Earlier, options: LSTMOptions, experiment: Experiment, directory: RunDirectory
