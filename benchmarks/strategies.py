@@ -249,7 +249,7 @@ def ours(curves: Curves, seed: int, folder: Path) -> tuple[Any, Any]:
     experiment = lstm_experiment(options)
     experiment = replace(experiment, space=replace(experiment.space, known={}))
     searcher = StudySearch(options, experiment, run, open_storage(options, run.path), trials_done=0, slots=1)
-    scheduler = create_scheduler(options, experiment, run, searcher.start_up)
+    scheduler = create_scheduler(options, experiment, run, searcher.start_up, slots=1)
     searcher.held = cast(RungScheduler, scheduler).held
     return searcher, scheduler
 
@@ -271,7 +271,6 @@ STRATEGIES = {
     "optuna-tpe": Strategy("Optuna: TPE, no pruner", plain_optuna(tpe, lambda _: NopPruner())),
     "syne-asha": Strategy("Syne Tune: ASHA", syne_tune("ASHA"), needs="syne_tune"),
     "syne-bohb": Strategy("Syne Tune: BOHB", syne_tune("BOHB"), needs="syne_tune"),
-    "syne-bore": Strategy("Syne Tune: ASHABORE", syne_tune("ASHABORE"), needs="syne_tune"),
     "syne-cqr": Strategy("Syne Tune: ASHACQR", syne_tune("ASHACQR"), needs="syne_tune"),
     "smac": Strategy("SMAC3: multi-fidelity facade", smac, needs="smac"),
     "random": Strategy("random search", plain_optuna(lambda seed: RandomSampler(seed=seed), lambda _: NopPruner())),

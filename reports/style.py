@@ -22,6 +22,7 @@ FATES = {
     "error": ("P", "#d55e00"),
     "time budget": ("D", "#9a9a9a"),
     "target reached": ("D", "#9a9a9a"),
+    "not asked for": ("D", "#9a9a9a"),
 }
 """How a trial ended: its mark and colour."""
 
@@ -35,12 +36,14 @@ FATE_WORDS = {
     "error": "failed",
     "time budget": "cut off by the time budget",
     "target reached": "cut off as the target was reached",
+    "not asked for": "cut off, and no longer asked for",
 }
 
 RC = {
     "figure.facecolor": "white",
     "figure.dpi": 150,
     "savefig.bbox": "tight",
+    "svg.hashsalt": "report",  # the same file for the same figure
     "font.family": "DejaVu Sans",
     "font.size": 10,
     "axes.spines.top": False,

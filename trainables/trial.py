@@ -174,6 +174,7 @@ class Trial(tune.Trainable):
         save_file(self.model.state_dict(), Path(checkpoint_dir) / "model.safetensors")
         state = {
             "step_number": self.step_number,
+            "max_steps": int(self.config["max_steps"]),
             "last_row": self.last_row,
             "torch_rng": torch.get_rng_state(),
             "cuda_rng": torch.cuda.get_rng_state() if self.device.type == "cuda" else None,
@@ -193,7 +194,7 @@ class Trial(tune.Trainable):
         self.model.load_state_dict(load_file(folder / "model.safetensors", device=str(self.device)))
         self.step_number = state["step_number"]
         self.last_row = state["last_row"]
-        if self.last_row["ended"] == "budget" and self.step_number < int(self.config["max_steps"]):
+        if self.last_row["ended"] == "budget" and state["max_steps"] < int(self.config["max_steps"]):
             self.last_row = {**self.last_row, "ended": None}  # the budget has grown since
         torch.set_rng_state(state["torch_rng"])
         if self.device.type == "cuda" and state["cuda_rng"] is not None:

@@ -47,8 +47,9 @@ COMPLETE = ("converged", "budget")
 BEGUN = {".lock", "search.json.new"}
 """All there is where a search was killed before it could say so: nothing to resume, and nothing in a new run's way."""
 
-TIME_BUDGET, TARGET_REACHED = CUT_OFF = ("time budget", "target reached")
-"""How a trial ends that was in flight when the search was over; a search that is resumed starts others in their place."""
+TIME_BUDGET, TARGET_REACHED, NOT_ASKED_FOR = CUT_OFF = ("time budget", "target reached", "not asked for")
+"""How a trial ends that was in flight when the search was over, or cut off before one that asks for fewer trials; a search that
+is resumed starts others in their place."""
 
 OWN = ("trial", "seed", "known", "restore_from", "lost")
 """Entries of a config that say which trial it is of, and are no settings."""

@@ -22,7 +22,7 @@ HYPERBAND_BRACKETS = 3
 
 
 class RungScheduler(AsyncHyperBandScheduler):
-    """Ray Tune's ASHA, with four differences.
+    """Ray Tune's ASHA, with five differences.
 
     The trials of the start-up wait for one another at their first rung. Ray's ASHA compares a trial with those that came
     before it, so the first ones pass every rung, however poor they are, and use their whole budget. Here each is paused,
@@ -35,19 +35,30 @@ class RungScheduler(AsyncHyperBandScheduler):
     Settings known beforehand are never stopped, where the experiment spares them: they are the yardstick. Their results
     stand on the rungs like any other.
 
+    A trial's bracket of HyperBand follows from its seed, so that it is the same in every session.
+
     An audit: the share ``audit`` of the trials that would be stopped, drawn by their seeds, runs on to its end, so that
     what early stopping costs can be estimated. Where it would have been stopped is written down as ``audited``; from there
     on such a trial stands on no rung, for the others are to be judged as if it were not there.
     """
 
-    def __init__(self, run: RunDirectory, start_up: Collection[int], audit: float, spare_known: bool, **arguments: Any) -> None:
+    def __init__(
+        self, run: RunDirectory, start_up: Collection[int], slots: int, audit: float, spare_known: bool, **arguments: Any
+    ) -> None:
         super().__init__(**arguments)
-        self._run, self._audit, self._spare_known = run, audit, spare_known
+        self._run, self._slots, self._audit, self._spare_known = run, slots, audit, spare_known
         self._audited = {record.number for _, record in run.trials() if record.audited is not None}
-        self._awaited = set(start_up)
+        self._awaited = set(start_up) - self._audited
         self._promoted: list[Trial] = []
         self.held: list[Trial] = []
         """Trials that wait at their first rung for the rest of the start-up."""
+
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        """Ray's own draws a bracket of HyperBand from numpy's global stream; here a trial has the same one in every session."""
+        sizes = [len(bracket._rungs) for bracket in self._brackets]
+        weights = [math.exp(size - max(sizes)) for size in sizes]
+        drawn = random.Random(f"bracket {trial.config['seed']}").choices(self._brackets, weights)
+        self._trial_info[trial.trial_id] = drawn[0]
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         number = trial.config["trial"]
@@ -55,7 +66,7 @@ class RungScheduler(AsyncHyperBandScheduler):
             return TrialScheduler.CONTINUE
         decision: str = super().on_trial_result(tune_controller, trial, result)
         spared = self._spare_known and "known" in trial.config
-        if number in self._awaited and self._standing(trial) is not None:
+        if number in self._awaited and self._stands(trial, result):
             self._awaited.discard(number)
             if not spared:
                 self.held.append(trial)
@@ -65,11 +76,16 @@ class RungScheduler(AsyncHyperBandScheduler):
         return decision
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
-        if self.held and not self._awaited and all(trial.status == Trial.PAUSED for trial in self.held):
-            self._release(tune_controller)
+        """A trial that was let go on, the best first, where a slot is free; else a new one. Ray's own runs any paused one."""
+        trials = tune_controller.get_trials()
+        if self.held and all(trial.status == Trial.PAUSED for trial in self.held):
+            others = any(not trial.is_finished() for trial in trials if trial not in self.held)
+            if not self._awaited or not others:
+                self._release(tune_controller)
+        pending = [trial for trial in trials if trial.status == Trial.PENDING]
+        busy = len(pending) + sum(trial.status == Trial.RUNNING for trial in trials)
         waiting = (trial for trial in self._promoted if trial.status == Trial.PAUSED)
-        pending = (trial for trial in tune_controller.get_trials() if trial.status == Trial.PENDING)
-        return next(waiting, None) or next(pending, None)  # Ray's own runs any paused trial
+        return (next(waiting, None) if busy < self._slots else None) or next(iter(pending), None)
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         self._awaited.discard(trial.config["trial"])
@@ -99,20 +115,33 @@ class RungScheduler(AsyncHyperBandScheduler):
                 if milestone > result[self._time_attr]:
                     recorded[trial.trial_id] = self._metric_op * result[str(self._metric)]
 
-    def _standing(self, trial: Trial) -> tuple[dict[str, float], float] | None:
-        """The highest rung that the trial stands on, as what all trials there have come to, and its own figure; or None."""
-        rungs = (recorded for _, recorded in self._trial_info[trial.trial_id]._rungs)
-        return next(((recorded, recorded[trial.trial_id]) for recorded in rungs if trial.trial_id in recorded), None)
+    def _stands(self, trial: Trial, result: dict[str, Any]) -> bool:
+        """Whether the trial stands on a rung. A report that passed several puts it on the lower ones, too: a trial of the
+        start-up is to be compared with all the others."""
+        passed = [
+            recorded for milestone, recorded in self._trial_info[trial.trial_id]._rungs if milestone <= result[self._time_attr]
+        ]
+        for recorded in passed:
+            recorded.setdefault(trial.trial_id, self._metric_op * result[str(self._metric)])
+        return bool(passed)
 
     def _release(self, tune_controller: Any) -> None:
-        """The whole start-up stands on its first rungs: stop what is below the cut-off there, let the others go on."""
-        held, self.held[:] = [(cast(Any, self._standing(trial)), trial) for trial in self.held], []
-        for (recorded, own), trial in sorted(held, key=lambda one: one[0][1], reverse=True):
-            cutoff = self._trial_info[trial.trial_id].cutoff(recorded)
-            if own >= cutoff or self._to_be_audited(trial, trial.last_result):
+        """The whole start-up stands on its first rungs: stop what is below the cut-off there, let the others go on.
+
+        Raises RuntimeError where a trial cannot be stopped: Ray says nothing of that, and would wait for it for ever.
+        """
+        held, self.held[:] = list(self.held), []
+        brackets = {trial.trial_id: self._trial_info[trial.trial_id] for trial in held}
+        first = {name: bracket._rungs[-1][1] for name, bracket in brackets.items()}
+        for trial in sorted(held, key=lambda one: first[one.trial_id][one.trial_id], reverse=True):
+            recorded = first[trial.trial_id]
+            above = recorded[trial.trial_id] >= brackets[trial.trial_id].cutoff(recorded)
+            if above or self._to_be_audited(trial, trial.last_result):
                 self._promoted.append(trial)
-            else:
-                tune_controller.stop_trial(trial)
+                continue
+            tune_controller.stop_trial(trial)
+            if not trial.is_finished():
+                raise RuntimeError(f"trial {trial.config['trial']} could not be stopped: see Ray's log for the reason")
 
     def _to_be_audited(self, trial: Trial, result: dict[str, Any]) -> bool:
         """Whether a trial that would be stopped here belongs to the audit; if so, it is written down."""
@@ -134,11 +163,11 @@ def audits(seed: int, share: float) -> bool:
 
 
 def create_scheduler(
-    options: SearchOptions, experiment: Experiment, run: RunDirectory, start_up: Collection[int] = ()
+    options: SearchOptions, experiment: Experiment, run: RunDirectory, start_up: Collection[int] = (), slots: int = 1
 ) -> TrialScheduler:
     """The scheduler of ``--scheduler``, with what the run's ended trials left on its rungs.
 
-    ``start_up``: the numbers of the trials that wait for one another at their first rung.
+    ``start_up``: the numbers of the trials that wait for one another at their first rung. ``slots``: trials at once, at most.
     """
     if options.scheduler == "pbt":
         return Population(options, experiment, run)
@@ -147,6 +176,7 @@ def create_scheduler(
     scheduler = RungScheduler(
         run,
         start_up,
+        slots,
         options.audit,
         experiment.spare_known,
         time_attr=experiment.time_attr,

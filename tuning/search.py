@@ -33,7 +33,7 @@ from tuning.interruption import INTERRUPTED, Interruption
 from tuning.options import MAX_SAMPLES, SearchOptions, seconds
 from tuning.progress import Best, Progress
 from tuning.recorder import Recorder
-from tuning.run_directory import COMPLETE, CUT_OFF, TARGET_REACHED, TIME_BUDGET, RunDirectory, write_json
+from tuning.run_directory import COMPLETE, CUT_OFF, NOT_ASKED_FOR, TARGET_REACHED, TIME_BUDGET, RunDirectory, write_json
 from tuning.scheduler import RungScheduler, create_scheduler
 from tuning.study import STARTUP_TRIALS, StudySearch, close_running, open_storage, open_study
 from tuning.target import TargetPause
@@ -152,6 +152,7 @@ class Search:
     def _search(self, deadline: float | None) -> str:
         ended = self._ended()
         if sum(ended.values()) >= self.options.num_samples:
+            self._close(NOT_ASKED_FOR)
             return "finished"
         if self._reached():
             return TARGET_REACHED
@@ -159,7 +160,7 @@ class Search:
         slots = self.options.num_samples if together else self.cluster.slots
         done = sum(ended.values())
         searcher = StudySearch(self.options, self.experiment, self.directory, self.storage, trials_done=done, slots=slots)
-        scheduler = create_scheduler(self.options, self.experiment, self.directory, searcher.start_up)
+        scheduler = create_scheduler(self.options, self.experiment, self.directory, searcher.start_up, slots)
         if isinstance(scheduler, RungScheduler):
             searcher.held = scheduler.held
         self._tune(
@@ -177,7 +178,7 @@ class Search:
             return "interrupted"
         if self._reached():
             return TARGET_REACHED
-        return TIME_BUDGET if self._close(TIME_BUDGET) else "finished"
+        return TIME_BUDGET if self._close(TIME_BUDGET if deadline else NOT_ASKED_FOR) and deadline else "finished"
 
     def _close(self, ended: str) -> bool:
         """End the trials that were cut off, in their records and in the study; False where there are none."""

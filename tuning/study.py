@@ -218,6 +218,7 @@ class StudySearch(OptunaSearch):
         """Trials that wait for others; the scheduler's own list."""
         self.tune_trials: Sequence[tune_experiment.Trial] = ()
         self._reported: dict[int, int] = {}
+        self._latest: dict[str, dict[str, Any]] = {}
         self._first_ended = 0
         self._cut_off: list[tuple[Trial, dict[str, Any]]] = [(trial, {}) for trial in self._reconcile()]
         trials = self.study.get_trials(deepcopy=False)
@@ -227,9 +228,9 @@ class StudySearch(OptunaSearch):
 
     @property
     def start_up(self) -> set[int]:
-        """The numbers of the start-up's trials that have not ended, of those that the search is to have."""
-        trials = self.study.get_trials(deepcopy=False)[: min(self._start_up.count, self._options.num_samples)]
-        return {trial.number for trial in trials if not trial.state.is_finished()}
+        """The numbers of the start-up's trials that have not ended, of those that are still to be handed out."""
+        trials = self.study.get_trials(deepcopy=False)[: self._start_up.count]
+        return {trial.number for trial in [one for one in trials if not one.state.is_finished()][: max(0, self._left)]}
 
     @property
     def study(self) -> optuna.Study:
@@ -246,7 +247,7 @@ class StudySearch(OptunaSearch):
             if record is None:  # cut off before it had settings
                 self._tell(trial, "error", {})
             elif record.ended is not None:
-                self._tell(trial, record.ended, self._last_row(trial.number))
+                self._tell(trial, record.ended, (directory.rows() or [{}])[-1])
             else:
                 cut_off.append(trial)
         return cut_off
@@ -285,8 +286,8 @@ class StudySearch(OptunaSearch):
     def _new_trial(self) -> tuple[Trial, dict[str, Any]]:
         number, space = self._asked, self._experiment.space
         drawn = number >= self._start_up.count
-        if drawn and self._start_up.endless and number == self._numbered:
-            self._start_up.enqueue(number)
+        if number == self._numbered and (self._start_up.endless or not drawn):
+            self._start_up.enqueue(number)  # beyond what waited: the design goes on, or what the end of a search had cut off
         # What waits in the queue has its settings: a model would compute in vain, and CMA-ES count the trial as its own.
         options = self._options if drawn else replace(self._options, sampler="random")
         self.study.sampler = create_sampler(options, space, number, self._best_of_start_up())
@@ -319,22 +320,20 @@ class StudySearch(OptunaSearch):
         return min(started, key=lambda trial: objective.loss({objective.metric: trial.value})).params if started else None
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        self._latest[trial_id] = result
         self._report(self._ot_trials[trial_id], result)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         trial = self._ot_trials.pop(trial_id)
+        latest = self._latest.pop(trial_id, {})
         if error and (config := lost_config(self.tune_trials, trial_id)):
             self._cut_off.append((trial, {"lost": config["lost"]}))
             self._left += 1
             return
-        result = result or self._last_row(trial.number)  # Ray Tune hands none over for a trial that it stops in a pause
+        result = result or latest  # Ray Tune hands none over for a trial that it stops in a pause
         ended = "error" if error or not result else result.get("ended") or "stopped early"
         with _one_transaction(self._database):
             self._tell(trial, ended, result)
-
-    def _last_row(self, number: int) -> dict[str, Any]:
-        """What the trial has reported last; empty where it has not."""
-        return (self._run.trial(number).rows() or [{}])[-1]
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: a resumed search reads the study and the run directory, which no snapshot could keep up with."""

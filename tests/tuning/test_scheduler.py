@@ -61,7 +61,7 @@ def test_rungs_may_lie_on_another_cost_than_steps(
 ) -> None:
     by_work = dataclasses.replace(experiment, time_attr="work", max_t=100_000, rungs=Rungs(20_000, 3))
     for number, value in enumerate((0.5, 0.6, 0.7, 0.8)):
-        directory.trial(number).write(TrialRecord(number, {}, ended="converged"))
+        directory.trial(number).write(TrialRecord(number, {"seed": number}, ended="converged"))
         directory.trial(number).append({"step": 100, "work": 20_000.0, "mean_accuracy": value})
     scheduler = create_scheduler(options, by_work, directory)
     for work, decision in ((19_999.5, "CONTINUE"), (20_000.5, "STOP")):
@@ -142,7 +142,7 @@ class TestStartUp:
             time_attr="step", metric="mean_accuracy", mode="max", max_t=1000, grace_period=100, reduction_factor=3
         )
         if not stock:
-            scheduler = create_scheduler(options, experiment, directory, searcher.start_up)
+            scheduler = create_scheduler(options, experiment, directory, searcher.start_up, slots=2)
             searcher.held = cast(RungScheduler, scheduler).held
         tune.Tuner(
             Later,
@@ -185,6 +185,101 @@ class TestStartUp:
         other = dataclasses.replace(options, name="stock", storage_path=str(tmp_path / "stock"))
         rays = self.search(other, experiment, RunDirectory.create(other), stock=True).study.trials
         assert (rays[0].state, rays[0].last_step) == (TrialState.COMPLETE, 1000)
+
+
+class Controller:
+    """What a scheduler sees of Ray's controller: trials by number with a status, those that it stops being over at once."""
+
+    def __init__(self, scheduler: TrialScheduler, numbers: range) -> None:
+        self.scheduler, self.stopped = scheduler, list[int]()
+        self.trials = [
+            SimpleNamespace(trial_id=str(n), config={"trial": n, "seed": n}, status="RUNNING", last_result={}) for n in numbers
+        ]
+        for trial in self.trials:
+            trial.is_finished = lambda trial=trial: trial.status in ("TERMINATED", "ERROR")
+            scheduler.on_trial_add(cast(Any, self), cast(Any, trial))
+
+    def get_trials(self) -> list[Any]:
+        return self.trials
+
+    def stop_trial(self, trial: Any) -> None:
+        trial.status = "TERMINATED"
+        self.stopped.append(trial.config["trial"])
+
+    def report(self, number: int, value: float, step: int = 100) -> str:
+        trial = self.trials[number]
+        trial.last_result = {"step": step, "mean_accuracy": value}
+        decision = self.scheduler.on_trial_result(cast(Any, self), cast(Any, trial), trial.last_result)
+        trial.status = "PAUSED" if decision == "PAUSE" else trial.status
+        return str(decision)
+
+    def chosen(self) -> int | None:
+        """The number of the trial that is started next."""
+        trial: Any = self.scheduler.choose_trial_to_run(cast(Any, self))
+        if trial is None:
+            return None
+        trial.status = "RUNNING"
+        return int(trial.config["trial"])
+
+
+class TestHeld:
+    @pytest.fixture
+    def held(self, options: LSTMOptions, experiment: Experiment, directory: RunDirectory) -> Controller:
+        return Controller(create_scheduler(options, experiment, directory, range(6), slots=1), range(6))
+
+    def test_the_best_third_goes_on_one_a_slot_and_the_best_first(self, held: Controller) -> None:
+        for number, value in enumerate((0.3, 0.7, 0.1, 0.8, 0.2, 0.4)):
+            assert held.chosen() is None
+            assert held.report(number, value) == "PAUSE"
+        assert held.chosen() == 3
+        assert sorted(held.stopped) == [0, 2, 4, 5]
+        assert held.chosen() is None
+        held.trials[3].status = "TERMINATED"
+        assert held.chosen() == 1
+
+    def test_one_whose_report_passed_several_rungs_is_compared_with_all(self, held: Controller) -> None:
+        for number, value in enumerate((0.3, 0.7, 0.1, 0.8, 0.2)):
+            held.report(number, value)
+        held.report(5, 0.05, step=350)
+        assert held.chosen() == 3
+        assert 5 in held.stopped
+
+    def test_none_waits_for_one_that_will_never_come(self, held: Controller) -> None:
+        for number in range(5):
+            held.report(number, number / 10)
+        held.trials.pop()
+        assert held.chosen() == 4
+
+    def test_one_that_cannot_be_stopped_ends_the_search_with_its_name(self, held: Controller) -> None:
+        held.stop_trial = lambda trial: None  # type: ignore[method-assign]
+        for number in range(6):
+            held.report(number, number / 10)
+        with pytest.raises(RuntimeError, match="trial 3 could not be stopped"):
+            held.chosen()
+
+    def test_an_audited_one_is_not_waited_for(
+        self, options: LSTMOptions, experiment: Experiment, directory: RunDirectory
+    ) -> None:
+        directory.trial(1).write(TrialRecord(1, {}, audited=100))
+        controller = Controller(create_scheduler(options, experiment, directory, range(2), slots=1), range(2))
+        assert controller.report(0, 0.5) == "PAUSE"
+        assert controller.report(1, 0.1) == "CONTINUE"
+        assert controller.chosen() is None  # its one slot is taken
+        controller.trials[1].status = "TERMINATED"
+        assert controller.chosen() == 0
+
+
+def test_a_trial_is_in_the_same_bracket_of_hyperband_in_every_session(
+    options: LSTMOptions, experiment: Experiment, directory: RunDirectory
+) -> None:
+    def bracket(seed: int) -> int:
+        scheduler: Any = create_scheduler(dataclasses.replace(options, scheduler="hyperband"), experiment, directory)
+        scheduler.on_trial_add(None, SimpleNamespace(trial_id="1", config={"trial": 1, "seed": seed}))
+        return int(scheduler._brackets.index(scheduler._trial_info["1"]))
+
+    drawn = [bracket(seed) for seed in range(40)]
+    assert drawn == [bracket(seed) for seed in range(40)]
+    assert len(set(drawn)) > 1
 
 
 class TestAudit:

@@ -317,6 +317,27 @@ class TestStartUp:
         ours.held = [cast(Any, "a trial that waits")]
         assert [ours.suggest(str(number)) is None for number in range(3, 5)] == [False, True]
 
+    def test_only_those_that_will_be_handed_out_are_waited_for(
+        self, options: LSTMOptions, experiment: Experiment, directory: RunDirectory
+    ) -> None:
+        ours = search(options, experiment, directory)
+        for numbers in (range(10), range(10, 13)):
+            for number in numbers:
+                assert ours.suggest(str(number)) is not None
+            for number in set(numbers) - {7, 8, 9}:
+                ours.on_trial_complete(str(number), row(1000, number / 20, "budget"))
+        fewer = dataclasses.replace(options, num_samples=12, resume=True)
+        again = StudySearch(fewer, experiment, directory, open_storage(fewer, directory.path), trials_done=10, slots=1)
+        assert again.start_up == {7, 8}
+        assert [(again.suggest(name) or {}).get("trial") for name in ("a", "b")] == [7, None]
+
+    def test_one_that_is_stopped_while_it_waits_is_pruned_with_its_last_figure(self, ours: StudySearch) -> None:
+        ours.suggest("0")
+        ours.on_trial_result("0", row(100, 0.4))
+        ours.on_trial_complete("0")
+        (trial,) = told(ours)[:1]
+        assert (trial.state, trial.value) == (TrialState.PRUNED, 0.4)
+
     @pytest.mark.parametrize("sampler", ["qmc", "random"])
     def test_who_needs_no_model_waits_for_nothing(
         self, sampler: Any, options: LSTMOptions, experiment: Experiment, directory: RunDirectory

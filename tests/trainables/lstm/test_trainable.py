@@ -73,6 +73,18 @@ def test_a_budget_that_is_no_multiple_of_the_report_is_used_to_the_last_step() -
     assert 0.05 < rows[-1]["test_accuracy"] < 0.2
 
 
+def test_one_that_used_its_budget_of_work_before_its_steps_has_still_ended_when_restored(tmp_path: Path) -> None:
+    config = {**CONFIG, "batch_size": 256, "max_steps": 20, "report_every": 10}
+    trial = LSTMTrial(config)
+    while not trial.step()["done"]:
+        pass
+    assert trial.last_row["ended"] == "budget"
+    assert trial.step_number < 20
+    trial.save_checkpoint(str(tmp_path))
+    again = LSTMTrial({**config, "restore_from": [str(tmp_path)]})
+    assert again.step() == {**trial.last_row, "done": True}
+
+
 def test_a_budget_shorter_than_a_training_point_still_reports() -> None:
     (row,) = to_the_end(trial(max_steps=3))
     assert row["step"] == 3
