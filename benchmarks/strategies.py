@@ -276,3 +276,6 @@ STRATEGIES = {
     "random": Strategy("random search", plain_optuna(lambda seed: RandomSampler(seed=seed), lambda _: NopPruner())),
 }
 """The strategies, by the name that ``--strategies`` takes."""
+
+SLOW = ("syne-cqr",)
+"""Those that are compared only where they are asked for."""
