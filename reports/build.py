@@ -5,6 +5,7 @@ python reports/build.py runs/lstm-T20 --output reports/site
 """
 
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +13,10 @@ from typing import Annotated
 import tyro
 
 from command_line import BadOptions, exit_bad_options, read_arguments
+
+WATCH_EVERY_S = 5
+STATE = ("search.json", "trial_*/trial.json", "trial_*/result.json", "*/trial_*/trial.json", "best/*.json")
+"""What changes while a search runs."""
 
 
 @dataclass(frozen=True)
@@ -22,33 +27,62 @@ class ReportOptions:
     """Run directories, or folders of them. Default: every run under runs/."""
     output: Path = Path("reports/site")
     """Folder of the pages; index.html is the first."""
+    watch: bool = False
+    """Build again whenever a run has changed, until Ctrl-C; the pages load themselves anew."""
+
+
+def build(options: ReportOptions) -> tuple[int, Path]:
+    """Build every page; returns how many runs there are, and the index.
+
+    Raises BadOptions where there is no run, or nowhere to write.
+    """
+    from reports.pages import Site
+    from reports.run import NotARun, Run, find_runs
+
+    runs, companions = [], {}
+    for path in options.runs or (Path("runs"),):
+        if not path.is_dir():
+            raise BadOptions(f"{path} is not a folder" + ("" if options.runs else ": no search has run here yet"))
+        found = find_runs(path)
+        try:
+            runs += found or [Run.open(path.resolve())]
+        except NotARun as error:
+            raise BadOptions(str(error) + ("" if options.runs else ": no search has run here yet")) from None
+        companions.update({run.path: run for run in (found or find_runs(path.resolve().parent))})
+    if not options.output.is_dir() and options.output.exists():
+        raise BadOptions(f"--output {options.output} is a file")
+    site = Site(runs, list(companions.values()), options.output, WATCH_EVERY_S if options.watch else None)
+    try:
+        return len(runs), site.write(lambda name: print(f"building {name}", file=sys.stderr))
+    except NotARun as error:
+        raise BadOptions(str(error)) from None
+
+
+def changes(options: ReportOptions) -> dict[Path, float]:
+    """When each file that tells how a search stands was last written."""
+    folders = [folder for path in options.runs or (Path("runs"),) for folder in (path, *path.glob("*/"))]
+    files = [file for folder in folders for pattern in STATE for file in folder.glob(pattern)]
+    return {file: file.stat().st_mtime for file in files if file.exists()}
 
 
 def main() -> int:
     try:
         options = read_arguments(ReportOptions)
-        from reports.pages import Site
-        from reports.run import NotARun, Run, find_runs
         from reports.style import apply
 
         apply()
-        runs, companions = [], {}
-        for path in options.runs or (Path("runs"),):
-            if not path.is_dir():
-                raise BadOptions(f"{path} is not a folder" + ("" if options.runs else ": no search has run here yet"))
-            found = find_runs(path)
-            try:
-                runs += found or [Run.open(path.resolve())]
-            except NotARun as error:
-                raise BadOptions(str(error) + ("" if options.runs else ": no search has run here yet")) from None
-            companions.update({run.path: run for run in (found or find_runs(path.resolve().parent))})
-        if not options.output.is_dir() and options.output.exists():
-            raise BadOptions(f"--output {options.output} is a file")
-        site = Site(runs, list(companions.values()), options.output)
-        index = site.write(lambda name: print(f"building {name}", file=sys.stderr))
+        before = changes(options)
+        count, index = build(options)
+        print(f"{count} {'run' if count == 1 else 'runs'} in {index}", flush=True)
+        while options.watch:
+            time.sleep(WATCH_EVERY_S)
+            if (now := changes(options)) != before:
+                before = now
+                build(options)
     except BadOptions as error:
         exit_bad_options(str(error))
-    print(f"{len(runs)} {'run' if len(runs) == 1 else 'runs'} in {index}")
+    except KeyboardInterrupt:
+        return 0
     return 0
 
 

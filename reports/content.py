@@ -102,8 +102,9 @@ def scales(run: Run) -> dict[str, Scale]:
 
 
 def save(figure: Figure, folder: Path, name: str, alt: str) -> Picture:
-    """Write a figure beside the page and close it."""
-    figure.savefig(folder / f"{name}.png")
+    """Write a figure beside the page, as PNG to look at and as SVG to print, and close it."""
+    for ending in ("png", "svg"):
+        figure.savefig(folder / f"{name}.{ending}", metadata={"Date": None} if ending == "svg" else None)
     plt.close(figure)
     return Picture(f"{name}.png", alt)
 

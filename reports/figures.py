@@ -139,3 +139,36 @@ def _marked_line(axes: Axes, y: float, text: str, linestyle: str) -> None:
     axes.annotate(
         text, (1, y), xycoords=("axes fraction", "data"), xytext=(3, -3), textcoords="offset points", color=MUTED, fontsize=8
     )
+
+
+@dataclass(frozen=True)
+class Length:
+    """What a model came to at a length: test accuracy of the winner on each fresh seed, the best hand-tuned settings'
+    accuracy in the same search, and what the coursework reports."""
+
+    model: str
+    length: int
+    confirmed: list[float]
+    by_hand: float | None
+    coursework: float | None
+
+
+def lengths(points: list[Length]) -> Figure:
+    """Accuracy against length, a group of marks a run: every fresh seed of the winner, the hand-tuned ones beside them."""
+    figure, axes = plt.subplots(figsize=(9, 4.2), layout="constrained")
+    names = [f"{one.model}\nT = {one.length}" for one in points]
+    shifted = ((-0.15, "coursework", "X", BY_HAND[1]), (0.0, "by_hand", "s", BY_HAND[0]))
+    labels = {"coursework": "reported by the coursework", "by_hand": "best hand-tuned settings, trained in this search"}
+    for shift, name, marker, color in shifted:
+        found = [(at + shift, value) for at, one in enumerate(points) if (value := getattr(one, name)) is not None]
+        if found:
+            axes.plot(*zip(*found, strict=True), marker, color=color, markersize=8, label=labels[name])
+    seeds = [(at + 0.15, value) for at, one in enumerate(points) for value in one.confirmed]
+    if seeds:
+        label = "found by the search, each on fresh seeds"
+        axes.plot(*zip(*seeds, strict=True), "o", color=BEST, alpha=0.7, markersize=8, label=label)
+    _marked_line(axes, CHANCE, "chance", ":")
+    axes.set_xticks(range(len(points)), names)
+    axes.set(ylabel="held-out accuracy", ylim=(0, 1.05), xlim=(-0.6, len(points) - 0.4))
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3)
+    return figure

@@ -14,6 +14,9 @@ from reports.figures import parameter_slices
 from reports.gan_figures import Gray, History, Samples
 from reports.run import Run
 
+MEASURED = ("fd", "clean", "coverage")
+"""What a report measures, in the order in which a reader wants it."""
+
 PICTURES = ("samples", "training", "walk", "interpolation", "neighbours", "history", "digits", "slices", "front", "schedules")
 TRIAL_FIGURES = ("fd", "fd_ratio", "clean", "coverage", "epoch")
 QUALITY = ("fd", "fd_ratio", "clean", "coverage", "density", "manifold_coverage", "copied")

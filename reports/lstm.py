@@ -10,6 +10,9 @@ from reports.content import Answer, Content, Picture, answer, save, scales, sett
 from reports.figures import Curve
 from reports.run import Run
 
+MEASURED = ("accuracy", "loss")
+"""What a report measures, in the order in which a reader wants it."""
+
 PICTURES = ("curves", "map", "slices", "confirmation")
 TRIAL_FIGURES = (
     "accuracy", "mean_accuracy", "log_work", "test_accuracy", "loss", "steps_to_converge", "work_to_converge",

@@ -5,6 +5,7 @@ and named in ``notes``.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+
+from tuning.run_directory import COMPLETE, read_line
 
 EXPERIMENTS = ("lstm", "gan")
 
@@ -48,8 +51,9 @@ class Run:
                 search["space"],
                 search["objectives"],
                 search["goal"]["at"],
+                search["sessions"][0],
             )
-            if search["experiment"] not in EXPERIMENTS:
+            if search["experiment"] not in EXPERIMENTS or not all(one["started"] for one in search["sessions"]):
                 raise ValueError(search["experiment"])
         except OSError:
             raise NotARun(f"{path} is not a run: it has no search.json") from None
@@ -65,6 +69,11 @@ class Run:
     def objective(self) -> str:
         """The first of the figures that the search optimized."""
         return str(self.search["objectives"][0]["metric"])
+
+    @property
+    def cost(self) -> str:
+        """The column that a trial's cost is counted in, and its rungs lie on."""
+        return str(self.search.get("time_attr", "step"))
 
     @property
     def minimizes(self) -> bool:
@@ -93,12 +102,49 @@ class Run:
     @cached_property
     def trials(self) -> pd.DataFrame:
         """One row a trial: number, ended, known, the settings it has now, seed, and the figures of its last report."""
-        return self._table(self.path)
+        return self._tables[0]
 
     @cached_property
     def confirmations(self) -> pd.DataFrame:
         """The trials on fresh seeds, as in ``trials``; ``confirms`` is the number of the trial they repeat."""
-        return self._table(self.path / "confirmation")
+        return self._read_trials(self.path / "confirmation")[0]
+
+    @cached_property
+    def histories(self) -> pd.DataFrame:
+        """Every report of every trial, one row each, by ``number`` and ``step``, without the training curves they carry."""
+        return self._tables[1]
+
+    @cached_property
+    def _tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        return self._read_trials(self.path)
+
+    @cached_property
+    def checkpoints(self) -> pd.DataFrame:
+        """Every checkpoint and file of weights that is there: trial (missing for those of no trial), file, bytes, saved."""
+        rows = []
+        for file in sorted([*self.path.glob("**/checkpoint_*/state.pt"), *self.path.glob("**/*.safetensors")]):
+            trial = re.match(r"trial_(\d+)$", file.relative_to(self.path).parts[0])
+            found = file.stat()
+            place = str(file.relative_to(self.path))
+            rows.append(
+                {"trial": int(trial[1]) if trial else None, "file": place, "bytes": found.st_size, "saved": found.st_mtime}
+            )
+        return pd.DataFrame(rows, columns=["trial", "file", "bytes", "saved"])
+
+    @cached_property
+    def events(self) -> pd.DataFrame:
+        """What happened when: sessions that began and ended, trials that did, in seconds since 1970."""
+        rows = []
+        for session in self.search["sessions"]:
+            rows += [(session["started"], None, "session began"), (session["ended"], None, f"session {session['how']}")]
+        for table, words in ((self.trials, "trial"), (self.confirmations, "fresh seed")):
+            for _, one in table.iterrows():
+                rows += [
+                    (one["started"], one["number"], f"{words} began"),
+                    (one["finished"], one["number"], f"{words}: {one['ended']}"),
+                ]
+        table = pd.DataFrame(rows, columns=["time", "number", "what"]).dropna(subset=["time"])
+        return table.sort_values("time", kind="stable", ignore_index=True)
 
     @cached_property
     def schedules(self) -> pd.DataFrame:
@@ -117,7 +163,7 @@ class Run:
                     rows.append({**own, "step": change["step"], "donor": change["donor"], **settings})
         return pd.DataFrame(rows if changed else [])
 
-    @property
+    @cached_property
     def best(self) -> int | None:
         """The number of the winner: the confirmed one, else the best by the objective of those that ended by themselves."""
         trials = set(self.trials["number"])
@@ -129,7 +175,7 @@ class Run:
                 return int(candidate["trial"])
         if tried:
             return int(tried[0]["trial"])
-        whole = self.trials[self.trials["ended"].isin(["converged", "budget"])].dropna(subset=[self.objective])
+        whole = self.trials[self.trials["ended"].isin(COMPLETE)].dropna(subset=[self.objective])
         return None if whole.empty else int(whole.sort_values(self.objective, ascending=self.minimizes).iloc[0]["number"])
 
     def reports(self, number: int) -> pd.DataFrame:
@@ -183,15 +229,16 @@ class Run:
             return []
         return [line for line in self._lines(trial / "schedule.json") if {"settings", "donor"} <= line.keys()]
 
-    def _table(self, folder: Path) -> pd.DataFrame:
-        rows = []
+    def _read_trials(self, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """``trials`` and ``histories`` of a folder of trials."""
+        rows, histories = [], []
         for path in sorted(folder.glob("trial_*")):
             record = self._read(path / "trial.json")
-            if not record or "config" not in record:
+            if not record or not isinstance(record.get("config"), dict) or not isinstance(record.get("number"), int):
                 continue
             reports = self._rows(path)
+            reports = reports.drop(columns=[name for name in reports if str(name).startswith("train_")])
             last = {} if reports.empty else reports.iloc[-1].drop(labels="ended").to_dict()
-            last = {name: value for name, value in last.items() if not str(name).startswith("train_")}
             own = {name: record["config"].get(name) for name in ("trial", "seed", "known")}
             settings = {
                 **record["config"],
@@ -200,9 +247,13 @@ class Run:
             for change in self._changes(path)[-1:]:
                 settings = change["settings"]
             rows.append({**settings, **own, **last, **{name: record.get(name) for name in RECORD_FIELDS}})
+            if not reports.empty:
+                lists = [name for name in reports if isinstance(reports[name].iloc[-1], list)]
+                histories.append(reports.drop(columns=["ended", *lists]).assign(number=record["number"]))
         table = pd.DataFrame(rows)
         always = [*RECORD_FIELDS, *self.varied, "known", "seed", "step", self.objective, str(self.search["goal"]["metric"])]
-        return table.reindex(columns=list(dict.fromkeys([*table.columns, *always])))
+        table = table.reindex(columns=list(dict.fromkeys([*table.columns, *always])))
+        return table, pd.concat(histories, ignore_index=True) if histories else pd.DataFrame(columns=["number", "step"])
 
     def _rows(self, folder: Path) -> pd.DataFrame:
         rows = list(self._lines(folder / "result.json"))
@@ -218,7 +269,7 @@ class Run:
             return
         for number, line in enumerate(lines, 1):
             try:
-                row = json.loads(line)
+                row = read_line(line)
                 if isinstance(row["step"], int):
                     yield row
             except (ValueError, KeyError, TypeError):

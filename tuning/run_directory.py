@@ -31,6 +31,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import orjson
 from filelock import FileLock, Timeout
 
 from command_line import BadOptions
@@ -125,7 +126,7 @@ class TrialDirectory:
         with contextlib.suppress(OSError):
             for line in (self.path / "result.json").read_text(errors="replace").splitlines():
                 with contextlib.suppress(ValueError, KeyError, TypeError):
-                    row = json.loads(line)
+                    row = read_line(line)
                     by_step[row["step"]] = row
         return [by_step[step] for step in sorted(by_step)]
 
@@ -301,6 +302,17 @@ def read_json(path: Path) -> dict[str, Any]:
     with contextlib.suppress(OSError, ValueError):
         return dict(json.loads(path.read_text()))
     return {}
+
+
+def read_line(line: str) -> Any:
+    """What a line of a file of JSON lines holds. Raises ValueError where it is not JSON.
+
+    A large run has a million of them; orjson reads them in a fifth of the time, but knows no NaN.
+    """
+    try:
+        return orjson.loads(line)
+    except ValueError:
+        return json.loads(line)
 
 
 def command() -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from tuning.checks import run_checks
+from tuning.checks.evidence import Evidence
 from tuning.cluster import Cluster
 from tuning.confirmation import Candidate, pareto_front, winner
 from tuning.experiment import Experiment
@@ -99,7 +100,7 @@ def verdict(options: SearchOptions, experiment: Experiment, run: RunDirectory, t
 
 def remarks(run: RunDirectory) -> list[str]:
     """The run's checks that found an issue or have a tip, a line each, with the command where there is one."""
-    found = [check for check in run_checks(run) if check.status in ("issue", "tip")]
+    found = [check for check in run_checks(Evidence(run)) if check.status in ("issue", "tip")]
     return [f"{check.code:<10} {check.sentence}" + (f" Try: {check.do}" if check.do else "") for check in found]
 
 

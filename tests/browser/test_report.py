@@ -21,28 +21,52 @@ def site(small_search: SmallSearch, small_gan_search: SmallGANSearch, tmp_path_f
     return output
 
 
-@pytest.fixture(params=[(1280, 900), (390, 844)], ids=["wide", "phone"])
+@pytest.fixture(params=[(1280, 900, "light"), (390, 844, "dark")], ids=["wide, light", "phone, dark"])
 def page(request: pytest.FixtureRequest) -> Iterator[Page]:
-    width, height = request.param
+    width, height, scheme = request.param
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield browser.new_page(viewport={"width": width, "height": height})
+        yield browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
         browser.close()
 
 
-@pytest.mark.parametrize(("name", "count"), [("index.html", 2), ("small/index.html", 3), ("digits/index.html", 9)])
-def test_loads_whole_and_alone(name: str, count: int, page: Page, site: Path) -> None:
+def look_at_all(page: Page) -> int:
+    """Scroll to every interactive figure and wait until it is drawn; returns how many there are."""
+    count = page.locator(".plot").count()
+    for place in range(count):
+        page.locator(".plot").nth(place).scroll_into_view_if_needed()
+        page.wait_for_selector(f"#{page.locator('.plot').nth(place).get_attribute('id')}.drawn")
+    return count
+
+
+def points(page: Page, figure: str) -> int:
+    """How many points a figure shows, of its traces that stand for trials."""
+    return int(
+        page.evaluate(
+            f"document.getElementById('plot-{figure}').data.filter(trace => trace.meta && trace.mode === 'markers')"
+            ".map(trace => trace.y.filter(value => value !== null).length).reduce((one, two) => one + two, 0)"
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "pictures", "figures"),
+    [("index.html", 2, 0), ("small/index.html", 3, 8), ("digits/index.html", 9, 7), ("small/trials/0003.html", 0, 1)],
+)
+def test_loads_whole_and_alone(name: str, pictures: int, figures: int, page: Page, site: Path) -> None:
     complaints: list[str] = []
     requests: list[str] = []
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("request", lambda one: requests.append(one.url))
     page.goto((site / name).as_uri())
+    assert look_at_all(page) >= figures
     assert complaints == []
     assert all(url.startswith(site.as_uri()) for url in requests)
-    pictures = page.eval_on_selector_all("img", "all => all.map(one => [one.naturalWidth, one.alt])")
-    assert len(pictures) == count
-    assert all(width > 150 and alt for width, alt in pictures)
+    drawn = page.eval_on_selector_all("img", "all => all.map(one => [one.naturalWidth, one.alt])")
+    assert len(drawn) == pictures
+    assert all(width > 150 and alt for width, alt in drawn)
+    assert all(page.eval_on_selector_all(".plot", "all => all.map(one => one.getAttribute('aria-label'))"))
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
@@ -50,5 +74,43 @@ def test_the_way_from_the_index_to_a_trial(page: Page, site: Path) -> None:
     page.goto((site / "index.html").as_uri())
     page.click("table a >> nth=0")
     assert page.inner_text("h1") == "LSTM, T = 4 small"
-    assert page.locator("h2", has_text="Every trial").count() == 1
-    assert page.locator("table").last.locator("tbody tr").count() == 6
+    assert page.locator("#trials tbody tr").count() == 6
+    page.click("#trials a >> nth=4")
+    assert page.inner_text("h1") == "Trial 4"
+    assert "lr=" in page.inner_text("pre")
+
+
+def test_one_filter_holds_for_the_table_and_every_figure(page: Page, site: Path) -> None:
+    page.goto((site / "small" / "index.html").as_uri())
+    look_at_all(page)
+    assert points(page, "history") == 6 + 1  # the best is ringed
+    page.select_option("[name=fate]", "stopped early")
+    page.wait_for_selector("#filtered:has-text(' of ')")
+    shown = page.locator("#trials tbody tr:visible").count()
+    assert 0 < shown < 6
+    page.wait_for_timeout(500)
+    assert [points(page, figure) for figure in ("history", "slices")] == [shown, shown]
+    page.click("button[type=reset]")
+    page.wait_for_selector("#filtered:has-text('all ')")
+    page.fill("[name=words]", "by hand, T=15")
+    page.wait_for_selector("#filtered:has-text('1 of ')")
+    assert page.locator("#trials tbody tr:visible").count() == 1
+
+
+def test_the_table_sorts_by_any_column_either_way(page: Page, site: Path) -> None:
+    page.goto((site / "small" / "index.html").as_uri())
+    rates = "[...document.querySelectorAll('#trials tbody tr')].map(row => Number(row.cells[2].dataset.value))"
+    page.click("#trials th[data-name=lr] button")
+    rising = page.evaluate(rates)
+    assert rising == sorted(rising)
+    page.click("#trials th[data-name=lr] button")
+    assert page.evaluate(rates) == sorted(rising, reverse=True)
+    assert page.get_attribute("#trials th[data-name=lr]", "aria-sort") == "descending"
+
+
+def test_another_setting_can_be_chosen_from_the_keyboard(page: Page, site: Path) -> None:
+    page.goto((site / "small" / "index.html").as_uri())
+    look_at_all(page)
+    page.focus("select[data-for=plot-slices]")
+    page.keyboard.press("ArrowDown")
+    page.wait_for_selector("#plot-slices .xtitle:has-text('max_norm')")

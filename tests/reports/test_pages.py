@@ -10,6 +10,7 @@ from reports.content import number, share
 from tests.conftest import SmallSearch, run
 from tests.reports.conftest import build
 from tuning.checks import run_checks
+from tuning.checks.evidence import Evidence
 from tuning.run_directory import RunDirectory
 
 
@@ -46,7 +47,7 @@ class TestBuild:
 
     def test_every_check_is_on_the_page_with_how_and_why(self, small_search: SmallSearch, tmp_path: Path) -> None:
         page = build(small_search.path, tmp_path)
-        for check in run_checks(RunDirectory(small_search.path)):
+        for check in run_checks(Evidence(RunDirectory(small_search.path))):
             (part,) = re.findall(f'<details class="check" id="{check.code}".*?</details>', page, re.DOTALL)
             text = html.unescape(part)
             assert check.sentence in text
@@ -81,7 +82,8 @@ class TestBuild:
         assert run("reports/build.py", cwd=tmp_path).returncode == 0
         for page in (tmp_path / "reports" / "site").rglob("*.html"):
             text = page.read_text()
-            assert "<script" not in text
+            assert "<script>" not in text
+            assert all(source.endswith("report.js") for source in re.findall(r"<script src=\"([^\"]*)\"", text))
             assert "<img src=x" not in text
 
     @pytest.mark.parametrize("missing", ["best", "confirmation", "optuna.db", "trial_000*", "trial_000*/result.json"])

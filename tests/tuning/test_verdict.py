@@ -4,6 +4,7 @@ from dataclasses import asdict, replace
 from search_spaces.lstm import SPACES
 from tune_lstm import LSTMOptions
 from tuning.checks import CHECKS, run_checks
+from tuning.checks.evidence import Evidence
 from tuning.cluster import Cluster
 from tuning.confirmation import Candidate
 from tuning.experiment import Experiment
@@ -57,7 +58,7 @@ def test_issues_and_tips_are_said_in_a_line_each_and_the_rest_is_not(
     (edge,) = (line for line in lines if line.startswith("EDGE01 "))
     assert edge.startswith("EDGE01     The best may lie beyond: trial 1 has max_norm=9.9 (upper end, ")
     assert " Try: python " in edge
-    said = {check.code for check in run_checks(directory) if check.status in ("issue", "tip")}
+    said = {check.code for check in run_checks(Evidence(directory)) if check.status in ("issue", "tip")}
     assert {line.split()[0] for line in lines if line.split()[0] in CHECKS} == said
     assert len(said) < len(CHECKS)
     assert lines[-1].startswith("next ")

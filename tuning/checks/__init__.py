@@ -16,7 +16,6 @@ from tuning.checks.fresh_seeds import flattered_by_selection, holds_on_fresh_see
 from tuning.checks.more_trials import would_more_trials_help
 from tuning.checks.untried import rarely_tried_choices, untried_box, untried_stretch
 from tuning.checks.what_mattered import importances, importances_at_rungs
-from tuning.run_directory import RunDirectory
 
 CHECKS: dict[str, Callable[[Evidence], Check]] = {
     "SEED01": holds_on_fresh_seeds,
@@ -36,12 +35,11 @@ CHECKS: dict[str, Callable[[Evidence], Check]] = {
 """Every check by its code, in the order in which they are shown."""
 
 
-def run_checks(run: RunDirectory) -> list[Check]:
+def run_checks(evidence: Evidence) -> list[Check]:
     """Every check of the run, in the order of ``CHECKS``.
 
     A run's answer is not lost to a remark about it: a check that breaks, on damaged files or by a defect of its own, says so.
     """
-    evidence = Evidence(run)
     answers = []
     for code, check in CHECKS.items():
         try:

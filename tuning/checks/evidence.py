@@ -159,8 +159,9 @@ class Evidence:
         return shlex.join(["python", self._script, "--resume", "--name", self.run.path.name, *storage, *flags])
 
     def again(self, *changes: str, flags: tuple[str, ...] = ()) -> str:
-        """The command of a new search like this one, with ``changes`` to its space, each as ``--set`` takes it."""
-        options, own_changes = _split_command(self._command[2:])
+        """The command of a new search like this one, with ``changes`` to its space, each as ``--set`` takes it; ``flags`` take
+        the place of its own."""
+        options, own_changes = _split_command(self._command[2:], {"--set", "--name", "--resume", *flags})
         renamed = {change.partition("=")[0]: change for change in (*own_changes, *changes)}
         given = ["--set", *renamed.values()] if renamed else []
         return shlex.join(["python", self._script, *options, *given, *flags])
@@ -189,8 +190,8 @@ def _distribution(text: str) -> BaseDistribution:
     return classes[call.func.id](**arguments)
 
 
-def _split_command(words: list[str]) -> tuple[list[str], list[str]]:
-    """A command's options without those that say which run it is, and the arguments of its ``--set``."""
+def _split_command(words: list[str], dropped: set[str]) -> tuple[list[str], list[str]]:
+    """A command's options without those ``dropped``, and the arguments of its ``--set``."""
     kept: list[str] = []
     changes: list[str] = []
     option = ""
@@ -201,6 +202,6 @@ def _split_command(words: list[str]) -> tuple[list[str], list[str]]:
                 changes.append(value)
         elif option == "--set":
             changes.append(word)
-        if option not in ("--set", "--name", "--resume"):
+        if option not in dropped:
             kept.append(word)
     return kept, changes

@@ -97,9 +97,7 @@ def importances(run: Evidence) -> Check:
 def importances_at_rungs(run: Evidence) -> Check:
     """WHAT02."""
     words, leaders = [], []
-    budgets = [(f"{run.time_attr} {rung:,}", rung) for rung in run.search.get("rungs", [])]
-    for label, rung in [*budgets, ("the end", math.inf)]:
-        samples = _thinned(_samples(run, run.trials if rung < math.inf else run.complete, rung))
+    for label, samples in _by_budget(run):
         if _too_few(run, samples) is not None:
             words.append(f"{label}: {counted(len(samples), 'comparable trial')}, too few")
             continue
@@ -113,6 +111,22 @@ def importances_at_rungs(run: Evidence) -> Check:
         return at_rungs(status="not applicable", sentence=sentence)
     sentence = f"What decides most, by PED-ANOVA: {'; '.join(words)}."
     return at_rungs(status="passed" if len({*leaders}) == 1 else "tip", sentence=sentence)
+
+
+def shares_by_budget(run: Evidence) -> dict[str, Shares]:
+    """PED-ANOVA's share of each parameter at every rung and at the end, where enough trials compare; by the budget's name."""
+    return {
+        f"{label}, {len(samples)} trials": _ped_anova(run, samples)
+        for label, samples in _by_budget(run)
+        if _too_few(run, samples) is None
+    }
+
+
+def _by_budget(run: Evidence) -> Iterator[tuple[str, list[Sample]]]:
+    """The comparable trials at every rung and at the end."""
+    for rung in run.search.get("rungs", []):
+        yield f"{run.time_attr} {rung:,}", _thinned(_samples(run, run.trials, rung))
+    yield "the end", _thinned(_samples(run, run.complete))
 
 
 def _samples(run: Evidence, trials: list[Tried], rung: float = math.inf) -> list[Sample]:

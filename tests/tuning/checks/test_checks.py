@@ -9,6 +9,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.tuning.checks.conftest import MadeRun
 from tuning.checks import CHECKS, run_checks
+from tuning.checks.evidence import Evidence
 from tuning.run_directory import RunDirectory
 
 SETTINGS = {"lr": 0.01, "max_norm": 0.1}
@@ -18,7 +19,7 @@ def test_each_answers_under_its_own_code_with_a_number_in_a_sentence(lstm: MadeR
     for number in range(12):
         lstm.trial(number, {"lr": 0.001 * (1 + number), "max_norm": 0.1 * (1 + number)}, number / 20)
     lstm.confirmed(11, SETTINGS, [{"mean_accuracy": 0.5, "test_accuracy": 1.0}] * 2)
-    answers = run_checks(lstm.run)
+    answers = run_checks(Evidence(lstm.run))
     assert [one.code for one in answers] == list(CHECKS)
     for one in answers:
         assert re.search(r"\d", one.sentence), one
@@ -35,7 +36,7 @@ def test_neither_ray_nor_torch_is_imported() -> None:
 
 
 def not_applicable(run: RunDirectory) -> bool:
-    answers = run_checks(run)
+    answers = run_checks(Evidence(run))
     assert not any("broke" in one.sentence for one in answers), answers
     return all(one.status == "not applicable" for one in answers)
 
@@ -62,7 +63,7 @@ def test_damaged_files_are_passed_over(lstm: MadeRun) -> None:
     (lstm.run.trial(5).path / "result.json").unlink()
     (lstm.run.path / "best").mkdir()
     (lstm.run.path / "best" / "metrics.json").write_text("{")
-    answers = run_checks(lstm.run)
+    answers = run_checks(Evidence(lstm.run))
     assert not any("broke" in one.sentence for one in answers), answers
     assert "12" not in next(one.sentence for one in answers if one.code == "FAIL01")
 
@@ -70,7 +71,7 @@ def test_damaged_files_are_passed_over(lstm: MadeRun) -> None:
 def test_a_check_that_breaks_says_so_and_the_others_answer(lstm: MadeRun) -> None:
     lstm.trial(0, {"lr": "fast", "max_norm": [1]}, 0.5)
     lstm.trial(1, SETTINGS, 0.4)
-    broken = {one.code: one for one in run_checks(lstm.run)}
+    broken = {one.code: one for one in run_checks(Evidence(lstm.run))}
     assert broken["FAIL01"].status == "passed"
 
 

@@ -1,0 +1,184 @@
+/* A run's page: figures drawn when they are looked at, one filter that holds for all of them and for the table, a table that sorts.
+   Data come as scripts, which a page opened from a disk may load; nothing is evaluated, so the page's strict policy holds. */
+"use strict";
+
+const report = (() => {
+  const contents = {};
+  const shown = new Map(); // figure's element → the name of what it shows
+  let visible = null; // numbers of the trials that the filter lets through; null: all
+
+  const load = (source) =>
+    new Promise((done, failed) => {
+      const script = document.createElement("script");
+      script.src = source;
+      script.onload = done;
+      script.onerror = () => failed(new Error(source + " is missing"));
+      document.head.append(script);
+    });
+
+  let plotly = null;
+  const library = () => (plotly ??= load(document.currentSource + "plotly.min.js"));
+
+  const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+  function layout(own, box) {
+    const axis = { gridcolor: color("--line"), zerolinecolor: color("--line"), linecolor: color("--muted"), automargin: true, separatethousands: true };
+    const narrow = box.clientWidth < 560;
+    const merged = {
+      ...own,
+      paper_bgcolor: "rgba(0,0,0,0)",
+      plot_bgcolor: "rgba(0,0,0,0)",
+      font: { family: "system-ui, sans-serif", size: 13, color: color("--ink") },
+      margin: { l: 55, r: 15, t: 15, b: 50 },
+      legend: { orientation: "h", x: 0, xanchor: "left", y: -0.22, yanchor: "top", font: { size: narrow ? 11 : 12 } },
+      hoverlabel: { align: "left" },
+      autosize: true,
+    };
+    for (const name of ["xaxis", "yaxis"]) {
+      const scale = own[name]?.type === "log" ? { exponentformat: "power", nticks: 6 } : { exponentformat: "none" };
+      merged[name] = { ...axis, ...scale, ...(own[name] ?? {}) };
+    }
+    return merged;
+  }
+
+  // A trace less the points of the trials that the filter hides. Lines break there, bars lose their length.
+  function filtered(trace) {
+    const trials = trace.meta?.trials;
+    if (!visible || !trials) return trace;
+    const gone = trials.map((number) => !visible.has(number));
+    const blank = (values) => values.map((value, place) => (gone[place] ? null : value));
+    return trace.orientation === "h" ? { ...trace, x: blank(trace.x) } : { ...trace, y: blank(trace.y) };
+  }
+
+  async function draw(box) {
+    const name = box.dataset.chosen;
+    try {
+      await library();
+      if (!contents[name]) await load(name + ".js");
+    } catch (error) {
+      box.textContent = "This figure cannot be shown: " + error.message + ".";
+      return;
+    }
+    if (box.dataset.chosen !== name) return; // another was chosen meanwhile
+    const { data, layout: own } = contents[name];
+    const options = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
+    await Plotly.react(box, data.map(filtered), layout(own, box), options);
+    shown.set(box, name);
+    box.classList.add("drawn");
+  }
+
+  function choose(box, name) {
+    box.dataset.chosen = name;
+    return draw(box);
+  }
+
+  function figures() {
+    const seen = new IntersectionObserver(
+      (entries) => {
+        for (const entry of entries.filter((one) => one.isIntersecting)) {
+          seen.unobserve(entry.target);
+          draw(entry.target);
+        }
+      },
+      { rootMargin: "400px" },
+    );
+    for (const box of document.querySelectorAll(".plot")) {
+      seen.observe(box);
+      const select = document.querySelector(`select[data-for="${box.id}"]`);
+      select?.addEventListener("change", () => choose(box, select.value));
+    }
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+  }
+
+  const redraw = () => Promise.all([...shown.keys()].map(draw));
+
+  // The filter: the best share, how a trial ended, ranges of settings, words. Rows of the table carry what it needs.
+  function filter() {
+    const form = document.querySelector("#filter");
+    const table = document.querySelector("#trials");
+    if (!form || !table) return;
+    const rows = [...table.tBodies[0].rows];
+    const said = document.querySelector("#filtered");
+    const column = new Map([...table.tHead.rows[0].cells].map((cell, place) => [cell.dataset.name, place]));
+    const value = (row, name) => row.cells[column.get(name)]?.dataset.value;
+
+    function passes(row) {
+      const best = Number(form.elements.best.value);
+      if (best < 100 && !(Number(row.dataset.rank) <= best / 100)) return false;
+      const fate = form.elements.fate.value;
+      if (fate && row.dataset.fate !== fate) return false;
+      const setting = form.elements.setting.value;
+      if (setting) {
+        const own = value(row, setting);
+        const [low, high] = [form.elements.low.value, form.elements.high.value];
+        if ((low || high) && (own === undefined || own === "")) return false;
+        if (low && !(Number(own) >= Number(low))) return false;
+        if (high && !(Number(own) <= Number(high))) return false;
+      }
+      const words = form.elements.words.value.trim().toLowerCase();
+      return !words || row.textContent.toLowerCase().includes(words);
+    }
+
+    function apply() {
+      const through = rows.filter(passes);
+      const all = through.length === rows.length;
+      for (const row of rows) row.hidden = true;
+      for (const row of through) row.hidden = false;
+      visible = all ? null : new Set(through.map((row) => Number(row.dataset.trial)));
+      form.elements.share.value = form.elements.best.value + "%";
+      said.textContent = all ? `all ${rows.length} trials` : `${through.length} of ${rows.length} trials`;
+      return redraw();
+    }
+
+    let waiting;
+    form.addEventListener("input", () => {
+      clearTimeout(waiting);
+      waiting = setTimeout(apply, 150);
+    });
+    form.addEventListener("reset", () => setTimeout(apply));
+    form.addEventListener("submit", (event) => event.preventDefault());
+    form.hidden = false;
+    apply();
+  }
+
+  function sorting() {
+    for (const table of document.querySelectorAll("table.sortable")) {
+      [...table.tHead.rows[0].cells].forEach((cell, place) => {
+        const button = document.createElement("button");
+        button.type = "button";
+        button.append(...cell.childNodes);
+        cell.append(button);
+        button.addEventListener("click", () => sort(table, cell, place));
+      });
+    }
+  }
+
+  function sort(table, cell, place) {
+    const order = cell.getAttribute("aria-sort") === "ascending" ? "descending" : "ascending";
+    for (const one of table.tHead.rows[0].cells) one.removeAttribute("aria-sort");
+    cell.setAttribute("aria-sort", order);
+    const sign = order === "ascending" ? 1 : -1;
+    const key = (row) => row.cells[place].dataset.value ?? row.cells[place].textContent.trim();
+    const compare = (a, b) => {
+      const [one, two] = [key(a), key(b)];
+      if (one === "" || two === "") return (one === "") - (two === ""); // what has no value comes last either way
+      const [x, y] = [Number(one), Number(two)];
+      return sign * (Number.isNaN(x) || Number.isNaN(y) ? one.localeCompare(two) : x - y);
+    };
+    table.tBodies[0].append(...[...table.tBodies[0].rows].sort(compare));
+  }
+
+  document.currentSource = document.currentScript.src.replace(/[^/]*$/, "");
+  document.addEventListener("DOMContentLoaded", () => {
+    document.documentElement.classList.add("scripted");
+    sorting();
+    filter();
+    figures();
+  });
+
+  return {
+    figure: (name, content) => {
+      contents[name] = content;
+    },
+  };
+})();

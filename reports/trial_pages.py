@@ -1,0 +1,105 @@
+"""What the page of each trial shows: its settings, its curve beside the best and the hand-tuned one, its files, its failure."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pandas as pd
+
+from reports import interactive
+from reports.content import rows
+from reports.explore import COST, LOG, Plot, write_figure
+from reports.interactive import Axis
+from reports.run import Run
+from reports.style import BEST, BY_HAND, INK
+from tuning.checks.evidence import Evidence
+from tuning.run_directory import settings_of
+
+FOLDER = "trials"
+POINTS = 300
+"""Reports of a curve that a trial's page shows at most."""
+ERROR_LINES = 60
+
+
+def trial_pages(run: Run, evidence: Evidence, folder: Path, measured: tuple[str, ...]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The file of each trial's page and what its template reads."""
+    (folder / FOLDER).mkdir(exist_ok=True)
+    known = run.trials.dropna(subset=["known"])
+    by_hand = None if known.empty else int(known.iloc[0]["number"])
+    histories = {number: thinned(table) for number, table in run.histories.groupby("number")}
+    for trial in rows(run.trials):
+        name = f"{trial['number']:04d}"
+        curves = {
+            f"trial {trial['number']}": (INK, trial["number"]),
+            f"best, trial {run.best}": (BEST, run.best),
+            f"{trial['known'] or 'by hand'}, trial {by_hand}": (BY_HAND[0], by_hand),
+        }
+        drawn = {label: (color, histories[number]) for label, (color, number) in curves.items() if number in histories}
+        variants = {}
+        for column in measured:
+            x = Axis(run.cost, COST.get(run.cost, run.cost))
+            figure = interactive.curves(drawn, x, Axis(column, column.replace("_", " "), column in LOG))
+            if figure.data:
+                variants[column.replace("_", " ")] = f"{name}-{column}"
+                write_figure(figure, folder / FOLDER, f"{name}-{column}")
+        directory = run.path / f"trial_{name}"
+        yield (
+            folder / FOLDER / f"{name}.html",
+            {
+                "run": run,
+                "trial": trial,
+                "settings": settings(evidence, trial["number"]),
+                "plots": {
+                    "curve": Plot(
+                        "Its curve", f"Trial {trial['number']} beside the best and hand-tuned settings.", variants, False
+                    )
+                }
+                if variants
+                else {},
+                "files": files(directory, folder / FOLDER),
+                "error": last_lines(directory / "error.txt"),
+                "command": command(evidence, trial["number"]),
+                "total": len(run.trials),
+            },
+        )
+
+
+def thinned(table: pd.DataFrame) -> pd.DataFrame:
+    """At most ``POINTS`` of a trial's reports, evenly spread, the last one among them."""
+    every = -(-len(table) // POINTS)
+    return table.iloc[sorted({*range(0, len(table), every), len(table) - 1})]
+
+
+def settings(evidence: Evidence, number: int) -> dict[str, Any]:
+    """All settings of a trial, the varied ones first."""
+    record = evidence.run.trial(number).read()
+    config = settings_of(evidence.run.trial(number).config(record)) if record else {}
+    varied = {name: config[name] for name in evidence.parameters if name in config}
+    return {**varied, **config}
+
+
+def command(evidence: Evidence, number: int) -> str:
+    """The command that trains a trial's settings again, alone: a search needs something to vary, so one of them may vary by a
+    millionth. Empty where none is a number."""
+    mine = {name: value for name, value in settings(evidence, number).items() if name in evidence.parameters}
+    free = next((name for name, value in mine.items() if isinstance(value, float) and value > 0), None)
+    if free is None:
+        return ""
+    changes = [f"{name}={value}..{value * (1 + 1e-6)!r}" if name == free else f"{name}={value}" for name, value in mine.items()]
+    return evidence.again(*changes, flags=("--num-samples", "1", "--confirm", "0"))
+
+
+def files(directory: Path, page: Path) -> list[tuple[str, str, int]]:
+    """Name, address from the page, and bytes of each file in the trial's folder."""
+    found = sorted(file for file in directory.rglob("*") if file.is_file())
+    return [(str(file.relative_to(directory)), quote(os.path.relpath(file, page)), file.stat().st_size) for file in found]
+
+
+def last_lines(file: Path) -> str:
+    """The end of a text file; empty where there is none."""
+    try:
+        return "\n".join(file.read_text(errors="replace").splitlines()[-ERROR_LINES:])
+    except OSError:
+        return ""

@@ -1,0 +1,64 @@
+"""Runs side by side, and the report that follows a search."""
+
+import json
+import shutil
+import signal
+import time
+from pathlib import Path
+
+from reports.pages import Site
+from reports.run import Run
+from reports.style import apply
+from tests.conftest import SmallGANSearch, SmallSearch, start
+
+
+def test_lengths_stand_in_one_table_with_hand_tuned_figures_and_the_courseworks(
+    small_search: SmallSearch, tmp_path: Path
+) -> None:
+    for name, length in (("longer", 20), ("shorter", 5)):
+        copy = Path(shutil.copytree(small_search.path, tmp_path / "runs" / name))
+        search = json.loads((copy / "search.json").read_text())
+        search["fixed"]["input_length"] = length
+        (copy / "search.json").write_text(json.dumps(search))
+    apply()
+    runs = [Run.open(tmp_path / "runs" / name) for name in ("longer", "shorter")]
+    Site(runs, [], tmp_path / "site").write(lambda name: None)
+    page = (tmp_path / "site" / "comparison.html").read_text()
+    assert 'href="comparison.html"' in (tmp_path / "site" / "index.html").read_text()
+    assert page.index("shorter/index.html") < page.index("longer/index.html")
+    rows = page.split("<tbody>")[1].split("</tbody>")[0].split("<tr>")[1:]
+    assert ["<td>100%</td>" in row for row in rows] == [True, False]
+    assert ["<td>90%</td>" in row for row in rows] == [False, True]
+    assert all("by hand, " in row and "2 of 2" in row for row in rows)
+    assert (tmp_path / "site" / "lengths.png").stat().st_size > 10_000
+
+
+def test_one_run_of_a_kind_is_compared_with_nothing(
+    small_search: SmallSearch, small_gan_search: SmallGANSearch, tmp_path: Path
+) -> None:
+    apply()
+    Site([Run.open(small_search.path), Run.open(small_gan_search.path)], [], tmp_path / "site").write(lambda name: None)
+    assert not (tmp_path / "site" / "comparison.html").exists()
+    assert "comparison.html" not in (tmp_path / "site" / "index.html").read_text()
+
+
+def test_a_watched_run_is_built_again_when_it_changes(small_search: SmallSearch, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(small_search.path, tmp_path / "runs" / "copy"))
+    process = start("reports/build.py", "--watch", cwd=tmp_path)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "1 run in reports/site/index.html\n"
+        page = tmp_path / "reports" / "site" / "copy" / "index.html"
+        assert '<meta http-equiv="refresh"' in page.read_text()
+        assert "still running" not in page.read_text()
+        record = json.loads((copy / "trial_0005" / "trial.json").read_text())
+        (copy / "trial_0005" / "trial.json").write_text(json.dumps({**record, "ended": None, "finished": None}))
+        deadline = time.monotonic() + 60
+        while "1 still running" not in page.read_text() and time.monotonic() < deadline:
+            time.sleep(0.5)
+        assert "1 still running" in page.read_text()
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "Traceback" not in errors

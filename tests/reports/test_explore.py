@@ -1,0 +1,121 @@
+"""A run's interactive figures: what each point stands for, against figures computed another way."""
+
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from reports.explore import Explorer
+from reports.run import Run
+from tests.conftest import SmallGANSearch, SmallSearch
+from tuning.checks.evidence import Evidence
+from tuning.run_directory import RunDirectory
+
+
+def explore(path: Path, folder: Path) -> tuple[Run, dict[str, dict[str, Any]]]:
+    """The run, and the content of each of its figures by the name of its script."""
+    run = Run.open(path)
+    folder.mkdir(exist_ok=True)
+    measured = ("accuracy", "loss") if run.search["experiment"] == "lstm" else ("fd", "clean")
+    plots = Explorer(run, Evidence(RunDirectory(path)), folder, measured).write()
+    contents = {}
+    for plot in plots.values():
+        assert plot.alt
+        for name in plot.variants.values():
+            call = (folder / f"{name}.js").read_text()
+            contents[name.removeprefix("figures/")] = json.loads(
+                call.removeprefix(f'report.figure("{name}", ').removesuffix(");\n")
+            )
+    return run, contents
+
+
+@pytest.fixture
+def lstm(small_search: SmallSearch, tmp_path: Path) -> tuple[Run, dict[str, dict[str, Any]]]:
+    return explore(small_search.path, tmp_path / "lstm")
+
+
+def traces(content: dict[str, Any]) -> list[dict[str, Any]]:
+    return [trace for trace in content["data"] if "meta" in trace]
+
+
+def test_every_point_says_whose_it_is(lstm: tuple[Run, dict[str, dict[str, Any]]]) -> None:
+    run, contents = lstm
+    numbers = set(run.trials["number"])
+    for content in contents.values():
+        for trace in traces(content):
+            assert len(trace["meta"]["trials"]) == len(trace["x"]) == len(trace["y"])
+            assert set(trace["meta"]["trials"]) <= numbers
+
+
+def test_a_point_lies_where_its_trial_does(lstm: tuple[Run, dict[str, dict[str, Any]]]) -> None:
+    run, contents = lstm
+    trials = run.trials.set_index("number")
+    names = [name for name in contents if name.startswith("slices")]
+    assert len(names) == 2
+    for name, column in zip(sorted(names), ("lr", "max_norm"), strict=True):
+        found = {
+            number: (x, y)
+            for trace in traces(contents[name])
+            for number, x, y in zip(trace["meta"]["trials"], trace["x"], trace["y"], strict=True)
+        }
+        assert set(found) == set(trials.index)
+        for number, (x, y) in found.items():
+            assert x == pytest.approx(trials.loc[number, column], rel=1e-5)
+            assert y == pytest.approx(trials.loc[number, "mean_accuracy"], rel=1e-5)
+
+
+def test_the_best_so_far_never_falls_and_counts_whole_trials_only(lstm: tuple[Run, dict[str, dict[str, Any]]]) -> None:
+    run, contents = lstm
+    (line,) = [trace for trace in contents["history-0"]["data"] if trace["name"] == "best so far"]
+    whole = run.trials[run.trials["ended"].isin(["converged", "budget"])].sort_values("number")
+    best, expected = -math.inf, []
+    for value in whole["mean_accuracy"]:
+        best = max(best, value)
+        expected.append(best)
+    assert line["y"] == pytest.approx(expected, rel=1e-5)
+    assert line["x"] == whole["number"].tolist()
+
+
+def test_a_trial_that_was_stopped_stands_on_the_rung_where_it_was(lstm: tuple[Run, dict[str, dict[str, Any]]]) -> None:
+    run, contents = lstm
+    stopped = next(trace for trace in traces(contents["rungs"]) if trace["name"].startswith("was stopped"))
+    assert set(stopped["meta"]["trials"]) == set(run.trials.loc[run.trials["ended"] == "stopped early", "number"])
+    assert set(stopped["x"]) == {"500"}
+
+
+def test_a_gan_is_drawn_on_a_logarithmic_scale_that_small_is_good_on(small_gan_search: SmallGANSearch, tmp_path: Path) -> None:
+    run, contents = explore(small_gan_search.path, tmp_path / "gan")
+    assert contents["history-0"]["layout"]["yaxis"]["type"] == "log"
+    (line,) = [trace for trace in contents["history-0"]["data"] if trace["name"] == "best so far"] or [{"y": []}]
+    assert line["y"] == sorted(line["y"], reverse=True)
+    assert not run.notes
+
+
+def test_words_from_a_run_are_no_markup(small_search: SmallSearch, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(small_search.path, tmp_path / "copy"))
+    file = copy / "trial_0003" / "trial.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "ended": "<img src=x>"}))
+    _, contents = explore(copy, tmp_path / "site")
+    assert "<img" not in json.dumps([trace.get("text") for content in contents.values() for trace in content["data"]])
+
+
+def test_the_tables_beside_the_page_are_the_runs(small_search: SmallSearch, tmp_path: Path) -> None:
+    from reports.pages import export
+
+    run = Run.open(small_search.path)
+    export(run, tmp_path)
+    trials = pd.read_csv(tmp_path / "trials.csv")
+    assert trials["number"].tolist() == list(range(6))
+    histories = pd.read_parquet(tmp_path / "histories.parquet")
+    for number in trials["number"]:
+        lines = (small_search.path / f"trial_{number:04d}" / "result.json").read_text().splitlines()
+        assert (histories["number"] == number).sum() == len(lines)
+        assert histories[histories["number"] == number]["accuracy"].iloc[-1] == json.loads(lines[-1])["accuracy"]
+    events = pd.read_csv(tmp_path / "events.csv")
+    assert events["time"].is_monotonic_increasing
+    assert (events["what"] == "trial began").sum() == 6
+    assert "best/model.safetensors" in set(pd.read_csv(tmp_path / "checkpoints.csv")["file"])
