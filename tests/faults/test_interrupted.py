@@ -1,8 +1,11 @@
 """A search cut off in every way a user or a cluster cuts one off, and gone on with."""
 
+import contextlib
 import json
 import os
+import shutil
 import signal
+import sqlite3
 import subprocess
 import time
 from pathlib import Path
@@ -11,7 +14,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from tests.conftest import run, start
+from tests.conftest import SmallSearch, run, start
 
 SEARCH = ("--input-length", 6, "--max-steps", 600, "--num-samples", 7, "--confirm", 1, "--name", "cut", "--no-dashboard")
 
@@ -128,3 +131,16 @@ def test_kill_9_while_the_judges_are_trained(tmp_path: Path, monkeypatch: pytest
     result = run("tune_gan.py", "--resume", "--name", "early", "--no-dashboard", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith("1 trials: 1 budget")
+
+
+def test_a_trial_in_flight_that_is_no_longer_asked_for_is_closed(small_search: SmallSearch, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(small_search.path, tmp_path / "runs" / "small"))
+    file = copy / "trial_0005" / "trial.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "ended": None, "finished": None}))
+    with contextlib.closing(sqlite3.connect(copy / "optuna.db")) as database, database:
+        database.execute("UPDATE trials SET state = 'RUNNING', datetime_complete = NULL WHERE number = 5")
+    result = run("tune_lstm.py", "--resume", "--name", "small", "--num-samples", 5, "--no-dashboard", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    study = optuna.load_study(study_name="small", storage=f"sqlite:///{copy / 'optuna.db'}")
+    assert all(trial.state.is_finished() for trial in study.trials)
+    assert study.trials[5].user_attrs["ended"] == json.loads(file.read_text())["ended"] == "not asked for"
