@@ -138,11 +138,14 @@ def test_a_finished_run_takes_more_trials_and_other_flags(tmp_path: Path) -> Non
 
     best = json.loads((folder / "best" / "config.json").read_text())
     path = [json.loads(file.read_text()) for file in sorted(folder.glob("ablation/*/trial_*/trial.json"))]
-    assert path[0]["config"]["changed"] == []
-    ends = [[path[place]["config"][name] for name in ("lr", "hidden_dim")] for place in (0, -1)]
-    assert ends == [[0.005, 128], [best["lr"], best["hidden_dim"]]]
+    by_hand = [0.005, 128]
+    assert bool(path) == ([best["lr"], best["hidden_dim"]] != by_hand)
+    if path:
+        assert path[0]["config"]["changed"] == []
+        ends = [[path[place]["config"][name] for name in ("lr", "hidden_dim")] for place in (0, -1)]
+        assert ends == [by_hand, [best["lr"], best["hidden_dim"]]]
     assert all(record["ended"] for record in path)
-    assert len({record["config"]["seed"] for record in path}) == 1
+    assert len({record["config"]["seed"] for record in path}) <= 1
 
     other = run("tune_lstm.py", "--resume", "--storage-path", "here", "--input-length", 9, cwd=tmp_path)
     assert other.returncode == 2

@@ -154,7 +154,7 @@ class Progress(Callback):
         line = Text(f"{self.stage:<11}" if self.stage else f"trial {number:>3}  ")
         line.append(f"{ended:<13}", style=STYLES.get(ended, ""))
         if "step" in result:
-            figures = "  ".join(f"{name} {figure(result[name])}" for name in self.shown if name in result)
+            figures = "  ".join(f"{name} {figure(result[name])}" for name in self.shown if result.get(name) is not None)
             line.append(f" step {result['step']:>6,}  {figures}")
         line.append("  " + settings_words({"seed": trial.config["seed"]} if self.stage else self.space.varied(trial.config)))
         if ended == "error":

@@ -178,7 +178,9 @@ class Search:
             return "interrupted"
         if self._reached():
             return TARGET_REACHED
-        return TIME_BUDGET if self._close(TIME_BUDGET if deadline else NOT_ASKED_FOR) and deadline else "finished"
+        cut_off = self._close(TIME_BUDGET if deadline else NOT_ASKED_FOR)
+        missing = sum(self._ended().values()) < self.options.num_samples  # it may also end between two trials
+        return TIME_BUDGET if deadline and (cut_off or missing) else "finished"
 
     def _close(self, ended: str) -> bool:
         """End the trials that were cut off, in their records and in the study; False where there are none."""

@@ -46,6 +46,16 @@ def test_trials_that_wait_for_others_are_not_called_running(experiment: Experime
     assert progress.status().plain.startswith("0 of 50 trials · 1 running · 2 waiting · ")
 
 
+def test_a_figure_that_a_trial_has_not_come_to_is_left_out_of_its_line(
+    experiment: Experiment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    progress = Progress(experiment, "trials", 5, Counter())
+    one = trial(3, "converged", 0.91)
+    one.last_result["accuracy"] = None
+    tell(progress, one)
+    assert " accuracy" not in capsys.readouterr().err
+
+
 def test_quiet_says_nothing(experiment: Experiment, capsys: pytest.CaptureFixture[str]) -> None:
     progress = Progress(experiment, "trials", 5, Counter(), quiet=True)
     progress.setup()
