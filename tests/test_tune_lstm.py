@@ -106,7 +106,7 @@ def test_a_finished_run_takes_more_trials_and_other_flags(tmp_path: Path) -> Non
     first = run(
         "tune_lstm.py", *SMALL[:2], "--max-steps", 200, "--confirm", 0, "--num-samples", 2, "--name", "more", "--quiet",
         "--no-dashboard", "--scheduler", "hyperband", "--sampler", "qmc", "--max-concurrent", 1, "--storage-path", "here",
-        "--optuna-storage", f"sqlite:///{tmp_path}/studies.db", "--seed", 7,
+        "--optuna-storage", f"sqlite:///{tmp_path}/studies.db", "--seed", 8,  # its winner is not the hand-tuned one
         "--space-file", "space.toml", "--set", "max_norm=0.01", "hidden_dim=64,128", cwd=tmp_path,
     )  # fmt: skip
     assert first.returncode == 0, first.stderr
@@ -124,7 +124,7 @@ def test_a_finished_run_takes_more_trials_and_other_flags(tmp_path: Path) -> Non
     assert all(file.read_bytes() == content for file, content in before.items())
     study = optuna.load_study(study_name="more", storage=f"sqlite:///{tmp_path}/studies.db")
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 5
-    assert [trial.user_attrs["seed"] for trial in study.trials] == [7_000_000 + number for number in range(5)]
+    assert [trial.user_attrs["seed"] for trial in study.trials] == [8_000_000 + number for number in range(5)]
 
     configs = [json.loads(file.read_text())["config"] for file in sorted(folder.glob("trial_*/trial.json"))]
     assert [set(trial.params) for trial in study.trials] == [{"lr", "hidden_dim"}] * 5
@@ -138,14 +138,11 @@ def test_a_finished_run_takes_more_trials_and_other_flags(tmp_path: Path) -> Non
 
     best = json.loads((folder / "best" / "config.json").read_text())
     path = [json.loads(file.read_text()) for file in sorted(folder.glob("ablation/*/trial_*/trial.json"))]
-    by_hand = [0.005, 128]
-    assert bool(path) == ([best["lr"], best["hidden_dim"]] != by_hand)
-    if path:
-        assert path[0]["config"]["changed"] == []
-        ends = [[path[place]["config"][name] for name in ("lr", "hidden_dim")] for place in (0, -1)]
-        assert ends == [by_hand, [best["lr"], best["hidden_dim"]]]
+    assert path[0]["config"]["changed"] == []
+    ends = [[path[place]["config"][name] for name in ("lr", "hidden_dim")] for place in (0, -1)]
+    assert ends == [[0.005, 128], [best["lr"], best["hidden_dim"]]]
     assert all(record["ended"] for record in path)
-    assert len({record["config"]["seed"] for record in path}) <= 1
+    assert len({record["config"]["seed"] for record in path}) == 1
 
     other = run("tune_lstm.py", "--resume", "--storage-path", "here", "--input-length", 9, cwd=tmp_path)
     assert other.returncode == 2
