@@ -1,14 +1,20 @@
 """A small experiment and an empty run directory."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import ray
+from ray import tune
 
 from search_spaces.lstm import SPACES
 from trainables.lstm.trainable import LSTMTrial
 from tune_lstm import LSTMOptions
 from tuning.experiment import Experiment, Goal, Objective, Rungs
+from tuning.recorder import Recorder
 from tuning.run_directory import RunDirectory
+from tuning.search import TUNE_ENVIRONMENT
 
 
 @pytest.fixture
@@ -32,3 +38,37 @@ def options(tmp_path: Path) -> LSTMOptions:
 @pytest.fixture
 def directory(options: LSTMOptions) -> RunDirectory:
     return RunDirectory.create(options)
+
+
+@pytest.fixture
+def local_ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
+    """Starts Ray with so many CPUs, as a search does."""
+    for name, value in TUNE_ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+
+    def start(cpus: int) -> None:
+        ray.init("local", num_cpus=cpus, include_dashboard=False, log_to_driver=False)
+
+    yield start
+    ray.shutdown()
+
+
+def tune_run(trainable: Any, directory: RunDirectory, experiment: Experiment, callbacks: Any = (), **config: Any) -> None:
+    """Ray Tune's Tuner over ``trainable``, as ``tuning.search`` sets it up."""
+    tune.Tuner(
+        trainable,
+        tune_config=tune.TuneConfig(
+            num_samples=-1,
+            reuse_actors=True,
+            trial_dirname_creator=lambda trial: f"trial_{trial.config['trial']:04d}",
+            **config,
+        ),
+        run_config=tune.RunConfig(
+            name=directory.path.name,
+            storage_path=str(directory.path.parent),
+            callbacks=[Recorder(directory, experiment.objective), *callbacks],
+            failure_config=tune.FailureConfig(max_failures=0),
+            verbose=0,
+        ),
+    ).fit()

@@ -3,21 +3,19 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-import ray
 from optuna.trial import TrialState
 from ray import exceptions, tune
 from ray.tune import Callback
 
+from tests.tuning.conftest import tune_run
 from tune_lstm import LSTMOptions
 from tuning.experiment import Experiment
 from tuning.failure import Watch, is_death
-from tuning.recorder import Recorder
 from tuning.run_directory import RunDirectory
-from tuning.search import TUNE_ENVIRONMENT
 from tuning.study import StudySearch, open_storage
 
 
@@ -56,39 +54,14 @@ class KillBetween(Callback):
             time.sleep(0.5)
 
 
-@pytest.fixture
-def one_slot(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name, value in TUNE_ENVIRONMENT.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    ray.init("local", num_cpus=1, include_dashboard=False, log_to_driver=False)
-    yield
-    ray.shutdown()
-
-
 def test_what_a_dead_worker_lost_is_handed_out_again_and_an_own_exception_is_final(
-    one_slot: None, options: LSTMOptions, experiment: Experiment, directory: RunDirectory
+    local_ray: Callable[[int], None], options: LSTMOptions, experiment: Experiment, directory: RunDirectory
 ) -> None:
     mine = LSTMOptions(name="run", storage_path=options.storage_path, num_samples=7, sampler="random")
     searcher = StudySearch(mine, experiment, directory, open_storage(mine, directory.path), trials_done=0, slots=1)
-    tuner = tune.Tuner(
-        Mortal,
-        tune_config=tune.TuneConfig(
-            search_alg=searcher,
-            num_samples=-1,
-            max_concurrent_trials=1,
-            reuse_actors=True,
-            trial_dirname_creator=lambda trial: f"trial_{trial.config['trial']:04d}",
-        ),
-        run_config=tune.RunConfig(
-            name="run",
-            storage_path=options.storage_path,
-            callbacks=[Recorder(directory, experiment.objective), KillBetween(), Watch(searcher)],
-            failure_config=tune.FailureConfig(max_failures=0),
-            verbose=0,
-        ),
-    )
-    tuner.fit()
+    local_ray(1)
+    callbacks = [KillBetween(), Watch(searcher)]
+    tune_run(Mortal, directory, experiment, callbacks, search_alg=searcher, max_concurrent_trials=1)
     trials = searcher.study.trials
     assert [trial.number for trial in trials] == list(range(7))
     failed = {trial.number for trial in trials if trial.state == TrialState.FAIL}

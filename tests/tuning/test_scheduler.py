@@ -1,21 +1,19 @@
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-import ray
 from optuna.trial import TrialState
 from ray import tune
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 
+from tests.tuning.conftest import tune_run
 from tune_lstm import LSTMOptions
 from tuning.experiment import Experiment, Rungs
-from tuning.recorder import Recorder
 from tuning.run_directory import RunDirectory, TrialRecord
 from tuning.scheduler import RungScheduler, audits, create_scheduler
-from tuning.search import TUNE_ENVIRONMENT
 from tuning.study import StudySearch, open_storage
 
 
@@ -126,47 +124,23 @@ class Later(tune.Trainable):
 class TestStartUp:
     """Ten trials of the start-up, each better than the one before it, through real Ray."""
 
-    @pytest.fixture
-    def two_slots(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-        for name, value in TUNE_ENVIRONMENT.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.delenv("RAY_ADDRESS", raising=False)
-        ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-        yield
-        ray.shutdown()
-
     def search(self, options: LSTMOptions, experiment: Experiment, directory: RunDirectory, stock: bool = False) -> StudySearch:
         storage = open_storage(dataclasses.replace(options, resume=True), directory.path)
-        searcher = StudySearch(options, experiment, directory, storage, trials_done=0, slots=2)
+        slots = 1 if stock else 2  # which of two trials comes first to a rung is chance
+        searcher = StudySearch(options, experiment, directory, storage, trials_done=0, slots=slots)
         scheduler: Any = AsyncHyperBandScheduler(
             time_attr="step", metric="mean_accuracy", mode="max", max_t=1000, grace_period=100, reduction_factor=3
         )
         if not stock:
             scheduler = create_scheduler(options, experiment, directory, searcher.start_up, slots=2)
             searcher.held = cast(RungScheduler, scheduler).held
-        tune.Tuner(
-            Later,
-            tune_config=tune.TuneConfig(
-                search_alg=searcher,
-                scheduler=scheduler,
-                num_samples=-1,
-                max_concurrent_trials=12,
-                reuse_actors=True,
-                trial_dirname_creator=lambda trial: f"trial_{trial.config['trial']:04d}",
-            ),
-            run_config=tune.RunConfig(
-                name="run",
-                storage_path=options.storage_path,
-                callbacks=[Recorder(directory, experiment.objective)],
-                failure_config=tune.FailureConfig(max_failures=0),
-                verbose=0,
-            ),
-        ).fit()
+        tune_run(Later, directory, experiment, search_alg=searcher, scheduler=scheduler, max_concurrent_trials=12)
         return searcher
 
     def test_its_trials_are_compared_before_any_goes_on_where_rays_lets_the_first_ones_through(
-        self, two_slots: None, options: LSTMOptions, experiment: Experiment, tmp_path: Path
+        self, local_ray: Callable[[int], None], options: LSTMOptions, experiment: Experiment, tmp_path: Path
     ) -> None:
+        local_ray(2)
         space = dataclasses.replace(experiment.space, known={})
         experiment = dataclasses.replace(experiment, space=space)
         options = dataclasses.replace(options, num_samples=12)
