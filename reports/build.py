@@ -39,19 +39,25 @@ def build(options: ReportOptions) -> tuple[int, Path]:
     from reports.pages import Site
     from reports.run import NotARun, Run, find_runs
 
-    runs, companions = [], {}
+    runs: dict[Path, Run] = {}
+    companions: dict[Path, Run] = {}
+    broken: list[str] = []
     for path in options.runs or (Path("runs"),):
         if not path.is_dir():
             raise BadOptions(f"{path} is not a folder" + ("" if options.runs else ": no search has run here yet"))
-        found = find_runs(path)
+        found, refused = find_runs(path.resolve())
         try:
-            runs += found or [Run.open(path.resolve())]
+            found = found or [Run.open(path.resolve())]
         except NotARun as error:
-            raise BadOptions(str(error) + ("" if options.runs else ": no search has run here yet")) from None
-        companions.update({run.path: run for run in (found or find_runs(path.resolve().parent))})
+            words = "; ".join(refused) or str(error) + ("" if options.runs else ": no search has run here yet")
+            raise BadOptions(words) from None
+        runs.update({run.path: run for run in found})
+        broken += refused
+        companions.update({run.path: run for run in (found if len(found) > 1 else find_runs(found[0].path.parent)[0])})
     if not options.output.is_dir() and options.output.exists():
         raise BadOptions(f"--output {options.output} is a file")
-    site = Site(runs, list(companions.values()), options.output, WATCH_EVERY_S if options.watch else None)
+    reload_s = WATCH_EVERY_S if options.watch else None
+    site = Site(list(runs.values()), list(companions.values()), options.output, reload_s, broken)
     try:
         return len(runs), site.write(lambda name: print(f"building {name}", file=sys.stderr))
     except NotARun as error:

@@ -5,6 +5,7 @@ A page opened from a disk may not fetch data, so a figure's data come as a scrip
 
 import html
 import json
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,11 +13,13 @@ from typing import Any
 
 import pandas as pd
 
-from reports import interactive
+from reports import from_optuna, interactive
 from reports.content import number, scales, settings
 from reports.interactive import Axis, Figure
 from reports.run import Run
-from tuning.checks.evidence import Evidence
+from tuning.checks.ablation import stages
+from tuning.checks.fresh_seeds import compared_figure
+from tuning.checks.statistics import mean_interval
 from tuning.checks.what_mattered import shares_by_budget
 from tuning.places import place
 from tuning.run_directory import COMPLETE
@@ -51,7 +54,6 @@ class Explorer:
     """
 
     run: Run
-    evidence: Evidence
     folder: Path
     measured: tuple[str, ...]
     plots: dict[str, Plot] = field(default_factory=dict)
@@ -84,10 +86,15 @@ class Explorer:
         yield "timeline", self._timeline
         yield "rungs", self._rungs
         yield "importances", self._importances
+        yield "path", self._path
         yield "slices", self._slices
+        yield "contour", self._contour
         yield "rank", self._rank
         yield "parallel", self._parallel
         yield "coverage", self._coverage
+        yield "pareto", self._pareto
+        yield "curse", self._curse
+        yield "audit", self._audit
 
     def _history(self, name: str) -> None:
         trials = self.run.trials.sort_values("number")
@@ -123,14 +130,9 @@ class Explorer:
         self._keep(name, "Learning curves of all trials", "Every trial's curve, coloured by how it ended.", drawn)
 
     def _timeline(self, name: str) -> None:
-        if self.run.trials["finished"].notna().any():
-            figure = interactive.timeline(self.run.trials, self.words)
-            self._keep(
-                name,
-                "Which trial ran when",
-                "A bar a trial from its start to its end, waiting included, coloured by how it ended.",
-                {"": figure},
-            )
+        figure = interactive.timeline(self.run.trials, self.run.stretches, self.words)
+        alt = "A bar for each stretch that a trial was at work, coloured by how the trial ended; between two it waited."
+        self._keep(name, "Which trial ran when", alt, {"": figure})
 
     def _rungs(self, name: str) -> None:
         cost, histories = self.run.cost, self.run.histories
@@ -154,7 +156,7 @@ class Explorer:
             )
 
     def _importances(self, name: str) -> None:
-        shares = shares_by_budget(self.evidence)
+        shares = shares_by_budget(self.run.evidence)
         if shares:
             told = "; ".join(f"{budget}: {max(found, key=lambda one: found[one])} first" for budget, found in shares.items())
             self._keep(
@@ -171,6 +173,58 @@ class Explorer:
             if self.run.trials[parameter].notna().any()
         }
         self._keep(name, "Against each setting", f"{self.y.title} of every trial against one setting at a time.", drawn)
+
+    def _path(self, name: str) -> None:
+        places, noise = stages(self.run.evidence)
+        if places:
+            alt = "; ".join(f"{one.changed or 'by hand'}: {number(one.figure)}" for one in places)
+            title = "From the hand-tuned settings to the winner's, one change at a time"
+            figure = interactive.path([(one.changed, one.figure) for one in places], noise, self.y)
+            self._keep(name, title, f"{self.y.title} after each change. {alt}.", {"": figure}, filtered=False)
+
+    def _contour(self, name: str) -> None:
+        plane = self._plane()
+        if plane:
+            title = f"{plane[0].title} × {plane[1].title}: {self.y.title} of whole trials, filled in between"
+            figure = from_optuna.contour(self.run, *plane, self.y)
+            self._keep(name, title, f"A contour of {self.y.title} over {plane[0].title} and {plane[1].title}.", {"": figure})
+
+    def _pareto(self, name: str) -> None:
+        if len(self.run.search["objectives"]) == 2:
+            words = " and ".join(one["metric"].replace("_", " ") for one in self.run.search["objectives"])
+            alt = f"Every whole trial by {words}; those on the front are beaten by none in both."
+            self._keep(name, f"Pareto front: {words}", alt, {"": from_optuna.front(self.run)})
+
+    def _curse(self, name: str) -> None:
+        evidence = self.run.evidence
+        if evidence.winner is None or evidence.goal is None or evidence.objective is None:
+            return
+        metric, _ = compared_figure(evidence)
+        confirmed = [one.last[metric] for one in evidence.confirmations if one.last.get(metric) is not None]
+        selected = evidence.winner.last.get(metric)
+        if selected is None or len(confirmed) < 2:
+            return
+        y = Axis(metric, metric.replace("_", " "), metric in LOG)
+        better_half = evidence.complete[: math.ceil(len(evidence.complete) / 2)]
+        rows = [(one.number, one.last.get(metric)) for one in better_half]
+        searched = pd.DataFrame(rows, columns=["number", metric]).dropna()
+        figure = interactive.winners_curse(searched, float(selected), confirmed, mean_interval(confirmed), y)
+        alt = f"{y.title}: {number(selected, 4)} where selected, {number(sum(confirmed) / len(confirmed), 4)} on fresh seeds."
+        self._keep(name, "Was the winner lucky?", alt, {"": figure})
+
+    def _audit(self, name: str) -> None:
+        evidence = self.run.evidence
+        let_run = []
+        for one in evidence.trials:
+            if one.audited is not None and one.complete:
+                there = one.curve[one.curve[:, 0] >= one.audited]
+                let_run.append((one.number, evidence.value(float(there[0, 1])), evidence.value(one.loss)))
+        others = [one for one in evidence.complete if one.audited is None]
+        if let_run:
+            table = pd.DataFrame(let_run, columns=["number", "there", "in_the_end"])
+            figure = interactive.audit(table, evidence.value(others[0].loss) if others else None, self.y)
+            alt = f"{len(let_run)} trials that early stopping would have ended, let run to their end."
+            self._keep(name, "What early stopping would have ended", alt, {"": figure})
 
     def _plane(self) -> tuple[Axis, Axis] | None:
         """The two settings that the plane is drawn over: the first two that are searched on a logarithmic scale."""
@@ -203,7 +257,7 @@ class Explorer:
     def _places(self) -> pd.DataFrame:
         """Where every setting lies in its range, 0 to 1, a column a parameter; choices without order spread evenly."""
         table = {}
-        for name, parameter in self.evidence.parameters.items():
+        for name, parameter in self.run.evidence.parameters.items():
             choices = [str(one) for one in getattr(parameter.distribution, "choices", ())]
 
             def lies(value: Any, distribution: Any = parameter.distribution, choices: list[str] = choices) -> float | None:

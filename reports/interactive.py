@@ -6,14 +6,14 @@ arrays into bytes that a page could not filter.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from reports.style import BEST, FATE_WORDS, FATES, MUTED
+from reports.style import BEST, BY_HAND, FATE_WORDS, FATES, MUTED
 
 SYMBOLS = {"o": "circle", "s": "square", "v": "triangle-down", "X": "x", "<": "triangle-left", ">": "triangle-right",
            "P": "cross", "D": "diamond", "1": "y-down-open"}  # fmt: skip
@@ -23,6 +23,8 @@ MOST_POINTS = 60_000
 """Points of all learning curves together that a browser draws without waiting."""
 FEWEST_POINTS = 20
 """Points a learning curve keeps at least."""
+TIMED_TO_S = 1.0
+"""Reports are timed to the second, so two bars of one slot may overlap by that much."""
 
 
 @dataclass
@@ -67,7 +69,7 @@ def by_fate(trials: pd.DataFrame) -> Iterator[tuple[str, str, str, pd.DataFrame]
     for fate in fates.value_counts().index:
         mark, color = FATES.get(str(fate), ("1", MUTED))
         rows = trials[fates == fate]
-        yield f"{FATE_WORDS.get(str(fate), 'still running')} ({len(rows)})", SYMBOLS[mark], color, rows
+        yield f"{FATE_WORDS.get(str(fate), 'still running')} ({rows['number'].nunique()})", SYMBOLS[mark], color, rows
 
 
 def scatter(trials: pd.DataFrame, x: Axis, y: Axis, words: "pd.Series[str]", best: int | None) -> Figure:
@@ -116,25 +118,29 @@ def history(
     return figure
 
 
-def timeline(trials: pd.DataFrame, words: "pd.Series[str]") -> Figure:
-    """Trials on the slots they ran in, from start to end, in minutes since the first one began."""
+def timeline(trials: pd.DataFrame, stretches: pd.DataFrame, words: "pd.Series[str]") -> Figure:
+    """Trials side by side, a bar for each stretch that one was at work, in minutes since the first one began.
+
+    ``stretches``: number, begin, end, in seconds; ``words`` by the index of ``trials``.
+    """
     figure = Figure()
-    ran = trials.dropna(subset=["started", "finished"]).sort_values("started")
+    ran = stretches.sort_values("begin")
     if ran.empty:
         return figure
-    begin = ran["started"].min()
+    zero = ran["begin"].min()
     slots: list[float] = []
     places = []
-    for _, trial in ran.iterrows():
-        free = next((place for place, until in enumerate(slots) if until <= trial["started"]), len(slots))
-        slots[free : free + 1] = [trial["finished"]]
+    for begin, end in ran[["begin", "end"]].itertuples(index=False):
+        free = next((place for place, until in enumerate(slots) if until <= begin + TIMED_TO_S), len(slots))
+        slots[free : free + 1] = [end]
         places.append(free + 1)
-    ran = ran.assign(slot=places)
+    ran = ran.assign(slot=places).merge(trials[["number", "ended"]].assign(words=words), on="number")
     for name, _, color, rows in by_fate(ran):
         figure.add("bar", 
-            base=digits((rows["started"] - begin) / 60), x=digits((rows["finished"] - rows["started"]) / 60),
-            y=rows["slot"].tolist(), orientation="h", name=name, text=words[rows.index].tolist(), hoverinfo="text",
-            textposition="none", width=0.85, marker={"color": color, "line": {"width": 1, "color": "rgba(255,255,255,.7)"}},
+            base=digits((rows["begin"] - zero) / 60), x=digits((rows["end"] - rows["begin"]) / 60),
+            y=rows["slot"].tolist(), orientation="h", name=name, text=rows["words"].tolist(),
+            hoverinfo="text", textposition="none", width=0.85,
+            marker={"color": color, "line": {"width": 1, "color": "rgba(255,255,255,.7)"}},
             meta={"trials": rows["number"].tolist()},
         )  # fmt: skip
     figure.layout.update(barmode="overlay")
@@ -203,10 +209,9 @@ def curves(named: Mapping[str, tuple[str, pd.DataFrame]], x: Axis, y: Axis) -> F
     figure = Figure()
     for label, (color, reports) in named.items():
         if {x.column, y.column} <= set(reports):
-            rows = reports.dropna(subset=[x.column, y.column])
             figure.add("scatter", 
-                x=digits(rows[x.column]), y=digits(rows[y.column]), mode="lines+markers", name=label,
-                line={"color": color}, marker={"size": 4},
+                x=digits(reports[x.column]), y=digits(reports[y.column]), mode="lines+markers", name=label,
+                line={"color": color}, marker={"size": 4}, connectgaps=True,
             )  # fmt: skip
     return scaled(figure, x, y)
 
@@ -229,6 +234,73 @@ def importances(shares: Mapping[str, Mapping[str, float]]) -> Figure:
             marker={"color": shade},
         )
     figure.axis("xaxis", "share of what decides, %")
+    return figure
+
+
+def path(stages: Sequence[tuple[str, float]], noise: float | None, y: Axis) -> Figure:
+    """The figure after every change on the way from the hand-tuned settings to the winner's; bars: what seeds alone do."""
+    figure = Figure()
+    names = ["by hand", *(f"+ {changed}" for changed, _ in stages[1:])]
+    figure.add("scatter", 
+        x=names, y=digits(value for _, value in stages), mode="lines+markers", name="trained on one fresh seed",
+        line={"shape": "hvh", "color": BEST}, marker={"size": 9}, text=[f"{value:.4g}" for _, value in stages],
+        error_y={"type": "constant", "value": noise, "visible": noise is not None}, hoverinfo="text",
+    )  # fmt: skip
+    figure.axis("xaxis", type="category")
+    figure.axis("yaxis", y.title, type="log" if y.log else None)
+    return figure
+
+
+def winners_curse(
+    searched: pd.DataFrame, selected: float, confirmed: Sequence[float], interval: tuple[float, float], y: Axis
+) -> Figure:
+    """The figure that the winner was selected by, among other whole trials, beside its fresh seeds with their mean.
+
+    ``searched``: number and figure of the better half of the trials that came to their own end.
+    """
+    figure = Figure()
+    columns = (
+        "the better half of whole trials",
+        "the winner, as selected",
+        "the winner, on fresh seeds",
+        "mean and 95% interval",
+    )
+    middle = sum(confirmed) / len(confirmed)
+    low, high = interval
+    figure.add("box", 
+        x=[columns[0]] * len(searched), y=digits(searched[y.column]), name=columns[0], boxpoints="all", jitter=0.4, pointpos=0,
+        marker={"color": MUTED, "size": 5}, line={"color": "rgba(0,0,0,0)"}, fillcolor="rgba(0,0,0,0)", hoverinfo="y",
+        meta={"trials": searched["number"].tolist()}, showlegend=False,
+    )  # fmt: skip
+    figure.add("scatter", x=[columns[1]], y=digits([selected]), mode="markers", marker={"color": BEST, "size": 13},
+               hoverinfo="y", showlegend=False)  # fmt: skip
+    figure.add("scatter", x=[columns[2]] * len(confirmed), y=digits(confirmed), mode="markers", showlegend=False,
+               marker={"color": BY_HAND[0], "symbol": "diamond", "size": 9}, hoverinfo="y")  # fmt: skip
+    figure.add("scatter", 
+        x=[columns[3]], y=digits([middle]), mode="markers", marker={"color": BY_HAND[0], "symbol": "square", "size": 11},
+        error_y={"type": "data", "symmetric": False, "array": digits([high - middle]), "arrayminus": digits([middle - low])},
+        hoverinfo="y", showlegend=False,
+    )  # fmt: skip
+    figure.axis("xaxis", type="category", categoryorder="array", categoryarray=list(columns))
+    figure.axis("yaxis", y.title, type="log" if y.log else None)
+    return figure
+
+
+def audit(let_run: pd.DataFrame, best_of_others: float | None, y: Axis) -> Figure:
+    """Trials that early stopping would have ended: their figure there and in the end, and the best of all other trials.
+
+    ``let_run``: number, there, in_the_end.
+    """
+    figure = Figure()
+    columns = ("where it would have been stopped", "in the end")
+    for number, there, end in let_run.itertuples(index=False):
+        figure.add("scatter", x=list(columns), y=digits([there, end]), mode="lines+markers", name=f"trial {number}",
+                   meta={"trials": [number, number]}, line={"color": BY_HAND[0]})  # fmt: skip
+    if best_of_others is not None:
+        figure.add("scatter", x=list(columns), y=digits([best_of_others] * 2), mode="lines", name="best of all others",
+                   line={"color": BEST, "dash": "dash"})  # fmt: skip
+    figure.axis("xaxis", type="category")
+    figure.axis("yaxis", y.title, type="log" if y.log else None)
     return figure
 
 

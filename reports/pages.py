@@ -4,11 +4,13 @@ A page loads nothing from elsewhere, and no script but the site's own; its conte
 to an experiment, its pictures and its tables, is in a file of its own.
 """
 
+import os
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -20,10 +22,8 @@ from reports.content import SHARES, confirmations, moment, number, rows, share
 from reports.explore import Explorer
 from reports.run import NotARun, Run
 from reports.style import FATE_WORDS
-from reports.trial_pages import trial_pages
+from reports.trial_pages import command, trial_pages
 from tuning.checks import run_checks
-from tuning.checks.evidence import Evidence
-from tuning.run_directory import RunDirectory
 
 EXPERIMENTS = {"lstm": lstm, "gan": gan}
 SCRIPT = Path(__file__).parent / "static" / "report.js"
@@ -42,19 +42,29 @@ class Site:
     """The report of several runs, written under ``output``.
 
     ``companions`` are runs that may be drawn beside them. A page loads itself anew every ``reload_s`` seconds, if at all.
+    ``broken``: what the index says of folders that could not be opened, a line each.
     """
 
-    def __init__(self, runs: list[Run], companions: list[Run], output: Path, reload_s: int | None = None) -> None:
-        self.runs, self.companions, self.output = runs, companions, output
+    def __init__(
+        self,
+        runs: list[Run],
+        companions: list[Run],
+        output: Path,
+        reload_s: int | None = None,
+        broken: Sequence[str] = (),
+    ) -> None:
+        self.runs, self.companions, self.output, self.broken = runs, companions, output, broken
+        self.folders = folders(runs)
         self.templates = environment()
         self.templates.globals["reload_s"] = reload_s
+        self.templates.globals["page_of"] = lambda run: quote(self.folders[run.path])
 
     def write(self, progress: Callable[[str], None]) -> Path:
         """Write every page; returns the index. Raises NotARun where there is nothing to show."""
         self.output.mkdir(parents=True, exist_ok=True)
         (self.output / "plotly.min.js").write_text(get_plotlyjs())
         shutil.copy2(SCRIPT, self.output)
-        entries, broken = [], []
+        entries, broken = [], list(self.broken)
         for run in self.runs:
             progress(run.name)
             try:
@@ -65,7 +75,7 @@ class Site:
             raise NotARun("; ".join(broken))
         compared = compare([entry["run"] for entry in entries], self.output)
         if compared:
-            drawn = {entry["run"].name: entry["front_page"] for entry in entries}
+            drawn = {entry["run"].path: entry["front_page"] for entry in entries}
             content = {**compared, "picture_of_lengths": compared["picture"], "pictures_of": drawn}
             self._render("comparison.html", self.output / "comparison.html", content)
         index = self.output / "index.html"
@@ -73,33 +83,49 @@ class Site:
         return index
 
     def _write_run(self, run: Run) -> dict[str, Any]:
-        folder = self.output / run.name
+        folder = self.output / self.folders[run.path]
         folder.mkdir(exist_ok=True)
         experiment = EXPERIMENTS[run.search["experiment"]]
         content = experiment.content(run, self.companions, folder)
-        evidence = Evidence(RunDirectory(run.path))
         entry = {
             "run": run,
             "answer": experiment.run_answer(run),
             "pictures": content.pictures,
             "front_page": content.pictures[content.front_page],
-            "plots": Explorer(run, evidence, folder, experiment.MEASURED).write(),
+            "plots": Explorer(run, folder, experiment.MEASURED).write(),
             "fates": Counter(run.trials["ended"].fillna("running")).most_common() if not run.trials.empty else [],
             "trials": rows(ranked(run)),
             "confirmations": confirmations(run),
-            "checks": run_checks(evidence),
+            "checks": run_checks(run.evidence),
             "figures": content.figures,
+            "again_command": "" if run.best is None else command(run.evidence, run.best),
+            "weights": weights(run, folder),
             "minutes": sum(one["ended"] - one["started"] for one in run.search["sessions"] if one["ended"]) / 60,
             **content.extra,
         }
         export(run, folder)
         self._render(content.template, folder / "index.html", entry)
-        for page, values in trial_pages(run, evidence, folder, experiment.MEASURED):
+        for page, values in trial_pages(run, folder, experiment.MEASURED):
             self._render("trial.html", page, values)
         return entry
 
     def _render(self, template: str, file: Path, content: dict[str, Any]) -> None:
         file.write_text(self.templates.get_template(template).render(content))
+
+
+def folders(runs: list[Run]) -> dict[Path, str]:
+    """The folder of each run's page, by the run's path: its name, numbered where two runs in different places have the same."""
+    taken: dict[Path, str] = {}
+    for run in runs:
+        names = [run.name, *(f"{run.name}-{place}" for place in range(2, len(runs) + 2))]
+        taken[run.path] = next(name for name in names if name not in taken.values())
+    return taken
+
+
+def weights(run: Run, folder: Path) -> str:
+    """The address, from the run's page, of the winner's weights; empty where there are none."""
+    file = run.path / "best" / "model.safetensors"
+    return quote(os.path.relpath(file, folder)) if file.exists() else ""
 
 
 def ranked(run: Run) -> pd.DataFrame:

@@ -14,12 +14,16 @@ from typing import Any
 
 import pandas as pd
 
-from tuning.run_directory import COMPLETE, read_line
+from tuning.checks.evidence import Evidence
+from tuning.run_directory import COMPLETE, RunDirectory, TrialDirectory, read_line
 
 EXPERIMENTS = ("lstm", "gan")
 
 RECORD_EVERY = 10
 """Training steps between two points of ``train_*`` in a row, as trials record them."""
+
+PAUSE_S = 3.0
+"""Seconds without a trial's being at work that are a pause: reports are timed to the second."""
 
 
 class NotARun(ValueError):
@@ -117,6 +121,40 @@ class Run:
     @cached_property
     def _tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         return self._read_trials(self.path)
+
+    @cached_property
+    def stretches(self) -> pd.DataFrame:
+        """When trials were at work, one row a stretch without a pause: number, begin, end, in seconds since 1970."""
+        reports = {}
+        if {"timestamp", "time_this_iter_s"} <= set(self.histories):
+            reports = dict(iter(self.histories.dropna(subset=["timestamp"]).groupby("number")))
+        rows = []
+        for number, begin, finished in self.trials[["number", "started", "finished"]].itertuples(index=False):
+            end = begin if number in reports else finished
+            for at, took in reports[number][["timestamp", "time_this_iter_s"]].to_numpy() if number in reports else ():
+                if at - took - end > PAUSE_S and end > begin:
+                    rows.append((number, begin, end))
+                    begin = at - took
+                end = at
+            rows.append((number, begin, finished if finished - end <= PAUSE_S else end))
+        return pd.DataFrame(rows, columns=["number", "begin", "end"]).dropna()
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        """The run as the checks read it, from the tables that are here already."""
+        reports = dict(iter(self.histories.groupby("number")))
+
+        def rows(directory: TrialDirectory) -> list[dict[str, Any]]:
+            number = directory.path.name.removeprefix("trial_")
+            if directory.path.parent != self.path or not number.isdigit() or int(number) not in reports:
+                return directory.rows()
+            table = reports[int(number)]
+            needed = [name for name in ("step", self.cost, self.objective) if name in table]
+            columns = [table[name].tolist() for name in needed]
+            earlier = [dict(zip(needed, row, strict=True)) for row in zip(*columns, strict=True)][:-1]
+            return [*earlier, {str(name): None if pd.isna(value) else value for name, value in table.iloc[-1].items()}]
+
+        return Evidence(RunDirectory(self.path), rows)
 
     @cached_property
     def checkpoints(self) -> pd.DataFrame:
@@ -307,12 +345,12 @@ def training_curve(reports: pd.DataFrame) -> pd.DataFrame:
     return curve.astype(float)
 
 
-def find_runs(folder: Path) -> list[Run]:
-    """Every run directly under ``folder``, by the time it started."""
-    runs = []
+def find_runs(folder: Path) -> tuple[list[Run], list[str]]:
+    """Every run directly under ``folder``, by the time it started; and of each folder that looks like one, why it is none."""
+    runs, refused = [], []
     for path in sorted(folder.glob("*/search.json")):
         try:
             runs.append(Run.open(path.parent))
-        except NotARun:
-            continue
-    return sorted(runs, key=lambda run: run.search["sessions"][0]["started"])
+        except NotARun as error:
+            refused.append(str(error))
+    return sorted(runs, key=lambda run: run.search["sessions"][0]["started"]), refused

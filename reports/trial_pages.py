@@ -21,14 +21,18 @@ FOLDER = "trials"
 POINTS = 300
 """Reports of a curve that a trial's page shows at most."""
 ERROR_LINES = 60
+OF_A_SEARCH = ("--ablation", "--audit", "--target", "--time-budget", "--warm-start")
+"""Options that mean nothing for one trial alone."""
 
 
-def trial_pages(run: Run, evidence: Evidence, folder: Path, measured: tuple[str, ...]) -> Iterator[tuple[Path, dict[str, Any]]]:
+def trial_pages(run: Run, folder: Path, measured: tuple[str, ...]) -> Iterator[tuple[Path, dict[str, Any]]]:
     """The file of each trial's page and what its template reads."""
     (folder / FOLDER).mkdir(exist_ok=True)
     known = run.trials.dropna(subset=["known"])
     by_hand = None if known.empty else int(known.iloc[0]["number"])
     histories = {number: thinned(table) for number, table in run.histories.groupby("number")}
+    axes = {column: Axis(column, column.replace("_", " "), column in LOG) for column in measured}
+    cost = Axis(run.cost, COST.get(run.cost, run.cost))
     for trial in rows(run.trials):
         name = f"{trial['number']:04d}"
         curves = {
@@ -38,9 +42,8 @@ def trial_pages(run: Run, evidence: Evidence, folder: Path, measured: tuple[str,
         }
         drawn = {label: (color, histories[number]) for label, (color, number) in curves.items() if number in histories}
         variants = {}
-        for column in measured:
-            x = Axis(run.cost, COST.get(run.cost, run.cost))
-            figure = interactive.curves(drawn, x, Axis(column, column.replace("_", " "), column in LOG))
+        for column, axis in axes.items():
+            figure = interactive.curves(drawn, cost, axis)
             if figure.data:
                 variants[column.replace("_", " ")] = f"{name}-{column}"
                 write_figure(figure, folder / FOLDER, f"{name}-{column}")
@@ -50,7 +53,7 @@ def trial_pages(run: Run, evidence: Evidence, folder: Path, measured: tuple[str,
             {
                 "run": run,
                 "trial": trial,
-                "settings": settings(evidence, trial["number"]),
+                "settings": settings(run.evidence, trial["number"]),
                 "plots": {
                     "curve": Plot(
                         "Its curve", f"Trial {trial['number']} beside the best and hand-tuned settings.", variants, False
@@ -60,7 +63,7 @@ def trial_pages(run: Run, evidence: Evidence, folder: Path, measured: tuple[str,
                 else {},
                 "files": files(directory, folder / FOLDER),
                 "error": last_lines(directory / "error.txt"),
-                "command": command(evidence, trial["number"]),
+                "command": command(run.evidence, trial["number"]),
                 "total": len(run.trials),
             },
         )
@@ -88,7 +91,7 @@ def command(evidence: Evidence, number: int) -> str:
     if free is None:
         return ""
     changes = [f"{name}={value}..{value * (1 + 1e-6)!r}" if name == free else f"{name}={value}" for name, value in mine.items()]
-    return evidence.again(*changes, flags=("--num-samples", "1", "--confirm", "0"))
+    return evidence.again(*changes, flags=("--num-samples", "1", "--confirm", "0"), less=OF_A_SEARCH)
 
 
 def files(directory: Path, page: Path) -> list[tuple[str, str, int]]:

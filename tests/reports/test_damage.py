@@ -113,3 +113,71 @@ def test_without_its_study_and_weights_a_run_opens_read_only(copy: Path, tmp_pat
         for path in [copy, *copy.rglob("*")]:
             path.chmod(0o755)
     assert "Every trial" in (tmp_path / "site" / "copy" / "index.html").read_text()
+
+
+def test_a_damaged_run_among_others_is_named_on_the_index(copy: Path, small_search: SmallSearch, tmp_path: Path) -> None:
+    shutil.copytree(small_search.path, copy.parent / "whole")
+    cut(copy / "search.json", 40)
+    result = run("reports/build.py", copy.parent, "--output", "site", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    text = (tmp_path / "site" / "index.html").read_text()
+    assert "copy/search.json is not one that this project wrote, or it is cut off" in text
+    assert (tmp_path / "site" / "whole" / "index.html").exists()
+
+
+def test_two_runs_of_one_name_have_a_page_each(small_search: SmallSearch, tmp_path: Path) -> None:
+    places = [Path(shutil.copytree(small_search.path, tmp_path / where / "same")) for where in ("here", "there")]
+    apply()
+    index = Site([Run.open(place) for place in places], [], tmp_path / "site").write(lambda name: None)
+    text = index.read_text()
+    for page in ("same", "same-2"):
+        assert f'href="{page}/index.html"' in text
+        assert (tmp_path / "site" / page / "index.html").exists()
+
+
+def no_checkpoints(folder: Path) -> None:
+    for file in folder.rglob("checkpoint_*"):
+        shutil.rmtree(file)
+
+
+def no_trials(folder: Path) -> None:
+    for file in folder.glob("trial_*"):
+        shutil.rmtree(file)
+
+
+def only_search_json(folder: Path) -> None:
+    for file in folder.iterdir():
+        if file.name != "search.json":
+            shutil.rmtree(file) if file.is_dir() else file.unlink()
+
+
+def unknown_files(folder: Path) -> None:
+    (folder / "trial_0001" / "notes <b>.txt").write_text("mine")
+    (folder / "trial_unknown").mkdir()
+    (folder / "trial_unknown" / "trial.json").write_text("[]")
+    (folder / "ablation").write_text("a file where a folder is looked for")
+
+
+@pytest.mark.parametrize("damage", [no_checkpoints, no_trials, only_search_json, unknown_files])
+def test_a_run_that_misses_something_has_its_page(damage: Callable[[Path], None], copy: Path, tmp_path: Path) -> None:
+    damage(copy)
+    apply()
+    Site([Run.open(copy)], [], tmp_path / "site").write(lambda name: None)
+    assert "How to run it again" in (tmp_path / "site" / "copy" / "index.html").read_text()
+
+
+def test_an_empty_folder_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    result = run("reports/build.py", "empty", "--output", "site", cwd=tmp_path)
+    assert result.returncode == 2
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["trial_0003/result.json", "trial_0002/trial.json", "best/metrics.json"])
+def test_a_run_cut_anywhere_has_its_page(name: str, copy: Path, tmp_path: Path) -> None:
+    whole = (copy / name).read_bytes()
+    apply()
+    for at in random.Random(name).sample(range(len(whole)), 1):
+        (copy / name).write_bytes(whole[:at])
+        Site([Run.open(copy)], [], tmp_path / "site").write(lambda name: None)
+        assert "How to run it again" in (tmp_path / "site" / "copy" / "index.html").read_text()

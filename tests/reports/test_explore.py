@@ -1,5 +1,6 @@
 """A run's interactive figures: what each point stands for, against figures computed another way."""
 
+import itertools
 import json
 import math
 import shutil
@@ -12,8 +13,6 @@ import pytest
 from reports.explore import Explorer
 from reports.run import Run
 from tests.conftest import SmallGANSearch, SmallSearch
-from tuning.checks.evidence import Evidence
-from tuning.run_directory import RunDirectory
 
 
 def explore(path: Path, folder: Path) -> tuple[Run, dict[str, dict[str, Any]]]:
@@ -21,7 +20,7 @@ def explore(path: Path, folder: Path) -> tuple[Run, dict[str, dict[str, Any]]]:
     run = Run.open(path)
     folder.mkdir(exist_ok=True)
     measured = ("accuracy", "loss") if run.search["experiment"] == "lstm" else ("fd", "clean")
-    plots = Explorer(run, Evidence(RunDirectory(path)), folder, measured).write()
+    plots = Explorer(run, folder, measured).write()
     contents = {}
     for plot in plots.values():
         assert plot.alt
@@ -119,3 +118,77 @@ def test_the_tables_beside_the_page_are_the_runs(small_search: SmallSearch, tmp_
     assert events["time"].is_monotonic_increasing
     assert (events["what"] == "trial began").sum() == 6
     assert "best/model.safetensors" in set(pd.read_csv(tmp_path / "checkpoints.csv")["file"])
+
+
+def test_no_two_trials_are_drawn_at_work_in_one_place_at_one_time(lstm: tuple[Run, dict[str, dict[str, Any]]]) -> None:
+    _, contents = lstm
+    bars = sorted(
+        (slot, begin, begin + length)
+        for trace in contents["timeline"]["data"]
+        for slot, begin, length in zip(trace["y"], trace["base"], trace["x"], strict=True)
+    )
+    slack = 1.1 / 60  # reports are timed to the second
+    assert all(one[0] != next_one[0] or one[2] <= next_one[1] + slack for one, next_one in itertools.pairwise(bars))
+    assert max(slot for slot, _, _ in bars) <= 2
+
+
+def test_a_trial_that_waited_is_drawn_as_two_bars(small_search: SmallSearch, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(small_search.path, tmp_path / "copy"))
+    file = copy / "trial_0000" / "result.json"
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    for row in rows[len(rows) // 2 :]:
+        row["timestamp"] += 100
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    before, after = Run.open(small_search.path).stretches, Run.open(copy).stretches
+    assert (after["number"] == 0).sum() == (before["number"] == 0).sum() + 1
+    waited = after[after["number"] == 0]
+    assert waited["begin"].iloc[-1] - waited["end"].iloc[-2] == pytest.approx(100, abs=3)
+
+
+def test_the_front_holds_the_trials_that_none_beats_in_both(small_search: SmallSearch, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(small_search.path, tmp_path / "copy"))
+    search = json.loads((copy / "search.json").read_text())
+    search["objectives"] = [{"metric": "mean_accuracy", "mode": "max"}, {"metric": "loss", "mode": "min"}]
+    (copy / "search.json").write_text(json.dumps(search))
+    run, contents = explore(copy, tmp_path / "site")
+    whole = run.trials[run.trials["ended"].isin(["converged", "budget"])]
+    front = {
+        one["number"]
+        for _, one in whole.iterrows()
+        if not ((whole["mean_accuracy"] > one["mean_accuracy"]) & (whole["loss"] < one["loss"])).any()
+    }
+    (drawn,) = [trace for trace in traces(contents["pareto"]) if trace["name"].startswith("on the front")]
+    assert set(drawn["meta"]["trials"]) == front
+
+
+def test_the_contour_shows_whole_trials_only(small_search: SmallSearch, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(small_search.path, tmp_path / "copy"))
+    for number in range(5):
+        file = copy / f"trial_{number:04d}" / "trial.json"
+        ended = "budget" if number else "stopped early"
+        file.write_text(json.dumps({**json.loads(file.read_text()), "ended": ended}))
+    run, contents = explore(copy, tmp_path / "site")
+    whole = set(run.trials.loc[run.trials["ended"].isin(["converged", "budget"]), "number"])
+    (points,) = traces(contents["contour"])
+    assert set(points["meta"]["trials"]) == whole
+
+
+def test_the_winner_stands_beside_all_its_fresh_seeds(lstm: tuple[Run, dict[str, dict[str, Any]]]) -> None:
+    run, contents = lstm
+    searched, selected, seeds, mean = contents["curse"]["data"]
+    assert selected["y"] == pytest.approx(run.trials.loc[run.trials["number"] == run.best, run.objective].tolist(), rel=1e-5)
+    assert sorted(seeds["y"]) == pytest.approx(sorted(run.confirmed[run.objective]), rel=1e-5)
+    assert mean["y"] == pytest.approx([run.confirmed[run.objective].mean()], rel=1e-5)
+    assert set(searched["meta"]["trials"]) <= set(run.trials["number"])
+
+
+def test_a_trial_let_run_on_is_drawn_from_where_it_would_have_been_stopped(small_search: SmallSearch, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(small_search.path, tmp_path / "copy"))
+    whole = Run.open(copy).trials
+    number = int(whole.loc[whole["ended"].isin(["converged", "budget"]), "number"].iloc[0])
+    file = copy / f"trial_{number:04d}" / "trial.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "audited": 500}))
+    run, contents = explore(copy, tmp_path / "site")
+    line = next(trace for trace in contents["audit"]["data"] if trace["name"] == f"trial {number}")
+    history = run.histories[run.histories["number"] == number].set_index("step")[run.objective]
+    assert line["y"] == pytest.approx([history[500], history.iloc[-1]], rel=1e-5)

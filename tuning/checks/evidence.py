@@ -5,16 +5,18 @@ import json
 import math
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from search_spaces import Parameter
 from tuning.experiment import Goal, Objective
-from tuning.run_directory import COMPLETE, CUT_OFF, RunDirectory, TrialRecord
+from tuning.run_directory import COMPLETE, CUT_OFF, RunDirectory, TrialDirectory, TrialRecord
 
 Row = dict[str, Any]
 
@@ -25,7 +27,8 @@ class Tried:
 
     Attributes:
         config, settings: As it ended; ``settings`` of the parameters that the search varied.
-        rows: Its reports, without the training curves.
+        last: Its last report, without the training curves; empty where there is none.
+        curve: Cost and loss at each report, shape (reports, 2): what a large run can hold a million of.
         loss: The objective of the last report as something to minimize; infinite where there is none.
         audited: The step at which the scheduler would have stopped it, had it not been let run on to see.
     """
@@ -35,7 +38,8 @@ class Tried:
     settings: dict[str, Any]
     ended: str
     error: str | None
-    rows: list[Row]
+    last: Row
+    curve: NDArray[np.float64]
     loss: float
     audited: float | None
 
@@ -44,13 +48,12 @@ class Tried:
         """Whether its figure covers its whole budget."""
         return self.ended in COMPLETE and math.isfinite(self.loss)
 
-    @property
-    def last(self) -> Row:
-        return self.rows[-1] if self.rows else {}
-
 
 class Evidence:
     """A run as the checks read it. What is missing on disk is empty here.
+
+    ``rows`` gives a trial's reports, where they have been read already: checks need of each its step, cost and objective, and
+    everything of the last.
 
     Attributes:
         parameters: What the search varied, by name.
@@ -58,8 +61,8 @@ class Evidence:
         trials: Those that have ended, by number; not those that the end of the search cut off.
     """
 
-    def __init__(self, run: RunDirectory) -> None:
-        self.run = run
+    def __init__(self, run: RunDirectory, rows: Callable[[TrialDirectory], list[Row]] = TrialDirectory.rows) -> None:
+        self.run, self._rows = run, rows
         self.search = run.read() or {}
         self.options: Mapping[str, Any] = self.search.get("options", {})
         self.parameters = {
@@ -74,23 +77,29 @@ class Evidence:
 
     def _ended(self, run: RunDirectory) -> list[Tried]:
         return [
-            self._tried(replace(record, config=directory.config(record)), directory.rows())
+            self._tried(replace(record, config=directory.config(record)), self._rows(directory))
             for directory, record in run.trials()
             if record.ended not in (None, *CUT_OFF)
         ]
 
     def _tried(self, record: TrialRecord, rows: list[Row]) -> Tried:
-        loss = self.objective.loss(rows[-1]) if rows and self.objective else math.inf
+        curve = [(row.get(self.time_attr, math.nan), self._loss(row)) for row in rows]
+        last = rows[-1] if rows else {}
         return Tried(
             number=record.number,
             config=record.config,
             settings={name: record.config[name] for name in self.parameters if name in record.config},
             ended=str(record.ended),
             error=record.error,
-            rows=[{name: value for name, value in row.items() if not isinstance(value, list)} for row in rows],
-            loss=loss if math.isfinite(loss) else math.inf,
+            last={name: value for name, value in last.items() if not isinstance(value, list)},
+            curve=np.array(curve, dtype=np.float64).reshape(-1, 2),
+            loss=curve[-1][1] if curve else math.inf,
             audited=getattr(record, "audited", None),
         )
+
+    def _loss(self, row: Row) -> float:
+        loss = self.objective.loss(row) if self.objective else math.inf
+        return loss if math.isfinite(loss) else math.inf
 
     @cached_property
     def complete(self) -> list[Tried]:
@@ -158,10 +167,10 @@ class Evidence:
         storage = [] if where == "runs" else ["--storage-path", where]
         return shlex.join(["python", self._script, "--resume", "--name", self.run.path.name, *storage, *flags])
 
-    def again(self, *changes: str, flags: tuple[str, ...] = ()) -> str:
+    def again(self, *changes: str, flags: tuple[str, ...] = (), less: tuple[str, ...] = ()) -> str:
         """The command of a new search like this one, with ``changes`` to its space, each as ``--set`` takes it; ``flags`` take
-        the place of its own."""
-        options, own_changes = _split_command(self._command[2:], {"--set", "--name", "--resume", *flags})
+        the place of its own, and those of ``less`` are left out."""
+        options, own_changes = _split_command(self._command[2:], {"--set", "--name", "--resume", *flags, *less})
         renamed = {change.partition("=")[0]: change for change in (*own_changes, *changes)}
         given = ["--set", *renamed.values()] if renamed else []
         return shlex.join(["python", self._script, *options, *given, *flags])

@@ -51,9 +51,7 @@ def flattered_by_selection(run: Evidence) -> Check:
     """SEED02."""
     if run.winner is None or run.objective is None or run.goal is None:
         return flattered(status="not applicable", sentence="There is no winner: 0 trials used their budget.")
-    metric, better = run.objective.metric, 1 if run.objective.mode == "max" else -1
-    if not _measured_alike(run):
-        metric, better = run.goal.metric, 1 if run.goal.at == "least" else -1
+    metric, better = compared_figure(run)
     selected = run.winner.last.get(metric)
     confirmed = [one.last[metric] for one in run.confirmations if one.last.get(metric) is not None]
     n = len(confirmed)
@@ -68,6 +66,15 @@ def flattered_by_selection(run: Evidence) -> Check:
         f" (95% interval {amount(low)} to {amount(high)})."
     )
     return flattered(status="tip" if low > 0 else "passed", sentence=sentence)
+
+
+def compared_figure(run: Evidence) -> tuple[str, int]:
+    """The figure that the winner is compared by with its fresh seeds, and 1 where more of it is better, else -1."""
+    assert run.objective is not None
+    assert run.goal is not None
+    if _measured_alike(run):
+        return run.objective.metric, 1 if run.objective.mode == "max" else -1
+    return run.goal.metric, 1 if run.goal.at == "least" else -1
 
 
 def _measured_alike(run: Evidence) -> bool:

@@ -133,9 +133,10 @@ def _samples(run: Evidence, trials: list[Tried], rung: float = math.inf) -> list
     """Settings and loss at ``rung`` of the trials that came so far, or that converged before it."""
     samples = []
     for one in trials:
-        rows = [row for row in one.rows if row[run.time_attr] <= rung]
-        arrived = one.ended == "converged" or (one.rows and (one.last[run.time_attr] >= rung or rung == math.inf))
-        loss = run.objective.loss(rows[-1]) if run.objective and rows and arrived else math.inf
+        cost, losses = one.curve.T
+        losses = losses[cost <= rung]
+        arrived = one.ended == "converged" or rung == math.inf or one.last.get(run.time_attr, 0) >= rung
+        loss = float(losses[-1]) if len(losses) and arrived else math.inf
         if math.isfinite(loss) and all(_inside(run, name, value) for name, value in one.settings.items()):
             samples.append((one.settings, loss))
     return samples

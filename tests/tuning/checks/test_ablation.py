@@ -4,7 +4,7 @@ import numpy as np
 from scipy.stats import t
 
 from tests.tuning.checks.conftest import MadeRun
-from tuning.checks.ablation import ablation
+from tuning.checks.ablation import ablation, stages
 
 SETTINGS = {"lr": 0.01, "max_norm": 0.1}
 
@@ -69,3 +69,13 @@ def test_a_change_that_breaks_the_training_is_said_so(lstm: MadeRun) -> None:
     searched(lstm, 0.95, 0.94)
     lstm.changed([("lr", math.inf), ("max_norm", 0.9)])
     assert "lr broke it, max_norm" in ablation(lstm.evidence).sentence
+
+
+def test_the_path_is_there_to_be_drawn(gan: MadeRun) -> None:
+    for number in range(1, 4):
+        gan.trial(number, {"lr_g": 0.001}, 10.0 * number)
+    gan.winner(1)
+    gan.changed([((), 30.0), ("lr_g", 12.0), (("loss", "ema"), 9.5)])
+    found, noise = stages(gan.evidence)
+    assert [(one.changed, one.figure) for one in found] == [("", 30.0), ("lr_g", 12.0), ("loss and ema", 9.5)]
+    assert noise is None
