@@ -26,7 +26,7 @@ from tuning.run_directory import COMPLETE
 
 FOLDER = "figures"
 COST = {"step": "training steps", "work": "time steps trained"}
-LOG = ("fd", "loss", "steps_to_converge", "work_to_converge")
+LOG = ("fd", "fd_ratio", "loss", "steps_to_converge", "work_to_converge")
 """Figures that are drawn on a logarithmic scale."""
 
 

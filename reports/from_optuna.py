@@ -3,6 +3,7 @@
 Its figures do not say whose a point is, so each point is given the number of its trial here (see ``reports/interactive.py``).
 """
 
+import math
 import re
 import warnings
 from typing import Any
@@ -51,8 +52,8 @@ def _trial(run: Run, row: "pd.Series[Any]", names: list[str]) -> FrozenTrial | N
 
 
 def contour(run: Run, x: Axis, y: Axis, value: Axis) -> Figure:
-    """Optuna's contour of the first objective over two settings (``optuna.visualization.plot_contour``); empty where too few
-    trials came to their end."""
+    """Optuna's contour of the first objective over two settings (``optuna.visualization.plot_contour``), the better the
+    brighter; empty where too few trials came to their end."""
     study, numbers = study_of(run)
     figure = Figure()
     there = [
@@ -63,14 +64,24 @@ def contour(run: Run, x: Axis, y: Axis, value: Axis) -> Figure:
     if len(there) < FEWEST:
         return figure
     drawn = optuna.visualization.plot_contour(
-        study, params=[x.column, y.column], target=lambda trial: trial.values[0], target_name=value.title
+        study,
+        params=[x.column, y.column],
+        target=lambda trial: math.log10(trial.values[0]) if value.log else trial.values[0],
+        target_name=f"log10 {value.title}" if value.log else value.title,
     )
     for trace in drawn.data:
         plain = trace.to_plotly_json()
         if trace.type == "contour":
             heights = [digits(row) for row in trace.z]
             figure.data.append(
-                {**plain, "x": list(trace.x), "y": list(trace.y), "z": heights, "colorscale": "Viridis", "reversescale": False}
+                {
+                    **plain,
+                    "x": list(trace.x),
+                    "y": list(trace.y),
+                    "z": heights,
+                    "colorscale": "Viridis",
+                    "reversescale": run.minimizes,
+                }
             )
         elif len(trace.x) == len(there):
             figure.add(

@@ -35,7 +35,7 @@ const report = (() => {
       autosize: true,
     };
     for (const name of ["xaxis", "yaxis"]) {
-      const scale = own[name]?.type === "log" ? { exponentformat: "power", nticks: 6 } : { exponentformat: "none" };
+      const scale = own[name]?.type === "log" ? { exponentformat: "power", nticks: narrow ? 3 : 6 } : { exponentformat: "none" };
       merged[name] = { ...axis, ...scale, ...(own[name] ?? {}) };
     }
     return merged;
