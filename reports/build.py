@@ -4,10 +4,12 @@ python reports/build.py                    # every run under runs/
 python reports/build.py runs/lstm-T20 --output reports/site
 """
 
+import signal
 import sys
-import time
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import tyro
@@ -71,6 +73,18 @@ def changes(options: ReportOptions) -> dict[Path, float]:
     return {file: file.stat().st_mtime for file in files if file.exists()}
 
 
+def on_interrupt() -> threading.Event:
+    """An event that Ctrl-C sets, beside raising KeyboardInterrupt, which an extension module it is raised in may swallow."""
+    interrupted = threading.Event()
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
+    return interrupted
+
+
 def main() -> int:
     try:
         options = read_arguments(ReportOptions)
@@ -78,10 +92,10 @@ def main() -> int:
 
         apply()
         before = changes(options)
+        interrupted = on_interrupt()
         count, index = build(options)
         print(f"{count} {'run' if count == 1 else 'runs'} in {index}", flush=True)
-        while options.watch:
-            time.sleep(WATCH_EVERY_S)
+        while options.watch and not interrupted.wait(WATCH_EVERY_S):
             if (now := changes(options)) != before:
                 before = now
                 build(options)

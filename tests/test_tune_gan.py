@@ -126,6 +126,7 @@ def write_idx(folder: Path, kind: str, count: int, seed: int) -> None:
     (folder / f"{kind}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, count) + labels.tobytes())
 
 
+@pytest.mark.slow
 def test_another_data_set_two_objectives_and_the_core_space_in_two_sessions(tmp_path: Path) -> None:
     folder = tmp_path / "images" / "FashionMNIST" / "raw"
     write_idx(folder, "train", 400, 0)

@@ -134,6 +134,7 @@ def test_the_report_draws_the_schedules(population: Any, tmp_path: Path) -> None
     assert "Schedules" not in (tmp_path / "other" / "pbt" / "index.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_population_killed_half_way_goes_on_with_its_current_settings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
