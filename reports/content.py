@@ -1,10 +1,12 @@
 """What every run's page is made of: its pictures as files, its answer in words, and how figures are printed."""
 
 import datetime
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -85,6 +87,11 @@ def share(value: Any) -> str:
 def moment(seconds: float | None) -> str:
     """Seconds since 1970 as local date and time."""
     return datetime.datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M") if seconds else "—"
+
+
+def address(file: Path, folder: Path) -> str:
+    """A file's address from a page in ``folder``."""
+    return quote(os.path.relpath(file, folder))
 
 
 def settings(run: Run, row: Any) -> str:

@@ -17,8 +17,9 @@ from reports import from_optuna, interactive
 from reports.content import number, scales, settings
 from reports.interactive import Axis, Figure
 from reports.run import Run
-from tuning.checks.ablation import stages
-from tuning.checks.fresh_seeds import compared_figure
+from tuning.checks.ablation import seed_noise, stages
+from tuning.checks.early_stopping import let_run_on
+from tuning.checks.fresh_seeds import selected_and_confirmed
 from tuning.checks.statistics import mean_interval
 from tuning.checks.what_mattered import shares_by_budget
 from tuning.places import place
@@ -175,11 +176,12 @@ class Explorer:
         self._keep(name, "Against each setting", f"{self.y.title} of every trial against one setting at a time.", drawn)
 
     def _path(self, name: str) -> None:
-        places, noise = stages(self.run.evidence)
+        evidence = self.run.evidence
+        places = [(one.changed, evidence.value(one.loss)) for one in stages(evidence)]
         if places:
-            alt = "; ".join(f"{one.changed or 'by hand'}: {number(one.figure)}" for one in places)
+            alt = "; ".join(f"{changed or 'by hand'}: {number(figure)}" for changed, figure in places)
             title = "From the hand-tuned settings to the winner's, one change at a time"
-            figure = interactive.path([(one.changed, one.figure) for one in places], noise, self.y)
+            figure = interactive.path(places, seed_noise(evidence), self.y)
             self._keep(name, title, f"{self.y.title} after each change. {alt}.", {"": figure}, filtered=False)
 
     def _contour(self, name: str) -> None:
@@ -199,31 +201,30 @@ class Explorer:
         evidence = self.run.evidence
         if evidence.winner is None or evidence.goal is None or evidence.objective is None:
             return
-        metric, _ = compared_figure(evidence)
-        confirmed = [one.last[metric] for one in evidence.confirmations if one.last.get(metric) is not None]
-        selected = evidence.winner.last.get(metric)
+        metric, selected, confirmed = selected_and_confirmed(evidence, evidence.objective, evidence.goal)
         if selected is None or len(confirmed) < 2:
             return
         y = Axis(metric, metric.replace("_", " "), metric in LOG)
         better_half = evidence.complete[: math.ceil(len(evidence.complete) / 2)]
         rows = [(one.number, one.last.get(metric)) for one in better_half]
         searched = pd.DataFrame(rows, columns=["number", metric]).dropna()
-        figure = interactive.winners_curse(searched, float(selected), confirmed, mean_interval(confirmed), y)
+        figure = interactive.winners_curse(searched, selected, confirmed, mean_interval(confirmed), y)
         alt = f"{y.title}: {number(selected, 4)} where selected, {number(sum(confirmed) / len(confirmed), 4)} on fresh seeds."
         self._keep(name, "Was the winner lucky?", alt, {"": figure})
 
     def _audit(self, name: str) -> None:
-        evidence = self.run.evidence
-        let_run = []
-        for one in evidence.trials:
-            if one.audited is not None and one.complete:
-                there = one.curve[one.curve[:, 0] >= one.audited]
-                let_run.append((one.number, evidence.value(float(there[0, 1])), evidence.value(one.loss)))
-        others = [one for one in evidence.complete if one.audited is None]
-        if let_run:
-            table = pd.DataFrame(let_run, columns=["number", "there", "in_the_end"])
-            figure = interactive.audit(table, evidence.value(others[0].loss) if others else None, self.y)
-            alt = f"{len(let_run)} trials that early stopping would have ended, let run to their end."
+        value = self.run.evidence.value
+        audited, others = let_run_on(self.run.evidence)
+        rows = []
+        for one in audited:
+            there = one.curve[one.curve[:, 0] >= float(one.audited or 0)]
+            if len(there):
+                rows.append((one.number, value(float(there[0, 1])), value(one.loss)))
+        if rows:
+            figure = interactive.audit(
+                pd.DataFrame(rows, columns=["number", "there", "in_the_end"]), value(others[0].loss) if others else None, self.y
+            )
+            alt = f"{len(rows)} trials that early stopping would have ended, and what they came to."
             self._keep(name, "What early stopping would have ended", alt, {"": figure})
 
     def _plane(self) -> tuple[Axis, Axis] | None:

@@ -32,13 +32,9 @@ def study_of(run: Run) -> tuple[optuna.Study, list[int]]:
         if trial is not None:
             numbers.append(int(row["number"]))
             trials.append(trial)
-    verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        study = optuna.create_study(directions=directions)
-        study.add_trials(trials)
-    finally:
-        optuna.logging.set_verbosity(verbosity)
+    study = optuna.create_study(directions=directions)
+    study.add_trials(trials)
     return study, numbers
 
 

@@ -4,7 +4,6 @@ A page loads nothing from elsewhere, and no script but the site's own; its conte
 to an experiment, its pictures and its tables, is in a file of its own.
 """
 
-import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ from plotly.offline import get_plotlyjs
 
 from reports import gan, lstm
 from reports.comparison import compare
-from reports.content import SHARES, confirmations, moment, number, rows, share
+from reports.content import SHARES, address, confirmations, moment, number, rows, share
 from reports.explore import Explorer
 from reports.run import NotARun, Run
 from reports.style import FATE_WORDS
@@ -125,7 +124,7 @@ def folders(runs: list[Run]) -> dict[Path, str]:
 def weights(run: Run, folder: Path) -> str:
     """The address, from the run's page, of the winner's weights; empty where there are none."""
     file = run.path / "best" / "model.safetensors"
-    return quote(os.path.relpath(file, folder)) if file.exists() else ""
+    return address(file, folder) if file.exists() else ""
 
 
 def ranked(run: Run) -> pd.DataFrame:

@@ -125,13 +125,14 @@ class Run:
     @cached_property
     def stretches(self) -> pd.DataFrame:
         """When trials were at work, one row a stretch without a pause: number, begin, end, in seconds since 1970."""
-        reports = {}
+        timed: dict[Any, Any] = {}
         if {"timestamp", "time_this_iter_s"} <= set(self.histories):
-            reports = dict(iter(self.histories.dropna(subset=["timestamp"]).groupby("number")))
+            reports = self.histories.dropna(subset=["timestamp", "time_this_iter_s"])
+            timed = {n: own[["timestamp", "time_this_iter_s"]].to_numpy() for n, own in reports.groupby("number")}
         rows = []
         for number, begin, finished in self.trials[["number", "started", "finished"]].itertuples(index=False):
-            end = begin if number in reports else finished
-            for at, took in reports[number][["timestamp", "time_this_iter_s"]].to_numpy() if number in reports else ():
+            end = begin if number in timed else finished
+            for at, took in timed.get(number, ()):
                 if at - took - end > PAUSE_S and end > begin:
                     rows.append((number, begin, end))
                     begin = at - took

@@ -1,15 +1,13 @@
 """What the page of each trial shows: its settings, its curve beside the best and the hand-tuned one, its files, its failure."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import pandas as pd
 
 from reports import interactive
-from reports.content import rows
+from reports.content import address, rows
 from reports.explore import COST, LOG, Plot, write_figure
 from reports.interactive import Axis
 from reports.run import Run
@@ -97,7 +95,7 @@ def command(evidence: Evidence, number: int) -> str:
 def files(directory: Path, page: Path) -> list[tuple[str, str, int]]:
     """Name, address from the page, and bytes of each file in the trial's folder."""
     found = sorted(file for file in directory.rglob("*") if file.is_file())
-    return [(str(file.relative_to(directory)), quote(os.path.relpath(file, page)), file.stat().st_size) for file in found]
+    return [(str(file.relative_to(directory)), address(file, page), file.stat().st_size) for file in found]
 
 
 def last_lines(file: Path) -> str:

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby
+from itertools import groupby, pairwise
 from statistics import mean
 from typing import Any
 
@@ -25,51 +25,39 @@ path = partial(
 
 @dataclass(frozen=True)
 class Stage:
-    """A place on the path: what changed there (empty where it begins), and the objective's figure after it."""
+    """A place on the path: what changed there (empty where it begins), and the mean loss after it."""
 
     changed: str
-    figure: float
+    loss: float
 
 
-def stages(run: Evidence) -> tuple[list[Stage], float | None]:
-    """The path as it was trained, and by how much two trainings alike differ at most, 95 times in 100; None where unknown."""
+def stages(run: Evidence) -> list[Stage]:
+    """The path as it was trained, the hand-tuned settings first; empty where there is none."""
     places = [list(group) for _, group in groupby(run.ablations, key=lambda one: one.config["ablation"])]
     start = _start(run, places)
-    if start is None:
-        return [], None
-    changes = [Stage(_names(group), run.value(_loss(group))) for group in places if _names(group)]
-    return [Stage("", run.value(start)), *changes] if changes else [], _noise(run)
+    changes = [Stage(_names(group), _loss(group)) for group in places if _names(group)]
+    return [Stage("", start), *changes] if changes and start is not None else []
 
 
 def ablation(run: Evidence) -> Check:
     """PATH01."""
     if run.winner is None or run.objective is None:
         return path(status="not applicable", sentence="There is no winner: 0 trials used their budget.")
-    places = [list(group) for _, group in groupby(run.ablations, key=lambda one: one.config["ablation"])]
-    start = _start(run, places)
-    places = [group for group in places if _names(group)]
-    if not places or start is None:
+    places = stages(run)
+    if not places:
         sentence = f"0 changes between hand-tuned settings and trial {run.winner.number} were trained one at a time."
         return path(status="not applicable", sentence=sentence, do=run.resume("--ablation"))
-    before, steps, nothing = start, [], []
-    noise = _noise(run)
-    for group in places:
-        loss = _loss(group)
-        gained = before - loss
-        steps.append(f"{_names(group)} {_gain(run, gained)}")
-        if noise is not None and gained <= noise:
-            nothing.append(group[0])
-        before = loss
+    gains = [(after.changed, before.loss - after.loss) for before, after in pairwise(places)]
+    noise = seed_noise(run)
+    nothing = [changed for changed, gained in gains if noise is not None and gained <= noise]
     words = "without an interval: it takes two fresh seeds"
     if noise is not None:
         words = f"95% interval of a change that does nothing: ± {amount(noise)}, from {len(run.confirmations)} fresh seeds"
-    sentence = (
-        f"From {run.metric} {amount(run.value(start))} to {amount(run.value(before))} in {len(steps)} changes:"
-        f" {', '.join(steps)} ({words})."
-    )
+    steps = ", ".join(f"{changed} {_gain(run, gained)}" for changed, gained in gains)
+    begin, end = (amount(run.value(one.loss)) for one in (places[0], places[-1]))
+    sentence = f"From {run.metric} {begin} to {end} in {len(gains)} changes: {steps} ({words})."
     if nothing:
-        sentence += f" Bought nothing beyond that: {', '.join(_names([one]) for one in nothing)}."
-        return path(status="tip", sentence=sentence)
+        return path(status="tip", sentence=f"{sentence} Bought nothing beyond that: {', '.join(nothing)}.")
     return path(status="passed", sentence=sentence)
 
 
@@ -99,7 +87,7 @@ def _gain(run: Evidence, gained: float) -> str:
     return f"{'+' if change >= 0 else '−'}{amount(abs(change))}"
 
 
-def _noise(run: Evidence) -> float | None:
+def seed_noise(run: Evidence) -> float | None:
     """By how much two trainings of the same settings differ at most, 95 times in 100; None without two fresh seeds."""
     from scipy.stats import t
 

@@ -3,7 +3,7 @@
 from functools import partial
 
 from tuning.checks.check import Check, Interval, between, counted, percent
-from tuning.checks.evidence import Evidence
+from tuning.checks.evidence import Evidence, Tried
 from tuning.checks.statistics import share_interval
 
 AUDIT = ("--audit", "0.1")
@@ -20,13 +20,12 @@ cost = partial(
 def early_stopping_cost(run: Evidence) -> Check:
     """STOP01."""
     stopped = sum(one.ended == "stopped early" for one in run.trials)
-    audited = [one for one in run.trials if one.audited is not None and one.ended != "stopped early"]
+    audited, others = let_run_on(run)
     n = len(audited)
     if not n:
         sentence = f"Stopped early: {counted(stopped, 'trial')}; let run on to see what would have come of it: 0."
         do = run.resume("--num-samples", str(run.half_as_many_again), *AUDIT) if stopped else None
         return cost(status="not applicable", sentence=sentence, do=do)
-    others = [one for one in run.complete if one.audited is None]
     best = others[0].loss if others else float("inf")
     better = sum(one.complete and one.loss < best for one in audited)
     good = sum(one in run.best_quarter for one in audited)
@@ -40,6 +39,12 @@ def early_stopping_cost(run: Evidence) -> Check:
     if better:
         return cost(status="issue", sentence=sentence, do=run.again(flags=("--scheduler", "none")))
     return cost(status="passed", sentence=sentence)
+
+
+def let_run_on(run: Evidence) -> tuple[list[Tried], list[Tried]]:
+    """The trials that would have been stopped early and were let run on, and of all others the complete ones, best first."""
+    audited = [one for one in run.trials if one.audited is not None and one.ended != "stopped early"]
+    return audited, [one for one in run.complete if one.audited is None]
 
 
 def _times(share: Interval, count: int) -> str:

@@ -6,6 +6,7 @@ from statistics import mean
 from tuning.checks.check import Check, amount, between, counted, percent
 from tuning.checks.evidence import Evidence
 from tuning.checks.statistics import mean_interval, share_interval
+from tuning.experiment import Goal, Objective
 
 SEEDS = 20
 """Fresh seeds with which an interval becomes narrow: 20 of 20 leave 83% to 100%, 5 of 5 leave 48% to 100%."""
@@ -51,30 +52,29 @@ def flattered_by_selection(run: Evidence) -> Check:
     """SEED02."""
     if run.winner is None or run.objective is None or run.goal is None:
         return flattered(status="not applicable", sentence="There is no winner: 0 trials used their budget.")
-    metric, better = compared_figure(run)
-    selected = run.winner.last.get(metric)
-    confirmed = [one.last[metric] for one in run.confirmations if one.last.get(metric) is not None]
+    metric, selected, confirmed = selected_and_confirmed(run, run.objective, run.goal)
     n = len(confirmed)
     if selected is None or n < 2:
         sentence = f"Two fresh seeds with a figure of {metric} are needed; there {'is' if n == 1 else 'are'} {n}."
         return flattered(status="not applicable", sentence=sentence, do=run.resume("--confirm", "5"))
+    more_is_better = run.objective.mode == "max" if metric == run.objective.metric else run.goal.at == "least"
+    better = 1 if more_is_better else -1
     low, high = sorted(better * (selected - end) for end in mean_interval(confirmed))
     flattery = better * (selected - mean(confirmed))
     sentence = (
-        f"{metric} {amount(float(selected))} where trial {run.winner.number} was selected,"
+        f"{metric} {amount(selected)} where trial {run.winner.number} was selected,"
         f" {amount(mean(confirmed))} on average over {n} fresh seeds: the search flattered it by {amount(flattery)}"
         f" (95% interval {amount(low)} to {amount(high)})."
     )
     return flattered(status="tip" if low > 0 else "passed", sentence=sentence)
 
 
-def compared_figure(run: Evidence) -> tuple[str, int]:
-    """The figure that the winner is compared by with its fresh seeds, and 1 where more of it is better, else -1."""
-    assert run.objective is not None
-    assert run.goal is not None
-    if _measured_alike(run):
-        return run.objective.metric, 1 if run.objective.mode == "max" else -1
-    return run.goal.metric, 1 if run.goal.at == "least" else -1
+def selected_and_confirmed(run: Evidence, objective: Objective, goal: Goal) -> tuple[str, float | None, list[float]]:
+    """What the winner and its fresh seeds are compared by, its figure where it was selected, and theirs."""
+    metric = objective.metric if _measured_alike(run) else goal.metric
+    selected = run.winner.last.get(metric) if run.winner else None
+    confirmed = [float(one.last[metric]) for one in run.confirmations if one.last.get(metric) is not None]
+    return metric, None if selected is None else float(selected), confirmed
 
 
 def _measured_alike(run: Evidence) -> bool:
