@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pandas as pd
 
 from reports import from_optuna, interactive
@@ -284,5 +285,5 @@ class Explorer:
 
 def write_figure(figure: Figure, folder: Path, name: str) -> None:
     """A figure as the script ``name``.js that hands it to a page in ``folder``."""
-    content = json.dumps({"data": figure.data, "layout": figure.layout}, separators=(",", ":"), allow_nan=False)
+    content = orjson.dumps({"data": figure.data, "layout": figure.layout}, option=orjson.OPT_SERIALIZE_NUMPY).decode()
     (folder / f"{name}.js").write_text(f"report.figure({json.dumps(name)}, {content});\n")

@@ -56,11 +56,15 @@ class Axis:
 
 def digits(values: Iterable[Any]) -> list[Any]:
     """Values for a page, of six digits; None where there is none, or none that is finite."""
-    return [value if isinstance(value, str | bool) else _digits(value) for value in values]
-
-
-def _digits(value: Any) -> float | None:
-    return float(f"{value:.6g}") if value is not None and math.isfinite(value) else None
+    listed = list(values)
+    if np.asarray(listed).dtype.kind not in "fiu":
+        return [value if isinstance(value, str | bool) else digits([np.nan if value is None else value])[0] for value in listed]
+    numbers = np.array(listed, dtype=np.float64)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        power = np.minimum(5 - np.floor(np.log10(np.abs(numbers))), 300)
+        scale = 10 ** np.abs(power)
+        rounded = np.where(power < 0, np.rint(numbers / scale) * scale, np.rint(numbers * scale) / scale)
+    return [value if math.isfinite(value) else None for value in np.where(numbers == 0, 0.0, rounded).tolist()]
 
 
 def by_fate(trials: pd.DataFrame) -> Iterator[tuple[str, str, str, pd.DataFrame]]:
@@ -171,7 +175,7 @@ def all_curves(histories: pd.DataFrame, trials: pd.DataFrame, x: Axis, y: Axis, 
     """The learning curve of every trial, coloured by how it ended, the best one on top. Long ones are thinned, ends kept."""
     figure = Figure()
     points = histories.dropna(subset=[x.column, y.column])
-    points = _thinned(points, max(FEWEST_POINTS, MOST_POINTS // max(1, len(trials))))
+    points = thinned(points, max(FEWEST_POINTS, MOST_POINTS // max(1, len(trials))))
     own = {int(str(number)): rows for number, rows in points.groupby("number")}
     for name, _, color, rows in by_fate(trials):
         xs: list[Any] = []
@@ -196,7 +200,8 @@ def all_curves(histories: pd.DataFrame, trials: pd.DataFrame, x: Axis, y: Axis, 
     return scaled(figure, x, y)
 
 
-def _thinned(points: pd.DataFrame, most: int) -> pd.DataFrame:
+def thinned(points: pd.DataFrame, most: int) -> pd.DataFrame:
+    """At most about ``most`` reports of each trial, evenly spread, the last one among them."""
     place = points.groupby("number").cumcount()
     count = points.groupby("number")["number"].transform("size")
     every = np.ceil(count / most)
@@ -204,13 +209,13 @@ def _thinned(points: pd.DataFrame, most: int) -> pd.DataFrame:
     return kept
 
 
-def curves(named: Mapping[str, tuple[str, pd.DataFrame]], x: Axis, y: Axis) -> Figure:
-    """A few trials' learning curves beside each other; ``named``: colour and reports by label."""
+def curves(named: Mapping[str, tuple[str, Mapping[str, list[Any]]]], x: Axis, y: Axis) -> Figure:
+    """A few trials' learning curves beside each other; ``named``: colour and columns of reports, as ``digits``, by label."""
     figure = Figure()
     for label, (color, reports) in named.items():
         if {x.column, y.column} <= set(reports):
             figure.add("scatter", 
-                x=digits(reports[x.column]), y=digits(reports[y.column]), mode="lines+markers", name=label,
+                x=reports[x.column], y=reports[y.column], mode="lines+markers", name=label,
                 line={"color": color}, marker={"size": 4}, connectgaps=True,
             )  # fmt: skip
     return scaled(figure, x, y)

@@ -6,16 +6,17 @@ and named in ``notes``.
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from tuning.checks.evidence import Evidence
-from tuning.run_directory import COMPLETE, RunDirectory, TrialDirectory, read_line
+from tuning.checks.evidence import Evidence, Reports
+from tuning.run_directory import COMPLETE, RunDirectory, TrialDirectory, read_rows
 
 EXPERIMENTS = ("lstm", "gan")
 
@@ -128,16 +129,15 @@ class Run:
         timed: dict[Any, Any] = {}
         if {"timestamp", "time_this_iter_s"} <= set(self.histories):
             reports = self.histories.dropna(subset=["timestamp", "time_this_iter_s"])
-            timed = {n: own[["timestamp", "time_this_iter_s"]].to_numpy() for n, own in reports.groupby("number")}
+            timed = {n: own[["timestamp", "time_this_iter_s"]].to_numpy(float).T for n, own in reports.groupby("number")}
         rows = []
-        for number, begin, finished in self.trials[["number", "started", "finished"]].itertuples(index=False):
-            end = begin if number in timed else finished
-            for at, took in timed.get(number, ()):
-                if at - took - end > PAUSE_S and end > begin:
-                    rows.append((number, begin, end))
-                    begin = at - took
-                end = at
-            rows.append((number, begin, finished if finished - end <= PAUSE_S else end))
+        for number, began, finished in self.trials[["number", "started", "finished"]].astype(float).itertuples(index=False):
+            ends, took = timed.get(number, (np.array([finished]), np.array([finished - began])))
+            begins = ends - took
+            paused = np.flatnonzero(begins[1:] - ends[:-1] > PAUSE_S)
+            last = finished if finished - ends[-1] <= PAUSE_S else ends[-1]
+            stretches = zip([began, *begins[paused + 1]], [*ends[paused], last], strict=True)
+            rows += [(int(number), begin, end) for begin, end in stretches]
         return pd.DataFrame(rows, columns=["number", "begin", "end"]).dropna()
 
     @cached_property
@@ -145,17 +145,15 @@ class Run:
         """The run as the checks read it, from the tables that are here already."""
         reports = dict(iter(self.histories.groupby("number")))
 
-        def rows(directory: TrialDirectory) -> list[dict[str, Any]]:
+        def read(directory: TrialDirectory) -> Reports:
             number = directory.path.name.removeprefix("trial_")
             if directory.path.parent != self.path or not number.isdigit() or int(number) not in reports:
-                return directory.rows()
+                return Reports.of(directory.rows(), self.cost, self.objective)
             table = reports[int(number)]
-            needed = [name for name in ("step", self.cost, self.objective) if name in table]
-            columns = [table[name].tolist() for name in needed]
-            earlier = [dict(zip(needed, row, strict=True)) for row in zip(*columns, strict=True)][:-1]
-            return [*earlier, {str(name): None if pd.isna(value) else value for name, value in table.iloc[-1].items()}]
+            last = {str(name): None if pd.isna(value) else value for name, value in table.iloc[-1].items()}
+            return Reports(table.reindex(columns=[self.cost, self.objective]).to_numpy(np.float64, na_value=np.nan), last)
 
-        return Evidence(RunDirectory(self.path), rows)
+        return Evidence(RunDirectory(self.path), read)
 
     @cached_property
     def checkpoints(self) -> pd.DataFrame:
@@ -275,9 +273,9 @@ class Run:
             record = self._read(path / "trial.json")
             if not record or not isinstance(record.get("config"), dict) or not isinstance(record.get("number"), int):
                 continue
-            reports = self._rows(path)
-            reports = reports.drop(columns=[name for name in reports if str(name).startswith("train_")])
-            last = {} if reports.empty else reports.iloc[-1].drop(labels="ended").to_dict()
+            reports = self._columns(path, curves=False)
+            reports.pop("ended", None)
+            last = {name: values[-1] for name, values in reports.items()}
             own = {name: record["config"].get(name) for name in ("trial", "seed", "known")}
             settings = {
                 **record["config"],
@@ -286,33 +284,29 @@ class Run:
             for change in self._changes(path)[-1:]:
                 settings = change["settings"]
             rows.append({**settings, **own, **last, **{name: record.get(name) for name in RECORD_FIELDS}})
-            if not reports.empty:
-                lists = [name for name in reports if isinstance(reports[name].iloc[-1], list)]
-                histories.append(reports.drop(columns=["ended", *lists]).assign(number=record["number"]))
+            if reports:
+                figures = {name: values for name, values in reports.items() if not isinstance(values[-1], list)}
+                histories.append(pd.DataFrame({**figures, "number": record["number"]}))
         table = pd.DataFrame(rows)
         always = [*RECORD_FIELDS, *self.varied, "known", "seed", "step", self.objective, str(self.search["goal"]["metric"])]
         table = table.reindex(columns=list(dict.fromkeys([*table.columns, *always])))
         return table, pd.concat(histories, ignore_index=True) if histories else pd.DataFrame(columns=["number", "step"])
 
     def _rows(self, folder: Path) -> pd.DataFrame:
-        rows = list(self._lines(folder / "result.json"))
-        table = pd.DataFrame(rows)
-        if table.empty:
-            return table
-        return table.drop_duplicates("step", keep="last").sort_values("step", ignore_index=True)
+        return pd.DataFrame(self._columns(folder))
 
-    def _lines(self, file: Path) -> Iterator[dict[str, Any]]:
-        try:
-            lines = file.read_text(errors="replace").splitlines()
-        except OSError:
-            return
-        for number, line in enumerate(lines, 1):
-            try:
-                row = read_line(line)
-                if isinstance(row["step"], int):
-                    yield row
-            except (ValueError, KeyError, TypeError):
-                self.note(f"{file.relative_to(self.path)}: line {number} cannot be read")
+    def _columns(self, folder: Path, curves: bool = True) -> dict[str, list[Any]]:
+        """A trial's reports by step, of a step reported twice the later one, with the training ``curves`` or without."""
+        by_step = {row["step"]: row for row in self._lines(folder / "result.json")}
+        rows = [by_step[step] for step in sorted(by_step)]
+        names = dict.fromkeys([*rows[-1], *sorted(set().union(*rows))]) if rows else {}
+        return {name: [row.get(name) for row in rows] for name in names if curves or not name.startswith("train_")}
+
+    def _lines(self, file: Path) -> list[dict[str, Any]]:
+        rows, unreadable = read_rows(file)
+        for number in unreadable:
+            self.note(f"{file.relative_to(self.path)}: line {number} cannot be read")
+        return rows
 
     def _read(self, file: Path) -> dict[str, Any] | None:
         try:

@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from reports import interactive
 from reports.content import address, rows
 from reports.explore import COST, LOG, Plot, write_figure
@@ -28,9 +26,13 @@ def trial_pages(run: Run, folder: Path, measured: tuple[str, ...]) -> Iterator[t
     (folder / FOLDER).mkdir(exist_ok=True)
     known = run.trials.dropna(subset=["known"])
     by_hand = None if known.empty else int(known.iloc[0]["number"])
-    histories = {number: thinned(table) for number, table in run.histories.groupby("number")}
     axes = {column: Axis(column, column.replace("_", " "), column in LOG) for column in measured}
     cost = Axis(run.cost, COST.get(run.cost, run.cost))
+    drawable = [column for column in (run.cost, *measured) if column in run.histories]
+    histories = {
+        number: {column: interactive.digits(points[column]) for column in drawable}
+        for number, points in interactive.thinned(run.histories, POINTS).groupby("number")
+    }
     for trial in rows(run.trials):
         name = f"{trial['number']:04d}"
         curves = {
@@ -65,12 +67,6 @@ def trial_pages(run: Run, folder: Path, measured: tuple[str, ...]) -> Iterator[t
                 "total": len(run.trials),
             },
         )
-
-
-def thinned(table: pd.DataFrame) -> pd.DataFrame:
-    """At most ``POINTS`` of a trial's reports, evenly spread, the last one among them."""
-    every = -(-len(table) // POINTS)
-    return table.iloc[sorted({*range(0, len(table), every), len(table) - 1})]
 
 
 def settings(evidence: Evidence, number: int) -> dict[str, Any]:

@@ -122,12 +122,7 @@ class TrialDirectory:
 
     def rows(self) -> list[dict[str, Any]]:
         """The trial's reports in order of ``step``; of a step reported twice (a trial that went on), the later one."""
-        by_step: dict[int, dict[str, Any]] = {}
-        with contextlib.suppress(OSError):
-            for line in (self.path / "result.json").read_text(errors="replace").splitlines():
-                with contextlib.suppress(ValueError, KeyError, TypeError):
-                    row = read_line(line)
-                    by_step[row["step"]] = row
+        by_step = {row["step"]: row for row in read_rows(self.path / "result.json")[0]}
         return [by_step[step] for step in sorted(by_step)]
 
     def write_files(self, files: Mapping[str, bytes]) -> None:
@@ -304,15 +299,32 @@ def read_json(path: Path) -> dict[str, Any]:
     return {}
 
 
-def read_line(line: str) -> Any:
-    """What a line of a file of JSON lines holds. Raises ValueError where it is not JSON.
+def read_rows(file: Path) -> tuple[list[dict[str, Any]], list[int]]:
+    """The rows of a file of JSON lines, each with its ``step``, and the numbers of the lines that cannot be read.
 
-    A large run has a million of them; orjson reads them in a fifth of the time, but knows no NaN.
+    A large run has a million lines; orjson reads a file's at once, in a sixth of the time, but knows no NaN.
     """
     try:
-        return orjson.loads(line)
-    except ValueError:
-        return json.loads(line)
+        lines = file.read_bytes().splitlines()
+    except OSError:
+        return [], []
+    with contextlib.suppress(ValueError):
+        rows = orjson.loads(b"[" + b",".join(lines) + b"]")
+        if len(rows) == len(lines) and all(map(_has_a_step, rows)):
+            return rows, []
+    rows, unreadable = [], []
+    for number, line in enumerate(lines, 1):
+        with contextlib.suppress(ValueError):
+            row = json.loads(line)
+            if _has_a_step(row):
+                rows.append(row)
+                continue
+        unreadable.append(number)
+    return rows, unreadable
+
+
+def _has_a_step(row: Any) -> bool:
+    return isinstance(row, dict) and isinstance(row.get("step"), int)
 
 
 def command() -> str:

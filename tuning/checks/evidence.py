@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,11 +49,27 @@ class Tried:
         return self.ended in COMPLETE and math.isfinite(self.loss)
 
 
+class Reports(NamedTuple):
+    """A trial's reports as the checks need them.
+
+    Attributes:
+        columns: Cost and objective of each, not a number where there is none; (n, 2).
+        last: The whole of the last one.
+    """
+
+    columns: NDArray[np.float64]
+    last: Row
+
+    @classmethod
+    def of(cls, rows: list[Row], cost: str, metric: str) -> "Reports":
+        columns = [[math.nan if row.get(name) is None else row[name] for name in (cost, metric)] for row in rows]
+        return cls(np.array(columns, dtype=np.float64).reshape(-1, 2), rows[-1] if rows else {})
+
+
 class Evidence:
     """A run as the checks read it. What is missing on disk is empty here.
 
-    ``rows`` gives a trial's reports, where they have been read already: checks need of each its step, cost and objective, and
-    everything of the last.
+    ``read`` gives a trial's reports, where they have been read already.
 
     Attributes:
         parameters: What the search varied, by name.
@@ -61,8 +77,9 @@ class Evidence:
         trials: Those that have ended, by number; not those that the end of the search cut off.
     """
 
-    def __init__(self, run: RunDirectory, rows: Callable[[TrialDirectory], list[Row]] = TrialDirectory.rows) -> None:
-        self.run, self._rows = run, rows
+    def __init__(self, run: RunDirectory, read: Callable[[TrialDirectory], Reports] | None = None) -> None:
+        self.run = run
+        self._read = read or (lambda directory: Reports.of(directory.rows(), self.time_attr, self.metric))
         self.search = run.read() or {}
         self.options: Mapping[str, Any] = self.search.get("options", {})
         self.parameters = {
@@ -77,29 +94,34 @@ class Evidence:
 
     def _ended(self, run: RunDirectory) -> list[Tried]:
         return [
-            self._tried(replace(record, config=directory.config(record)), self._rows(directory))
+            self._tried(replace(record, config=directory.config(record)), self._read(directory))
             for directory, record in run.trials()
             if record.ended not in (None, *CUT_OFF)
         ]
 
-    def _tried(self, record: TrialRecord, rows: list[Row]) -> Tried:
-        curve = [(row.get(self.time_attr, math.nan), self._loss(row)) for row in rows]
-        last = rows[-1] if rows else {}
+    def _tried(self, record: TrialRecord, reports: Reports) -> Tried:
+        curve = self._losses(reports.columns)
         return Tried(
             number=record.number,
             config=record.config,
             settings={name: record.config[name] for name in self.parameters if name in record.config},
             ended=str(record.ended),
             error=record.error,
-            last={name: value for name, value in last.items() if not isinstance(value, list)},
-            curve=np.array(curve, dtype=np.float64).reshape(-1, 2),
-            loss=curve[-1][1] if curve else math.inf,
+            last={name: value for name, value in reports.last.items() if not isinstance(value, list)},
+            curve=curve,
+            loss=float(curve[-1, 1]) if len(curve) else math.inf,
             audited=getattr(record, "audited", None),
         )
 
-    def _loss(self, row: Row) -> float:
-        loss = self.objective.loss(row) if self.objective else math.inf
-        return loss if math.isfinite(loss) else math.inf
+    def _losses(self, columns: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Cost and loss of each report, the loss infinite where it has no figure."""
+        costs, figures = columns.T
+        if self.objective is None:
+            return np.column_stack([costs, np.full_like(costs, math.inf)])
+        if self.objective.otherwise is not None:
+            figures = np.where(np.isnan(figures), self.objective.otherwise, figures)
+        losses = -figures if self.objective.mode == "max" else figures
+        return np.column_stack([costs, np.where(np.isfinite(losses), losses, math.inf)])
 
     @cached_property
     def complete(self) -> list[Tried]:

@@ -102,8 +102,8 @@ def _largest_right_of_a_point(points: Points) -> Box:
         bottom = np.maximum.accumulate(np.concatenate([[0.0], np.where(above, 0.0, passed)]))
         areas = (right - x[place]) * (top - bottom)
         found = int(np.argmax(areas))
-        box = Box(float(x[place]), float(right[found]), float(bottom[found]), float(top[found]))
-        best = max(best, box, key=lambda one: one.area)
+        if areas[found] > best.area:
+            best = Box(float(x[place]), float(right[found]), float(bottom[found]), float(top[found]))
     return best
 
 
