@@ -4,6 +4,7 @@ python reports/build.py                    # every run under runs/
 python reports/build.py runs/lstm-T20 --output reports/site
 """
 
+import contextlib
 import signal
 import sys
 import threading
@@ -17,8 +18,13 @@ import tyro
 from command_line import BadOptions, exit_bad_options, read_arguments
 
 WATCH_EVERY_S = 5
+
 STATE = ("search.json", "trial_*/trial.json", "trial_*/result.json", "*/trial_*/trial.json", "best/*.json")
 """What changes while a search runs."""
+
+
+class NoRunYet(BadOptions):
+    """There is a folder to look in, and no run in it that can be shown."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +42,13 @@ class ReportOptions:
 def build(options: ReportOptions) -> tuple[int, Path]:
     """Build every page; returns how many runs there are, and the index.
 
-    Raises BadOptions where there is no run, or nowhere to write.
+    Raises NoRunYet where there is no run, BadOptions where a folder is not there or there is nowhere to write.
     """
     from reports.pages import Site
     from reports.run import NotARun, Run, find_runs
 
+    if not options.output.is_dir() and options.output.exists():
+        raise BadOptions(f"--output {options.output} is a file")
     runs: dict[Path, Run] = {}
     companions: dict[Path, Run] = {}
     broken: list[str] = []
@@ -52,18 +60,16 @@ def build(options: ReportOptions) -> tuple[int, Path]:
             found = found or [Run.open(path.resolve())]
         except NotARun as error:
             words = "; ".join(refused) or str(error) + ("" if options.runs else ": no search has run here yet")
-            raise BadOptions(words) from None
+            raise NoRunYet(words) from None
         runs.update({run.path: run for run in found})
         broken += refused
         companions.update({run.path: run for run in (found if len(found) > 1 else find_runs(found[0].path.parent)[0])})
-    if not options.output.is_dir() and options.output.exists():
-        raise BadOptions(f"--output {options.output} is a file")
     reload_s = WATCH_EVERY_S if options.watch else None
     site = Site(list(runs.values()), list(companions.values()), options.output, reload_s, broken)
     try:
         return len(runs), site.write(lambda name: print(f"building {name}", file=sys.stderr))
     except NotARun as error:
-        raise BadOptions(str(error)) from None
+        raise NoRunYet(str(error)) from None
 
 
 def changes(options: ReportOptions) -> dict[Path, float]:
@@ -85,24 +91,41 @@ def on_interrupt() -> threading.Event:
     return interrupted
 
 
+def watch(options: ReportOptions) -> None:
+    """Build whenever a run has changed, from the first one on that there is, until Ctrl-C."""
+    interrupted = on_interrupt()
+    before, said = None, ""
+    with contextlib.suppress(KeyboardInterrupt):
+        while not interrupted.is_set():
+            if (now := changes(options)) != before:
+                before = now
+                try:
+                    words = built(*build(options))
+                except NoRunYet as error:
+                    words = f"waiting: {error}"
+                if words != said:
+                    print(said := words, flush=True)
+            interrupted.wait(WATCH_EVERY_S)
+
+
+def built(count: int, index: Path) -> str:
+    return f"{count} {'run' if count == 1 else 'runs'} in {index}"
+
+
 def main() -> int:
     try:
         options = read_arguments(ReportOptions)
         from reports.style import apply
 
         apply()
-        before = changes(options)
-        interrupted = on_interrupt()
-        count, index = build(options)
-        print(f"{count} {'run' if count == 1 else 'runs'} in {index}", flush=True)
-        while options.watch and not interrupted.wait(WATCH_EVERY_S):
-            if (now := changes(options)) != before:
-                before = now
-                build(options)
+        if options.watch:
+            watch(options)
+        else:
+            print(built(*build(options)))
     except BadOptions as error:
         exit_bad_options(str(error))
     except KeyboardInterrupt:
-        return 0
+        return 130
     return 0
 
 

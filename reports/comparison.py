@@ -1,6 +1,8 @@
 """Several runs side by side: LSTM lengths and the RNN against hand-tuning in a table and a figure, GAN data sets in others."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +10,11 @@ import pandas as pd
 
 from reports import figures, gan, lstm
 from reports.content import Answer, Picture, number, save
+from reports.explore import LOG, Plot, write_figure
 from reports.figures import Length
+from reports.interactive import Axis, curves, digits
 from reports.run import Run
+from reports.style import SERIES
 
 COURSEWORK = {("lstm", 5): 1.0, ("lstm", 10): 1.0, ("lstm", 20): 0.9, ("rnn", 20): 0.45}
 """Held-out accuracy that the coursework reports for its own settings, by model and length; of T = 20 "about"."""
@@ -26,8 +31,11 @@ class Compared:
     quality: list[dict[str, Any]] | None = None
 
 
-def compare(runs: list[Run], folder: Path) -> dict[str, Any] | None:
-    """What the page of the comparison reads, its figure drawn into ``folder``; None where there are not two runs of a kind."""
+def compare(runs: list[Run], names: Mapping[Path, str], folder: Path) -> dict[str, Any] | None:
+    """What the page of the comparison reads, its figures drawn into ``folder``; None where there are not two runs of a kind.
+
+    ``names``: what each run is called, by its path.
+    """
     lengths = sorted(of(runs, "lstm"), key=lambda run: (run.search["fixed"]["input_length"], run.search["fixed"]["model"]))
     data_sets = of(runs, "gan")
     if max(len(lengths), len(data_sets)) < 2:
@@ -36,7 +44,31 @@ def compare(runs: list[Run], folder: Path) -> dict[str, Any] | None:
         "lengths": [length(run) for run in lengths],
         "picture": draw(lengths, folder) if len(lengths) > 1 else None,
         "data_sets": [Compared(run, gan.run_answer(run), "", quality=gan.quality_table(run)) for run in data_sets],
+        "plots": {
+            **best_curves("lengths", lengths, names, lstm.MEASURED, folder),
+            **best_curves("data-sets", data_sets, names, ("fd_ratio", "clean", "coverage"), folder),
+        },
     }
+
+
+def best_curves(
+    name: str, runs: list[Run], names: Mapping[Path, str], measured: tuple[str, ...], folder: Path
+) -> dict[str, Plot]:
+    """The interactive figure of the best trial of each run, by its name, written into ``folder``; none of fewer than two."""
+    best = {names[run.path]: run.reports(run.best) for run in runs if run.best is not None}
+    x = Axis("step", "training steps")
+    variants = {}
+    for column in measured if len(best) > 1 else ():
+        drawn = {
+            run: (color, {axis: digits(reports[axis]) for axis in (x.column, column) if axis in reports})
+            for (run, reports), color in zip(best.items(), cycle(SERIES), strict=False)
+        }
+        figure = curves(drawn, x, Axis(column, column.replace("_", " "), column in LOG))
+        if figure.data:
+            variants[column.replace("_", " ")] = f"{name}-{column}"
+            write_figure(figure, folder, variants[column.replace("_", " ")])
+    alt = f"Learning curves of the best trial of {', '.join(best)}."
+    return {name: Plot("The best trial of each", alt, variants, filtered=True)} if variants else {}
 
 
 def of(runs: list[Run], experiment: str) -> list[Run]:

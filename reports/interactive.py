@@ -210,7 +210,7 @@ def thinned(points: pd.DataFrame, most: int) -> pd.DataFrame:
 
 
 def curves(named: Mapping[str, tuple[str, Mapping[str, list[Any]]]], x: Axis, y: Axis) -> Figure:
-    """A few trials' learning curves beside each other; ``named``: colour and columns of reports, as ``digits``, by label."""
+    """Some trials' learning curves beside each other; ``named``: colour and columns of reports, as ``digits``, by label."""
     figure = Figure()
     for label, (color, reports) in named.items():
         if {x.column, y.column} <= set(reports):

@@ -72,7 +72,7 @@ class Site:
                 broken.append(f"{run.name} cannot be shown ({type(error).__name__}: {error})")
         if not entries:
             raise NotARun("; ".join(broken))
-        compared = compare([entry["run"] for entry in entries], self.output)
+        compared = compare([entry["run"] for entry in entries], self.folders, self.output)
         if compared:
             drawn = {entry["run"].path: entry["front_page"] for entry in entries}
             content = {**compared, "picture_of_lengths": compared["picture"], "pictures_of": drawn}
@@ -99,7 +99,7 @@ class Site:
             "figures": content.figures,
             "again_command": "" if run.best is None else command(run.evidence, run.best),
             "weights": weights(run, folder),
-            "minutes": sum(one["ended"] - one["started"] for one in run.search["sessions"] if one["ended"]) / 60,
+            "minutes": run.minutes,
             **content.extra,
         }
         export(run, folder)

@@ -49,6 +49,8 @@ class Run:
         """Raises NotARun where there is no readable ``search.json`` of ours."""
         try:
             search = json.loads((path / "search.json").read_text())
+            if search["sessions"] and search["options"] and "space" not in search:
+                raise NotARun(f"{path} is a search that is only being prepared: no trial has begun")
             (
                 search["experiment"],
                 search["options"],
@@ -60,6 +62,8 @@ class Run:
             )
             if search["experiment"] not in EXPERIMENTS or not all(one["started"] for one in search["sessions"]):
                 raise ValueError(search["experiment"])
+        except NotARun:
+            raise
         except OSError:
             raise NotARun(f"{path} is not a run: it has no search.json") from None
         except (ValueError, KeyError, TypeError):
@@ -139,6 +143,17 @@ class Run:
             stretches = zip([began, *begins[paused + 1]], [*ends[paused], last], strict=True)
             rows += [(int(number), begin, end) for begin, end in stretches]
         return pd.DataFrame(rows, columns=["number", "begin", "end"]).dropna()
+
+    @property
+    def minutes(self) -> float:
+        """Minutes of all sessions; of one that was killed, or still runs, until its last report."""
+        sessions = self.search["sessions"]
+        times = self.histories["timestamp"].dropna().to_numpy(float) if "timestamp" in self.histories else np.array([])
+        total = 0.0
+        for session, following in zip(sessions, [*sessions[1:], {"started": np.inf}], strict=True):
+            within = times[(times >= session["started"]) & (times <= following["started"])]
+            total += (session["ended"] or within.max(initial=session["started"])) - session["started"]
+        return total / 60
 
     @cached_property
     def evidence(self) -> Evidence:

@@ -11,6 +11,8 @@ import matplotlib as mpl
 INK, MUTED, GRID = "#222222", "#767676", "#e3e3e3"
 BEST, OTHER_MODEL = "#0072b2", "#cc79a7"
 BY_HAND = ("#e69f00", "#d55e00", "#7a5c00")
+SERIES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#7a5c00", "#767676")
+"""Of things that have no colour of their own, such as runs side by side."""
 
 FATES = {
     "converged": ("o", "#0072b2"),
@@ -28,7 +30,7 @@ FATES = {
 
 FATE_WORDS = {
     "converged": "converged",
-    "budget": "used its whole budget",
+    "budget": "used the whole budget",
     "stopped early": "stopped early",
     "diverged": "diverged: a figure was no longer finite",
     "discriminator won": "ended: the discriminator won outright",

@@ -33,7 +33,8 @@ def trial_pages(run: Run, folder: Path, measured: tuple[str, ...]) -> Iterator[t
         number: {column: interactive.digits(points[column]) for column in drawable}
         for number, points in interactive.thinned(run.histories, POINTS).groupby("number")
     }
-    for trial in rows(run.trials):
+    numbers = run.trials["number"].tolist()
+    for place, trial in enumerate(rows(run.trials)):
         name = f"{trial['number']:04d}"
         curves = {
             f"trial {trial['number']}": (INK, trial["number"]),
@@ -64,7 +65,7 @@ def trial_pages(run: Run, folder: Path, measured: tuple[str, ...]) -> Iterator[t
                 "files": files(directory, folder / FOLDER),
                 "error": last_lines(directory / "error.txt"),
                 "command": command(run.evidence, trial["number"]),
-                "total": len(run.trials),
+                "beside": numbers[max(0, place - 1) : place] + numbers[place + 1 : place + 2],
             },
         )
 

@@ -158,12 +158,13 @@ const report = (() => {
     for (const one of table.tHead.rows[0].cells) one.removeAttribute("aria-sort");
     cell.setAttribute("aria-sort", order);
     const sign = order === "ascending" ? 1 : -1;
-    const key = (row) => row.cells[place].dataset.value ?? row.cells[place].textContent.trim();
+    const key = (row) => row.cells[place].dataset.value ?? row.cells[place].textContent.trim().replace("—", "");
+    const number = (text) => Number(text.replaceAll(",", "").replace(/%$/, ""));
     const compare = (a, b) => {
       const [one, two] = [key(a), key(b)];
       if (one === "" || two === "") return (one === "") - (two === ""); // what has no value comes last either way
-      const [x, y] = [Number(one), Number(two)];
-      return sign * (Number.isNaN(x) || Number.isNaN(y) ? one.localeCompare(two) : x - y);
+      const [x, y] = [number(one), number(two)];
+      return sign * (Number.isNaN(x) || Number.isNaN(y) ? one.localeCompare(two, undefined, { numeric: true }) : x - y);
     };
     table.tBodies[0].append(...[...table.tBodies[0].rows].sort(compare));
   }

@@ -108,6 +108,16 @@ def test_the_table_sorts_by_any_column_either_way(page: Page, site: Path) -> Non
     assert page.get_attribute("#trials th[data-name=lr]", "aria-sort") == "descending"
 
 
+def test_figures_sort_as_numbers_however_they_are_written(page: Page, site: Path) -> None:
+    shown = ["9.89%", "1,900", "100.00%", "—", "99.50%"]
+    rows = "".join(f"<tr><td>{one}</td></tr>" for one in shown)
+    table = f"<table class=sortable><thead><tr><th>figure</th></tr></thead><tbody>{rows}</tbody></table>"
+    (site / "table.html").write_text(f"<meta charset=utf-8>{table}<script src=report.js></script>")
+    page.goto((site / "table.html").as_uri())
+    page.click("th button")
+    assert page.locator("td").all_inner_texts() == ["9.89%", "99.50%", "100.00%", "1,900", "—"]
+
+
 def test_another_setting_can_be_chosen_from_the_keyboard(page: Page, site: Path) -> None:
     page.goto((site / "small" / "index.html").as_uri())
     look_at_all(page)

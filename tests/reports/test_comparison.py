@@ -1,10 +1,13 @@
 """Runs side by side, and the report that follows a search."""
 
 import json
+import re
 import shutil
 import signal
 import time
 from pathlib import Path
+
+import pytest
 
 from reports.pages import Site
 from reports.run import Run
@@ -31,6 +34,12 @@ def test_lengths_stand_in_one_table_with_hand_tuned_figures_and_the_courseworks(
     assert ["<td>90%</td>" in row for row in rows] == [False, True]
     assert all("by hand, " in row and "2 of 2" in row for row in rows)
     assert (tmp_path / "site" / "lengths.png").stat().st_size > 10_000
+    script = (tmp_path / "site" / "lengths-accuracy.js").read_text()
+    figure = json.loads(script[script.index("{") : script.rindex("}") + 1])
+    assert 'data-chosen="lengths-accuracy"' in page
+    assert [trace["name"] for trace in figure["data"]] == ["shorter", "longer"]
+    best = runs[0].reports(int(runs[0].best or 0))
+    assert figure["data"][1]["y"] == pytest.approx(best["accuracy"].tolist(), rel=1e-5)
 
 
 def test_one_run_of_a_kind_is_compared_with_nothing(
@@ -42,11 +51,17 @@ def test_one_run_of_a_kind_is_compared_with_nothing(
     assert "comparison.html" not in (tmp_path / "site" / "index.html").read_text()
 
 
-def test_a_watched_run_is_built_again_when_it_changes(small_search: SmallSearch, tmp_path: Path) -> None:
-    copy = Path(shutil.copytree(small_search.path, tmp_path / "runs" / "copy"))
+def test_a_watched_run_is_built_once_it_is_there_and_again_when_it_changes(small_search: SmallSearch, tmp_path: Path) -> None:
+    whole = json.loads((small_search.path / "search.json").read_text())
+    copy = tmp_path / "runs" / "copy"
+    copy.mkdir(parents=True)
+    begun = {name: whole[name] for name in ("experiment", "name", "sessions", "options")}
+    (copy / "search.json").write_text(json.dumps(begun))
     process = start("reports/build.py", "--watch", cwd=tmp_path)
     try:
         assert process.stdout is not None
+        assert re.fullmatch("waiting: .*copy is a search that is only being prepared.*\n", process.stdout.readline())
+        shutil.copytree(small_search.path, copy, dirs_exist_ok=True)
         assert process.stdout.readline() == "1 run in reports/site/index.html\n"
         page = tmp_path / "reports" / "site" / "copy" / "index.html"
         assert '<meta http-equiv="refresh"' in page.read_text()

@@ -57,7 +57,7 @@ def test_the_map_shows_every_trial_by_its_fate(trials: pd.DataFrame) -> None:
     labels = [text.get_text() for text in axes.get_legend().texts]  # type: ignore[union-attr]
     assert sorted(labels) == [
         "converged (2)", "diverged: a figure was no longer finite (1)", "failed (1)", "stopped early (1)",
-        "used its whole budget (1)",
+        "used the whole budget (1)",
     ]  # fmt: skip
     assert sum(np.asarray(group.get_offsets()).shape[0] for group in axes.collections) == 6 + 1  # and the ring around the best
     assert {text.get_text() for text in axes.texts} == {"by hand", "best"}

@@ -68,6 +68,17 @@ def test_damage_is_noted_and_the_rest_is_read(copy: Path) -> None:
     assert run.notes[1].startswith("trial_0002/result.json: line ")
 
 
+def test_a_session_that_was_killed_counts_until_its_last_report(copy: Path) -> None:
+    search = json.loads((copy / "search.json").read_text())
+    (session,) = search["sessions"]
+    assert Run.open(copy).minutes == pytest.approx((session["ended"] - session["started"]) / 60)
+    killed = {**session, "ended": None, "how": "running"}
+    idle = {**session, "started": session["ended"] + 1_000, "ended": session["ended"] + 1_060}
+    (copy / "search.json").write_text(json.dumps({**search, "sessions": [killed, idle]}))
+    last = max(json.loads(file.read_text().splitlines()[-1])["timestamp"] for file in copy.glob("trial_*/result.json"))
+    assert Run.open(copy).minutes == pytest.approx((last - session["started"]) / 60 + 1)
+
+
 @pytest.mark.parametrize("content", [None, "", "{", "[]", '{"experiment": "x"}', '"text"'])
 def test_another_programs_folder_is_refused(content: str | None, tmp_path: Path) -> None:
     if content is not None:
