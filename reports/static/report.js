@@ -30,7 +30,7 @@ const report = (() => {
       plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: "system-ui, sans-serif", size: 13, color: color("--ink") },
       margin: { l: 55, r: 15, t: 15, b: 50 },
-      legend: { orientation: "h", x: 0, xanchor: "left", y: -0.22, yanchor: "top", font: { size: narrow ? 11 : 12 } },
+      legend: { orientation: "h", x: 0, xanchor: "left", y: 1.02, yanchor: "bottom", font: { size: narrow ? 11 : 12 } },
       hoverlabel: { align: "left" },
       autosize: true,
     };
