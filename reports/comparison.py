@@ -68,7 +68,7 @@ def best_curves(
             variants[column.replace("_", " ")] = f"{name}-{column}"
             write_figure(figure, folder, variants[column.replace("_", " ")])
     alt = f"Learning curves of the best trial of {', '.join(best)}."
-    return {name: Plot("The best trial of each", alt, variants, filtered=True)} if variants else {}
+    return {name: Plot("The best trial of each", alt, variants)} if variants else {}
 
 
 def of(runs: list[Run], experiment: str) -> list[Run]:

@@ -9,7 +9,7 @@ from reports.content import address, rows
 from reports.explore import COST, LOG, Plot, write_figure
 from reports.interactive import Axis
 from reports.run import Run
-from reports.style import BEST, BY_HAND, INK
+from reports.style import BEST, BY_HAND, OWN
 from tuning.checks.evidence import Evidence
 from tuning.run_directory import settings_of
 
@@ -24,8 +24,9 @@ OF_A_SEARCH = ("--ablation", "--audit", "--target", "--time-budget", "--warm-sta
 def trial_pages(run: Run, folder: Path, measured: tuple[str, ...]) -> Iterator[tuple[Path, dict[str, Any]]]:
     """The file of each trial's page and what its template reads."""
     (folder / FOLDER).mkdir(exist_ok=True)
-    known = run.trials.dropna(subset=["known"])
-    by_hand = None if known.empty else int(known.iloc[0]["number"])
+    known = run.trials.dropna(subset=["known"])[["known", "number"]].head(1)
+    others = [(f"best, trial {run.best}", BEST, run.best)]
+    others += [(f"{name}, trial {number}", BY_HAND[0], number) for name, number in known.itertuples(index=False)]
     axes = {column: Axis(column, column.replace("_", " "), column in LOG) for column in measured}
     cost = Axis(run.cost, COST.get(run.cost, run.cost))
     drawable = [column for column in (run.cost, *measured) if column in run.histories]
@@ -36,12 +37,8 @@ def trial_pages(run: Run, folder: Path, measured: tuple[str, ...]) -> Iterator[t
     numbers = run.trials["number"].tolist()
     for place, trial in enumerate(rows(run.trials)):
         name = f"{trial['number']:04d}"
-        curves = {
-            f"trial {trial['number']}": (INK, trial["number"]),
-            f"best, trial {run.best}": (BEST, run.best),
-            f"{trial['known'] or 'by hand'}, trial {by_hand}": (BY_HAND[0], by_hand),
-        }
-        drawn = {label: (color, histories[number]) for label, (color, number) in curves.items() if number in histories}
+        curves = [(f"trial {trial['number']}", OWN, trial["number"]), *(one for one in others if one[2] != trial["number"])]
+        drawn = {label: (color, histories[number]) for label, color, number in curves if number in histories}
         variants = {}
         for column, axis in axes.items():
             figure = interactive.curves(drawn, cost, axis)
@@ -56,9 +53,7 @@ def trial_pages(run: Run, folder: Path, measured: tuple[str, ...]) -> Iterator[t
                 "trial": trial,
                 "settings": settings(run.evidence, trial["number"]),
                 "plots": {
-                    "curve": Plot(
-                        "Its curve", f"Trial {trial['number']} beside the best and hand-tuned settings.", variants, False
-                    )
+                    "curve": Plot("Its curve", f"Trial {trial['number']} beside the best and hand-tuned settings.", variants)
                 }
                 if variants
                 else {},

@@ -1,0 +1,71 @@
+"""The page of a trial: its curve beside the best and the hand-tuned one, its cause of failure, its command."""
+
+import json
+import re
+import shlex
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reports.run import Run
+from reports.trial_pages import trial_pages
+from tests.conftest import SmallSearch, run
+
+
+def pages(path: Path, folder: Path) -> list[dict[str, Any]]:
+    return [values for _, values in trial_pages(Run.open(path), folder, ("accuracy",))]
+
+
+def drawn(folder: Path, number: int) -> dict[str, list[float]]:
+    """The curves on a trial's page by their names in the legend."""
+    script = (folder / "trials" / f"{number:04d}-accuracy.js").read_text()
+    figure = json.loads(script[script.index("{") : script.rindex("}") + 1])
+    return {trace["name"]: trace["y"] for trace in figure["data"]}
+
+
+def test_each_curve_is_named_by_the_trial_it_shows(small_search: SmallSearch, tmp_path: Path) -> None:
+    of = Run.open(small_search.path)
+    assert [page["trial"]["number"] for page in pages(small_search.path, tmp_path)] == list(range(6))
+    for number in range(6):
+        beside = {number: f"trial {number}"}
+        for other, words in ((of.best, f"best, trial {of.best}"), (0, "by hand, defaults, trial 0")):
+            beside.setdefault(int(other or 0), words)
+        curves = drawn(tmp_path, number)
+        assert set(curves) == set(beside.values())
+        for other, words in beside.items():
+            assert curves[words] == [float(f"{value:.6g}") for value in of.reports(other)["accuracy"]]
+
+
+def test_a_page_leads_to_its_neighbours_also_where_a_trial_is_gone(small_search: SmallSearch, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(small_search.path, tmp_path / "copy"))
+    shutil.rmtree(copy / "trial_0003")
+    found = {page["trial"]["number"]: page["beside"] for page in pages(copy, tmp_path)}
+    assert found == {0: [1], 1: [0, 2], 2: [1, 4], 4: [2, 5], 5: [4]}
+
+
+def test_a_failure_is_shown_with_the_end_of_its_log(small_search: SmallSearch, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(small_search.path, tmp_path / "copy"))
+    record = json.loads((copy / "trial_0004" / "trial.json").read_text())
+    failed = {**record, "ended": "error", "error": "RuntimeError: <b>out</b> of memory"}
+    (copy / "trial_0004" / "trial.json").write_text(json.dumps(failed))
+    (copy / "trial_0004" / "error.txt").write_text("".join(f"line {number}\n" for number in range(100)))
+    assert run("reports/build.py", copy, "--output", "site", cwd=tmp_path).returncode == 0
+    page = (tmp_path / "site" / "copy" / "trials" / "0004.html").read_text()
+    assert "RuntimeError: &lt;b&gt;out&lt;/b&gt; of memory" in page
+    assert "line 40\n" in page
+    assert "line 39\n" not in page
+    assert "line 99" in page
+
+
+@pytest.mark.slow
+def test_the_command_trains_the_trials_settings(small_search: SmallSearch, tmp_path: Path) -> None:
+    page = pages(small_search.path, tmp_path)[4]
+    script, *arguments = shlex.split(page["command"].removeprefix("python "))
+    assert run(Path(script).name, *arguments, "--name", "again", "--storage-path", tmp_path, cwd=tmp_path).returncode == 0
+    again = Run.open(tmp_path / "again")
+    (row,) = again.trials.to_dict("records")
+    for name in ("lr", "max_norm"):
+        assert abs(row[name] / page["trial"][name] - 1) < 2e-6
+    assert re.search(r"\b4\b", again.title)
