@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).parent.parent
 PICTURES = ROOT / "docs" / "pictures"
@@ -45,10 +45,25 @@ def report(run: Path, browser: Browser) -> str:
         page.screenshot(path=PICTURES / ("report.png" if experiment == "lstm" else "gan-report.png"))
         if experiment == "lstm":
             shutil.copy(site / "map.png", PICTURES / "map.png")
+            interactive(page)
         else:
             for name in FROM_GAN_PAGE:
                 shutil.copy(site / name, PICTURES / f"gan-{name}")
     return experiment
+
+
+def interactive(page: Page) -> None:
+    """The filter and the figures of how the search went."""
+    for name in ("history", "curves-of-all", "timeline"):
+        page.locator(f"#plot-{name}").scroll_into_view_if_needed()
+        page.wait_for_selector(f"#plot-{name}.drawn")
+    page.evaluate("scrollTo(0, 0)")
+    top, end = (page.locator(one).evaluate("one => one.offsetTop") for one in ("#filter", "#plot-rungs"))
+    page.screenshot(
+        path=PICTURES / "report-search.png",
+        full_page=True,
+        clip={"x": 0, "y": top - 10, "width": 1100, "height": end - top - 40},
+    )
 
 
 def dashboard(browser: Browser) -> None:

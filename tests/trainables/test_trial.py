@@ -50,3 +50,14 @@ def test_an_ended_trial_restored_reports_its_end_and_trains_no_more(tmp_path: Pa
 
 def test_names_itself_by_trial_and_settings() -> None:
     assert repr(trial(trial=7)).startswith("trial 7: model=lstm input_length=3 lr=0.003 max_norm=1 ")
+
+
+def test_numbers_too_small_to_be_normal_count_as_zero_on_the_way_there_and_back() -> None:
+    torch.set_flush_denormal(False)
+    weight = torch.full((1_000,), 1e-20, requires_grad=True)
+    trial()
+    made = weight * 1e-20
+    made.backward(torch.full((1_000,), 1e-20))
+    assert made.count_nonzero() == 0
+    assert weight.grad is not None
+    assert weight.grad.count_nonzero() == 0
