@@ -165,6 +165,7 @@ def test_a_time_budget_ends_the_search_and_still_confirms(tmp_path: Path) -> Non
     assert json.loads((tmp_path / "runs/short/search.json").read_text())["sessions"][0]["how"] == "time budget"
 
 
+@pytest.mark.slow
 def test_a_target_that_holds_on_fresh_seeds_ends_the_search(tmp_path: Path) -> None:
     """The extended space with several objectives, an audit and a target, all through the command."""
     result = run(

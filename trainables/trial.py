@@ -57,11 +57,12 @@ def settings_at(config: Mapping[str, Any], step: int) -> dict[str, Any]:
 def assigned_device() -> torch.device:
     """The GPU that Ray gave this process, or the CPU with as many threads as it was given cores.
 
-    Numbers below 1e-38 count as zero: an LSTM whose gates saturate is full of them, and a CPU takes ten times as long.
+    In a worker of Ray's numbers below 1e-38 count as zero: an LSTM whose gates saturate is full of them, and a CPU takes ten
+    times as long over each.
     """
-    torch.set_flush_denormal(True)
     if not ray.is_initialized():
         return torch.device("cpu")
+    torch.set_flush_denormal(True)
     resources = ray.get_runtime_context().get_assigned_resources()
     torch.set_num_threads(max(1, int(resources.get("CPU", 1))))
     share = resources.get("GPU", 0.0)

@@ -40,6 +40,7 @@ def test_work_that_did_not_suffice_ranks_last() -> None:
     assert search.ratio(work, pd.Series([np.nan])) == ""
 
 
+@pytest.mark.slow
 def test_ours_and_stock_through_ray_tune_and_what_is_left_out_is_said(path: Path, tmp_path: Path) -> None:
     arguments = ("--seeds", 1, "--budget", 2, "--strategies", "ours", "stock", "random", "--results", tmp_path / "search.csv")
     environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}

@@ -58,7 +58,7 @@ def test_kill_9_of_the_driver(tmp_path: Path) -> None:
     check_resumed(tmp_path, ended(tmp_path))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_signal_stops_cleanly_and_says_how_to_go_on(number: signal.Signals, tmp_path: Path) -> None:
     process = search_until_two_have_ended(tmp_path)
     process.send_signal(number)

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import ray
 import torch
 
 from tests.trainables.lstm.test_trainable import CONFIG, trial
@@ -52,12 +53,18 @@ def test_names_itself_by_trial_and_settings() -> None:
     assert repr(trial(trial=7)).startswith("trial 7: model=lstm input_length=3 lr=0.003 max_norm=1 ")
 
 
-def test_numbers_too_small_to_be_normal_count_as_zero_on_the_way_there_and_back() -> None:
-    torch.set_flush_denormal(False)
-    weight = torch.full((1_000,), 1e-20, requires_grad=True)
-    trial()
-    made = weight * 1e-20
-    made.backward(torch.full((1_000,), 1e-20))
-    assert made.count_nonzero() == 0
-    assert weight.grad is not None
-    assert weight.grad.count_nonzero() == 0
+def test_in_a_worker_numbers_too_small_to_be_normal_count_as_zero_on_the_way_there_and_back() -> None:
+    def left() -> tuple[int, int]:
+        trial()
+        weight = torch.full((1_000,), 1e-20, requires_grad=True)
+        made = weight * 1e-20
+        made.backward(torch.full((1_000,), 1e-20))
+        assert weight.grad is not None
+        return int(made.count_nonzero()), int(weight.grad.count_nonzero())
+
+    assert left() == (1_000, 1_000)
+    ray.init("local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+    try:
+        assert ray.get(ray.remote(left).remote()) == (0, 0)
+    finally:
+        ray.shutdown()

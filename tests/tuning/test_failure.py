@@ -54,6 +54,7 @@ class KillBetween(Callback):
             time.sleep(0.5)
 
 
+@pytest.mark.slow
 def test_what_a_dead_worker_lost_is_handed_out_again_and_an_own_exception_is_final(
     local_ray: Callable[[int], None], options: LSTMOptions, experiment: Experiment, directory: RunDirectory
 ) -> None:

@@ -137,6 +137,7 @@ class TestStartUp:
         tune_run(Later, directory, experiment, search_alg=searcher, scheduler=scheduler, max_concurrent_trials=12)
         return searcher
 
+    @pytest.mark.slow
     def test_its_trials_are_compared_before_any_goes_on_where_rays_lets_the_first_ones_through(
         self, local_ray: Callable[[int], None], options: LSTMOptions, experiment: Experiment, tmp_path: Path
     ) -> None:
