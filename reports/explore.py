@@ -188,8 +188,9 @@ class Explorer:
     def _contour(self, name: str) -> None:
         plane = self._plane()
         if plane:
-            title = f"{plane[0].title} × {plane[1].title}: {self.y.title} of whole trials, filled in between"
             figure = from_optuna.contour(self.run, *plane, self.y)
+            shown = sum(len(trace["meta"]["trials"]) for trace in figure.data if "meta" in trace)
+            title = f"{plane[0].title} × {plane[1].title}: {self.y.title} of {shown} whole trials, filled in between"
             self._keep(name, title, f"A contour of {self.y.title} over {plane[0].title} and {plane[1].title}.", {"": figure})
 
     def _pareto(self, name: str) -> None:

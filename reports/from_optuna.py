@@ -19,15 +19,24 @@ from tuning.run_directory import COMPLETE
 
 FEWEST = 4
 """Trials from which a contour can be drawn."""
+MOST = 100
+"""Trials that a contour is drawn of: its grid has a row and a column for each, and a browser takes half a minute over 1,000."""
 
 
-def study_of(run: Run) -> tuple[optuna.Study, list[int]]:
-    """A study of the trials whose figures cover their whole budget and whose settings lie in the space, and their numbers."""
+def study_of(run: Run, most: int | None = None) -> tuple[optuna.Study, list[int]]:
+    """A study of the trials whose figures cover their whole budget and whose settings lie in the space, and their numbers.
+
+    Of more than ``most`` about as many are taken, evenly spread over the search, the best one among them.
+    """
     names = [one["metric"] for one in run.search["objectives"]]
     minimize, maximize = optuna.study.StudyDirection.MINIMIZE, optuna.study.StudyDirection.MAXIMIZE
     directions = [minimize if one["mode"] == "min" else maximize for one in run.search["objectives"]]
     numbers, trials = [], []
-    for _, row in run.trials[run.trials["ended"].isin(COMPLETE)].dropna(subset=names).iterrows():
+    whole = run.trials[run.trials["ended"].isin(COMPLETE)].dropna(subset=names)
+    every = math.ceil(len(whole) / most) if most else 1
+    for place, (_, row) in enumerate(whole.iterrows()):
+        if place % every and row["number"] != run.best:
+            continue
         trial = _trial(run, row, names)
         if trial is not None:
             numbers.append(int(row["number"]))
@@ -50,7 +59,7 @@ def _trial(run: Run, row: "pd.Series[Any]", names: list[str]) -> FrozenTrial | N
 def contour(run: Run, x: Axis, y: Axis, value: Axis) -> Figure:
     """Optuna's contour of the first objective over two settings (``optuna.visualization.plot_contour``), the better the
     brighter; empty where too few trials came to their end."""
-    study, numbers = study_of(run)
+    study, numbers = study_of(run, MOST)
     figure = Figure()
     there = [
         number

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from reports.explore import Explorer
+from reports.from_optuna import study_of
 from reports.run import Run
 from tests.conftest import SmallGANSearch, SmallSearch
 
@@ -171,6 +172,18 @@ def test_the_contour_shows_whole_trials_only(small_search: SmallSearch, tmp_path
     whole = set(run.trials.loc[run.trials["ended"].isin(["converged", "budget"]), "number"])
     (points,) = traces(contents["contour"])
     assert set(points["meta"]["trials"]) == whole
+
+
+def test_of_many_whole_trials_a_part_is_taken_the_winner_with_it(small_search: SmallSearch, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(small_search.path, tmp_path / "copy"))
+    for file in copy.glob("trial_*/trial.json"):
+        file.write_text(json.dumps({**json.loads(file.read_text()), "ended": "converged"}))
+    run = Run.open(copy)
+    every, _ = study_of(run)
+    part, numbers = study_of(run, 2)
+    assert len(every.trials) > len(part.trials) == len(numbers) <= 3
+    assert run.best in numbers
+    assert [trial.values[0] for trial in part.trials] == run.trials.set_index("number")[run.objective][numbers].tolist()
 
 
 def test_the_winner_stands_beside_all_its_fresh_seeds(lstm: tuple[Run, dict[str, dict[str, Any]]]) -> None:
