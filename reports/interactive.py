@@ -57,14 +57,15 @@ class Axis:
 def digits(values: Iterable[Any]) -> list[Any]:
     """Values for a page, of six digits; None where there is none, or none that is finite."""
     listed = list(values)
-    if np.asarray(listed).dtype.kind not in "fiu":
-        return [value if isinstance(value, str | bool) else digits([np.nan if value is None else value])[0] for value in listed]
-    numbers = np.array(listed, dtype=np.float64)
+    words = [isinstance(value, str | bool) for value in listed]
+    numbers = np.array([None if word else value for value, word in zip(listed, words, strict=True)], dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         power = np.minimum(5 - np.floor(np.log10(np.abs(numbers))), 300)
         scale = 10 ** np.abs(power)
         rounded = np.where(power < 0, np.rint(numbers / scale) * scale, np.rint(numbers * scale) / scale)
-    return [value if math.isfinite(value) else None for value in np.where(numbers == 0, 0.0, rounded).tolist()]
+    rounded = np.where(numbers == 0, 0.0, rounded)
+    plain = [value if math.isfinite(value) else None for value in rounded.tolist()]
+    return [value if word else own for value, word, own in zip(listed, words, plain, strict=True)] if any(words) else plain
 
 
 def by_fate(trials: pd.DataFrame) -> Iterator[tuple[str, str, str, pd.DataFrame]]:

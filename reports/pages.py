@@ -21,7 +21,7 @@ from reports.content import SHARES, address, confirmations, moment, number, rows
 from reports.explore import Explorer
 from reports.run import NotARun, Run
 from reports.style import FATE_WORDS
-from reports.trial_pages import command, trial_pages
+from reports.trial_pages import command, settings, trial_pages
 from tuning.checks import run_checks
 
 EXPERIMENTS = {"lstm": lstm, "gan": gan}
@@ -97,7 +97,7 @@ class Site:
             "confirmations": confirmations(run),
             "checks": run_checks(run.evidence),
             "figures": content.figures,
-            "again_command": "" if run.best is None else command(run.evidence, run.best),
+            "again_command": "" if run.best is None else command(run.evidence, settings(run.evidence, run.best)),
             "weights": weights(run, folder),
             "minutes": run.minutes,
             **content.extra,

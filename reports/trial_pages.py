@@ -1,6 +1,6 @@
 """What the page of each trial shows: its settings, its curve beside the best and the hand-tuned one, its files, its failure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +45,14 @@ def trial_pages(run: Run, folder: Path, measured: tuple[str, ...]) -> Iterator[t
             if figure.data:
                 variants[column.replace("_", " ")] = f"{name}-{column}"
                 write_figure(figure, folder / FOLDER, f"{name}-{column}")
+        config = settings(run.evidence, trial["number"])
         directory = run.path / f"trial_{name}"
         yield (
             folder / FOLDER / f"{name}.html",
             {
                 "run": run,
                 "trial": trial,
-                "settings": settings(run.evidence, trial["number"]),
+                "settings": config,
                 "plots": {
                     "curve": Plot("Its curve", f"Trial {trial['number']} beside the best and hand-tuned settings.", variants)
                 }
@@ -59,7 +60,7 @@ def trial_pages(run: Run, folder: Path, measured: tuple[str, ...]) -> Iterator[t
                 else {},
                 "files": files(directory, folder / FOLDER),
                 "error": last_lines(directory / "error.txt"),
-                "command": command(run.evidence, trial["number"]),
+                "command": command(run.evidence, config),
                 "beside": numbers[max(0, place - 1) : place] + numbers[place + 1 : place + 2],
             },
         )
@@ -73,10 +74,10 @@ def settings(evidence: Evidence, number: int) -> dict[str, Any]:
     return {**varied, **config}
 
 
-def command(evidence: Evidence, number: int) -> str:
+def command(evidence: Evidence, settings: Mapping[str, Any]) -> str:
     """The command that trains a trial's settings again, alone: a search needs something to vary, so one of them may vary by a
     millionth. Empty where none is a number."""
-    mine = {name: value for name, value in settings(evidence, number).items() if name in evidence.parameters}
+    mine = {name: value for name, value in settings.items() if name in evidence.parameters}
     free = next((name for name, value in mine.items() if isinstance(value, float) and value > 0), None)
     if free is None:
         return ""

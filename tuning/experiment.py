@@ -1,9 +1,13 @@
 """What a script hands to a search: the trainable, its space, and which of its figures decide what."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from search_spaces import SearchSpace
 
@@ -32,6 +36,12 @@ class Objective:
         """The figure as something to minimize, for sorting; infinite where the row has none."""
         value = self.value(row)
         return float("inf") if value is None else -value if self.mode == "max" else value
+
+    def losses(self, figures: NDArray[np.float64]) -> NDArray[np.float64]:
+        """``loss`` of many figures at once, shape (n,), not a number where there is none; infinite where it is not finite."""
+        otherwise = math.nan if self.otherwise is None else self.otherwise
+        figures = np.where(np.isnan(figures), otherwise, figures)
+        return np.where(np.isfinite(figures), -figures if self.mode == "max" else figures, math.inf)
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,9 @@ class Evidence:
         ]
 
     def _tried(self, record: TrialRecord, reports: Reports) -> Tried:
-        curve = self._losses(reports.columns)
+        costs, figures = reports.columns.T
+        losses = self.objective.losses(figures) if self.objective else np.full_like(costs, math.inf)
+        curve = np.column_stack([costs, losses])
         return Tried(
             number=record.number,
             config=record.config,
@@ -112,16 +114,6 @@ class Evidence:
             loss=float(curve[-1, 1]) if len(curve) else math.inf,
             audited=getattr(record, "audited", None),
         )
-
-    def _losses(self, columns: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Cost and loss of each report, the loss infinite where it has no figure."""
-        costs, figures = columns.T
-        if self.objective is None:
-            return np.column_stack([costs, np.full_like(costs, math.inf)])
-        if self.objective.otherwise is not None:
-            figures = np.where(np.isnan(figures), self.objective.otherwise, figures)
-        losses = -figures if self.objective.mode == "max" else figures
-        return np.column_stack([costs, np.where(np.isfinite(losses), losses, math.inf)])
 
     @cached_property
     def complete(self) -> list[Tried]:
