@@ -71,8 +71,8 @@ def parameter_map(trials: pd.DataFrame, best: int | None, title: str) -> Figure:
             scale.ax.yaxis.set_minor_formatter(StrMethodFormatter("{x:,.0f}"))
         else:
             axes.scatter(group["lr"], group["max_norm"], color=color, marker=marker, s=44, label=label, zorder=2)
-    for _, trial in trials.dropna(subset=["known"]).iterrows():
-        axes.annotate(trial["known"], (trial["lr"], trial["max_norm"]), xytext=(7, 5), textcoords="offset points", fontsize=8)
+    for (lr, max_norm), known in trials.dropna(subset=["known"]).groupby(["lr", "max_norm"])["known"]:
+        axes.annotate("; ".join(known), (lr, max_norm), xytext=(7, 5), textcoords="offset points", fontsize=8)
     if best is not None and best in set(trials["number"]):
         winner = trials[trials["number"] == best].iloc[0]
         axes.scatter(winner["lr"], winner["max_norm"], s=260, facecolors="none", edgecolors=BEST, linewidths=2, zorder=4)
@@ -85,13 +85,14 @@ def parameter_map(trials: pd.DataFrame, best: int | None, title: str) -> Figure:
 def parameter_slices(
     trials: pd.DataFrame, scales: Mapping[str, Scale], best: int | None, figure_name: str, title: str, log: bool = True
 ) -> Figure:
-    """Every trial's figure against each setting in turn, on the setting's own scale, marked by its fate."""
+    """Every trial's figure against each setting in turn that any has, on the setting's own scale, marked by its fate."""
     columns = 5
+    measured = trials.dropna(subset=[figure_name])
+    scales = {name: scale for name, scale in scales.items() if measured[name].notna().any()} or scales
     rows = -(-len(scales) // columns)
     figure, places = plt.subplots(
         rows, columns, figsize=(12, 2.3 * rows + 0.6), squeeze=False, sharey=True, layout="constrained"
     )
-    measured = trials.dropna(subset=[figure_name])
     for axes, (name, scale) in zip(places.flat, scales.items(), strict=False):
         chosen = measured.dropna(subset=[name])
         choices = {value: place for place, value in enumerate(sorted(chosen[name].unique()))}
@@ -129,7 +130,7 @@ def confirmation_curves(reports: dict[int, pd.DataFrame], goal: float, title: st
     _marked_line(axes, CHANCE, "chance", ":")
     axes.set(title=title, xlabel="training step", ylabel="held-out accuracy", ylim=(0, 1.03), xlim=(0, None))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    axes.legend(loc="lower right")
+    axes.legend(loc="best")
     return figure
 
 

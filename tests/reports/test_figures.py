@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.lines import Line2D
+from matplotlib.text import Annotation
 
 from reports import figures, style
 from reports.figures import Curve
@@ -62,6 +63,21 @@ def test_the_map_shows_every_trial_by_its_fate(trials: pd.DataFrame) -> None:
     assert sum(np.asarray(group.get_offsets()).shape[0] for group in axes.collections) == 6 + 1  # and the ring around the best
     assert {text.get_text() for text in axes.texts} == {"by hand", "best"}
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+
+
+def test_what_is_known_of_one_place_stands_there_once(trials: pd.DataFrame) -> None:
+    names = pd.Series(["by hand", "by hand too", None, "elsewhere", None, None], dtype=object)
+    table = trials.assign(known=names, lr=[0.01, 0.01, 0.01, 0.02, 0.01, 0.01])
+    texts = figures.parameter_map(table, None, "RNN").axes[0].texts
+    places = {text.get_text(): text.xy[0] for text in texts if isinstance(text, Annotation)}
+    assert places == {"by hand; by hand too": 0.01, "elsewhere": 0.02}
+
+
+def test_a_setting_that_no_measured_trial_has_gets_no_panel(trials: pd.DataFrame) -> None:
+    fd, penalty = [9.0, 3.0, 5.0, np.nan, 7.0, np.nan], [np.nan, np.nan, np.nan, 1.0, np.nan, np.nan]
+    table = trials.assign(fd=fd, penalty=penalty, loss=list("ababab"))
+    figure = figures.parameter_slices(table, {"lr": "log", "penalty": "log", "loss": "choice"}, 1, "fd", "fd")
+    assert [axes.get_title("left") for axes in figure.axes if axes.get_visible()] == ["lr", "loss"]
 
 
 def test_the_map_works_where_nothing_converged(trials: pd.DataFrame) -> None:
