@@ -249,7 +249,7 @@ def ours(curves: Curves, seed: int, folder: Path) -> tuple[Any, Any]:
     experiment = lstm_experiment(options)
     experiment = replace(experiment, space=replace(experiment.space, known={}))
     searcher = StudySearch(options, experiment, run, open_storage(options, run.path), trials_done=0, slots=1)
-    scheduler = create_scheduler(options, experiment, run, searcher.start_up, slots=1)
+    scheduler = create_scheduler(options, experiment, run, searcher.start_up, searcher.room)
     searcher.held = cast(RungScheduler, scheduler).held
     return searcher, scheduler
 

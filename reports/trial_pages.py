@@ -10,8 +10,8 @@ from reports.explore import COST, LOG, Plot, write_figure
 from reports.interactive import Axis
 from reports.run import Run
 from reports.style import BEST, BY_HAND, OWN
+from trainables.checkpoint import settings_of
 from tuning.checks.evidence import Evidence
-from tuning.run_directory import settings_of
 
 FOLDER = "trials"
 POINTS = 300

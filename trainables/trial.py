@@ -19,9 +19,11 @@ import numpy as np
 import ray
 import torch
 from ray import tune
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from trainables.checkpoint import identity, read_identity
 from trainables.nameplate import announce
 
 logger = logging.getLogger(__name__)
@@ -71,6 +73,10 @@ def assigned_device() -> torch.device:
     if share < 1:  # A fraction of a GPU isolates nothing by itself: bound the memory too.
         torch.cuda.set_per_process_memory_fraction(share)
     return torch.device("cuda")
+
+
+class SaveFailed(OSError):
+    """A checkpoint could not be written: the storage's failure, not the trial's."""
 
 
 class Trial(tune.Trainable):
@@ -175,9 +181,21 @@ class Trial(tune.Trainable):
         return {**row, **finite, **self.diverged_row(), "ended": "diverged"}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """``model.safetensors`` (weights) and ``state.pt`` (everything else, random states included)."""
-        save_file(self.model.state_dict(), Path(checkpoint_dir) / "model.safetensors")
+        """``model.safetensors`` (weights) and ``state.pt`` (everything else, random states included).
+
+        Both say whose they are and after which step they were saved (see ``trainables.checkpoint``). Raises SaveFailed if
+        they cannot be written.
+        """
+        try:
+            self._save(Path(checkpoint_dir))
+        except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors each have their own word for it
+            raise SaveFailed(f"a checkpoint cannot be saved: {' '.join(str(error).split())}") from error
+
+    def _save(self, folder: Path) -> None:
+        saved = {**identity(self._given), "step": str(self.step_number)}
+        save_file(self.model.state_dict(), folder / "model.safetensors", saved)
         state = {
+            "identity": saved,
             "step_number": self.step_number,
             "max_steps": int(self.config["max_steps"]),
             "last_row": self.last_row,
@@ -185,15 +203,18 @@ class Trial(tune.Trainable):
             "cuda_rng": torch.cuda.get_rng_state() if self.device.type == "cuda" else None,
             **self.state_dict(),
         }
-        torch.save(state, Path(checkpoint_dir) / "state.pt")
+        torch.save(state, folder / "state.pt")
 
     def load_checkpoint(self, checkpoint: Any) -> None:
         """Continue exactly where ``save_checkpoint`` left off; ``checkpoint`` is the folder's path.
 
-        It may be another trial's, with other settings: this trial's own hold from there on.
+        It may be another trial's, with other settings: this trial's own hold from there on. Raises ValueError if the two
+        files of the checkpoint were not saved together.
         """
         folder = Path(checkpoint)
         state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
+        if state["identity"] != read_identity(folder):
+            raise ValueError(f"the weights and the state in {folder} were not saved together")
         if settings_at(self._given, state["step_number"]) != self.config:
             self._start(self._given, state["step_number"])
         self.model.load_state_dict(load_file(folder / "model.safetensors", device=str(self.device)))

@@ -13,10 +13,11 @@ from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
 from tuning.experiment import Experiment, Goal
-from tuning.failure import lost_config
+from tuning.failure import Failure, config_again, find_trial, wait_for_storage
 from tuning.options import SearchOptions
 from tuning.run_directory import COMPLETE, CUT_OFF, RunDirectory, TrialRecord
 from tuning.seeds import confirmation_seeds
+from tuning.trouble import Patience
 
 CANDIDATES = 3
 
@@ -105,7 +106,7 @@ def confirmation_queue(
     """Configs of the candidate's trials on fresh seeds that are not done; one that was cut off goes on from its checkpoint."""
     records = {(r.config["confirms"], r.config["seed"]): r for _, r in run.trials()}
     queue: list[dict[str, Any]] = []
-    number = len(records)
+    number = run.next_number()
     for seed in confirmation_seeds(options.seed, options.confirm):
         record = records.get((candidate.number, seed))
         if record is None:
@@ -123,10 +124,10 @@ def confirmation_queue(
 class QueueSearcher(Searcher):
     """Hands out configs that are settled beforehand, in their order; one whose worker died, again, from its checkpoint."""
 
-    def __init__(self, queue: list[dict[str, Any]], run: RunDirectory) -> None:
+    def __init__(self, queue: list[dict[str, Any]], run: RunDirectory, patience: Patience | None = None) -> None:
         super().__init__()
         self._queue = list(queue)
-        self._run = run
+        self._run, self._patience = run, patience or Patience()
         self._running: set[str] = set()
         self.tune_trials: Sequence[Trial] = ()
 
@@ -138,7 +139,12 @@ class QueueSearcher(Searcher):
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         self._running.discard(trial_id)
-        if error and (config := lost_config(self.tune_trials, trial_id)):
+        failed = find_trial(self.tune_trials, trial_id) if error else None
+        failure = None if failed is None else Failure.of(failed)
+        if failed is not None and failure is not None and failure.again:
+            config = config_again(failed)
+            if failure.blame == "storage":
+                wait_for_storage(self._run, config, failure, self._patience)
             own = [str(folder) for folder in self._run.trial(config["trial"]).checkpoints()]
             earlier = [folder for folder in config.get("restore_from", ()) if folder not in own]
             self._queue.append({**config, "restore_from": own + earlier})

@@ -19,9 +19,10 @@ from ray.tune.schedulers import PopulationBasedTraining, TrialScheduler
 from ray.tune.schedulers.pbt import _PBTTrialState
 
 from search_spaces import SearchSpace
+from trainables.checkpoint import BOOKKEEPING_KEYS, settings_of
 from tuning.experiment import Experiment
 from tuning.options import SearchOptions
-from tuning.run_directory import OWN, RunDirectory, settings_of
+from tuning.run_directory import RunDirectory
 
 QUANTILE = 0.25
 FACTORS = (0.8, 1.2)
@@ -92,7 +93,7 @@ class Population(PopulationBasedTraining):
 
     def _get_new_config(self, trial: Trial, trial_to_clone: Trial) -> tuple[dict[str, Any], dict[str, Any]]:
         config, operations = super()._get_new_config(trial, trial_to_clone)
-        own = {name: trial.config[name] for name in OWN if name in trial.config and name != "restore_from"}
+        own = {name: trial.config[name] for name in BOOKKEEPING_KEYS if name in trial.config and name != "restore_from"}
         return {**settings_of(config), **own}, operations
 
     def _perturbed(self, config: dict[str, Any]) -> dict[str, Any]:

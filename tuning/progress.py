@@ -15,8 +15,7 @@ from rich.live import Live
 from rich.text import Text
 
 from tuning.experiment import Experiment
-from tuning.failure import failure, lost
-from tuning.recorder import error_line
+from tuning.failure import Failure
 from tuning.run_directory import COMPLETE
 
 QUIET_LINE_EVERY_S = 60.0
@@ -24,6 +23,8 @@ MEASURED_TRIALS = 3
 """Trials that must have finished before a time left is guessed."""
 
 FAILED = ("diverged", "discriminator won", "generator collapsed", "error")
+LOST = {"machine": "worker lost", "memory": "out of memory", "storage": "not saved"}
+"""What the console says of a trial that the machine has failed."""
 STYLES = {"converged": "green", "budget": "", "stopped early": "dim", **dict.fromkeys(FAILED, "red"), "error": "bold red"}
 
 
@@ -97,12 +98,13 @@ class Progress(Callback):
         self._finished(trial, trial.last_result.get("ended") or "stopped early")
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        if lost(trial):
+        failure = Failure.of(trial)
+        if failure.again:
             self.steps.pop(trial.trial_id, None)
             words = f"{self.stage:<11}" if self.stage else f"trial {trial.config['trial']:>3}  "
-            self.say(Text(f"{words}worker lost    it goes on in another one", style="yellow"))
+            self.say(Text(f"{words}{LOST[failure.blame]:<15} it goes on in another worker", style="yellow"))
         else:
-            self._finished(trial, "error")
+            self._finished(trial, failure.outcome or "error", failure.line)
 
     def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
         if self._live is not None:
@@ -146,7 +148,7 @@ class Progress(Callback):
             left = (self.total - sum(self.ended.values())) * each
         return f"{duration(0.7 * left)} to {duration(1.4 * left)} left"
 
-    def _finished(self, trial: Trial, ended: str) -> None:
+    def _finished(self, trial: Trial, ended: str, error: str | None = None) -> None:
         self.steps.pop(trial.trial_id, None)
         self.ended[ended] += 1
         self.finished_here += 1
@@ -157,8 +159,9 @@ class Progress(Callback):
             figures = "  ".join(f"{name} {figure(result[name])}" for name in self.shown if result.get(name) is not None)
             line.append(f" step {result['step']:>6,}  {figures}")
         line.append("  " + settings_words({"seed": trial.config["seed"]} if self.stage else self.space.varied(trial.config)))
-        if ended == "error":
-            line.append(f"\n           {error_line(failure(trial))}", style="red")
+        if error:
+            unsaved = "" if ended == "error" else "its weights could not be saved: "
+            line.append(f"\n           {unsaved}{error}", style="red")
         elif self.best and self.best.number == number:
             line.append("  best so far", style="bold green")
         self.say(line)

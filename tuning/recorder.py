@@ -1,11 +1,12 @@
 """Writes what trials report into the run directory as it comes, and keeps the disk bounded.
 
 Ray Tune's own loggers write to a staging folder that is copied from time to time; a search killed in between would lose
-rows. This callback appends every row at once to where it belongs. A trial that has ended is saved only if its weights are
-to stay.
+rows. This callback appends every row at once to where it belongs, and waits if the storage fails. A trial that has ended is
+saved only if its weights are to stay.
 """
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from ray.tune import Callback
@@ -13,8 +14,9 @@ from ray.tune.experiment import Trial
 from ray.tune.result import DONE, SHOULD_CHECKPOINT
 
 from tuning.experiment import Objective
-from tuning.failure import failure, lost
+from tuning.failure import Failure
 from tuning.run_directory import COMPLETE, RunDirectory, TrialDirectory, TrialRecord
+from tuning.trouble import Patience
 
 KEEP_WEIGHTS = 3
 """Trials, of those that have ended, whose checkpoints stay on disk: the best ones, as candidates for ``best/``."""
@@ -30,11 +32,17 @@ RAY_CONSTANTS = (
 
 
 class Recorder(Callback):
-    """Records the trials of ``run`` under the number that each config carries as ``trial``."""
+    """Records the trials of ``run`` under the number that each config carries as ``trial``.
 
-    def __init__(self, run: RunDirectory, objective: Objective) -> None:
+    Attributes:
+        unsaved: Numbers of the trials that ended, but whose weights could not be saved, with the reason.
+    """
+
+    def __init__(self, run: RunDirectory, objective: Objective, patience: Patience | None = None) -> None:
         self.run = run
         self.objective = objective
+        self._patience = patience or Patience()
+        self.unsaved: dict[int, str] = {}
         self._kept = [
             self._rank(record.number, record.ended, rows[-1])
             for directory, record in run.trials()
@@ -42,9 +50,10 @@ class Recorder(Callback):
         ]
 
     def on_trial_result(self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any) -> None:
-        directory = self._directory(trial)
-        directory.write_files(result.pop("files", {}))  # taken out: Ray holds every trial's last result in memory
-        directory.append({name: value for name, value in result.items() if name not in RAY_CONSTANTS})
+        directory, files = self._directory(trial), result.pop("files", {})  # Ray holds every trial's last result in memory
+        row = {name: value for name, value in result.items() if name not in RAY_CONSTANTS}
+        self._written(lambda: directory.write_files(files))
+        self._written(lambda: directory.append(row))
         if result.get(DONE) and self._worth_keeping(trial, result):
             result[SHOULD_CHECKPOINT] = True
 
@@ -57,10 +66,15 @@ class Recorder(Callback):
         self._keep_best(self._rank(record.number, record.ended, trial.last_result))
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        error = failure(trial)
-        (self._directory(trial).path / "error.txt").write_text(f"{error}\n")
-        if not lost(trial):  # else it has not ended
-            self.finish(trial, "error", error=error_line(error))
+        failure, directory = Failure.of(trial), self._directory(trial)
+        file = "lost.txt" if failure.again else "error.txt"
+        self._written(lambda: (directory.path / file).write_text(f"{failure.error}\n", encoding="utf-8"))
+        if failure.again:
+            return  # it has not ended
+        record = self.finish(trial, failure.outcome or "error", error=failure.line)
+        if failure.outcome:
+            self.unsaved[record.number] = failure.line
+            self._keep_best(self._rank(record.number, record.ended, trial.last_result))
 
     def finish(self, trial: Trial, ended: str, error: str | None = None) -> TrialRecord:
         """Record when, where and why the trial ended."""
@@ -68,8 +82,11 @@ class Recorder(Callback):
         record = directory.read() or TrialRecord(trial.config["trial"], dict(trial.config))
         record.finished, record.ended, record.error = time.time(), ended, error
         record.node, record.pid = trial.last_result.get("node_ip"), trial.last_result.get("pid")
-        directory.write(record)
+        self._written(lambda: directory.write(record))
         return record
+
+    def _written(self, write: Callable[[], object]) -> None:
+        self._patience(f"the run directory {self.run.path}", write)
 
     def _rank(self, number: int, ended: str | None, row: dict[str, Any]) -> tuple[bool, float, int]:
         """Best last: what ended by itself before what was cut short, whose figure covers fewer steps; then by the objective."""
@@ -89,9 +106,3 @@ class Recorder(Callback):
 
     def _directory(self, trial: Trial) -> TrialDirectory:
         return self.run.trial(trial.config["trial"])
-
-
-def error_line(error: Exception | None) -> str:
-    """The line of a remote traceback that says what happened."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else "unknown error"

@@ -20,21 +20,24 @@ import json
 import math
 import os
 import platform
+import re
 import shlex
 import shutil
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from filelock import FileLock, Timeout
 
 from command_line import BadOptions
+from trainables.checkpoint import BOOKKEEPING_KEYS, identity, read_identity, settings_of
 from tuning.options import SearchOptions
 
 PACKAGES = ("torch", "ray", "optuna", "numpy")
@@ -52,13 +55,11 @@ TIME_BUDGET, TARGET_REACHED, NOT_ASKED_FOR = CUT_OFF = ("time budget", "target r
 """How a trial ends that was in flight when the search was over, or cut off before one that asks for fewer trials; a search that
 is resumed starts others in their place."""
 
-OWN = ("trial", "seed", "known", "restore_from", "lost")
-"""Entries of a config that say which trial it is of, and are no settings."""
+FORMAT = 1
+"""Of the files in a run directory. Raised when an older version could not read a newer run, or the reverse."""
 
-
-def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A config without what is its trial's ``OWN``."""
-    return {name: value for name, value in config.items() if name not in OWN}
+DAMAGED = "damaged_"
+"""What the folder of a trial is renamed to begin with, if its record cannot be read and the trial is trained again."""
 
 
 @dataclass
@@ -90,7 +91,7 @@ class Change:
     """A line of a trial's ``schedule.json``: after ``step`` steps it took over the weights of trial ``donor``.
 
     Attributes:
-        settings: All that its config says from then on but its ``OWN``.
+        settings: All that its config says from then on but its ``BOOKKEEPING_KEYS``.
         checkpoint: The folder, in the trial's directory, with the copy of the donor's weights and state.
     """
 
@@ -133,18 +134,36 @@ class TrialDirectory:
             file.write_bytes(content)
 
     def checkpoints(self) -> list[Path]:
-        """Checkpoint folders that look whole, the latest first; none from before the trial took over another's weights."""
-        found = self._own_checkpoints()
-        changes = self.schedule()
+        """Checkpoint folders that are this trial's, the latest first; none from before the trial took over another's weights.
+
+        Whose they are is what they say themselves: number, seed and settings must be those of the trial's record, or of a
+        change of its settings since.
+        """
+        changes, record = self.schedule(), self.read()
+        mine = [identity(config) for config in self._configs(record, changes)] if record else []
+        found = [folder for folder in self._own_checkpoints() if _whose(folder) in mine]
         if changes:
             taken = self.path / changes[-1].checkpoint
-            since = _saved(taken) if taken.exists() else float("inf")
-            found = [folder for folder in found if _saved(folder) > since] + [taken] * taken.exists()
+            found = [folder for folder in found if _step(folder) > changes[-1].step] if taken.exists() else []
+            found += [taken] * taken.exists()
         return found
+
+    def _configs(self, record: TrialRecord, changes: list[Change]) -> list[dict[str, Any]]:
+        """All configs that the trial has had."""
+        own = {name: record.config[name] for name in BOOKKEEPING_KEYS if name in record.config}
+        return [record.config, *({**change.settings, **own} for change in changes)]
+
+    def checkpoint_at(self, step: int) -> Path | None:
+        """The trial's checkpoint that was saved after ``step`` training steps, or None."""
+        return next((folder for folder in self.checkpoints() if _step(folder) == step), None)
+
+    def has_files(self) -> bool:
+        """Whether anything is here that a trial has left, its record or what goes with it."""
+        return any(not file.name.endswith(".new") for file in self.path.glob("*"))
 
     def _own_checkpoints(self) -> list[Path]:
         found = [file.parent for file in self.path.glob("checkpoint_*/state.pt") if not file.parent.name.startswith(TAKEN)]
-        return sorted(found, key=_saved, reverse=True)
+        return sorted(found, key=lambda folder: (_step(folder), _saved(folder)), reverse=True)
 
     def drop_older_checkpoints(self, keep: int) -> None:
         """Leave the ``keep`` latest of the trial's own checkpoints, and what it took over."""
@@ -164,7 +183,6 @@ class TrialDirectory:
         new = copy.with_name(f".{copy.name}")
         shutil.rmtree(new, ignore_errors=True)
         shutil.copytree(checkpoint, new)
-        os.utime(new / "state.pt")
         shutil.rmtree(copy, ignore_errors=True)
         new.rename(copy)
         _append(self.path / "schedule.json", asdict(Change(step, donor, dict(settings), copy.name)))
@@ -183,11 +201,8 @@ class TrialDirectory:
         return changes
 
     def config(self, record: TrialRecord) -> dict[str, Any]:
-        """The trial's config as it is now: its ``OWN`` entries with the settings of the last change, if there was one."""
-        changes = self.schedule()
-        if not changes:
-            return record.config
-        return {**changes[-1].settings, **{name: record.config[name] for name in OWN if name in record.config}}
+        """The trial's config as it is now: with the settings of the last change, if there was one."""
+        return self._configs(record, self.schedule())[-1]
 
 
 class RunDirectory:
@@ -230,6 +245,16 @@ class RunDirectory:
             if record is not None:
                 yield directory, record
 
+    def unreadable(self) -> list[TrialDirectory]:
+        """The folders of trials that have left something, but no record that can be read."""
+        folders = [TrialDirectory(path) for path in sorted(self.path.glob("trial_*")) if path.is_dir()]
+        return [one for one in folders if one.has_files() and one.read() is None]
+
+    def next_number(self) -> int:
+        """A number that no trial here has had, whatever has become of its files since."""
+        numbers = [int(found[1]) for path in self.path.glob("*trial_*") if (found := re.search(r"trial_(\d+)$", path.name))]
+        return max(numbers, default=-1) + 1
+
     def replay(self, number: int) -> tuple[dict[str, Any], list[int]]:
         """The settings that train anew what the trial's weights were trained with, and the trials they came through.
 
@@ -264,15 +289,22 @@ class RunDirectory:
         return RunDirectory(self.path / "ablation" / self.trial(number).path.name)
 
     def start_session(self, options: SearchOptions) -> None:
-        """Record in ``search.json`` that a search starts or goes on here."""
-        record = self.read() or {"experiment": options.experiment, "name": self.path.name, "sessions": []}
+        """Record in ``search.json`` that a search starts or goes on here.
+
+        A run's ``id`` is given to it once. Its study carries the same one, whatever the folder is called since, and ``path``
+        is where the folder was last.
+        """
+        new = {"format": FORMAT, "id": uuid.uuid4().hex, "experiment": options.experiment, "sessions": []}
+        record = self.read() or new
         session = {"command": command(), "started": time.time(), "ended": None, "how": "running"}
         record |= {
+            "name": self.path.name,
+            "path": str(self.path.absolute()),
             "options": {**asdict(options), "name": self.path.name},
             "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
             "commit": _commit(),
             "host": platform.node(),
-            "sessions": [*record["sessions"], session],
+            "sessions": [*cast(list[Any], record["sessions"]), session],
         }
         write_json(self.path / "search.json", record)
 
@@ -332,8 +364,18 @@ def command() -> str:
     return shlex.join(["python", os.path.relpath(sys.argv[0]), *sys.argv[1:]])
 
 
+def _whose(checkpoint: Path) -> dict[str, str]:
+    """The checkpoint's identity without its step."""
+    return {name: value for name, value in (read_identity(checkpoint) or {}).items() if name != "step"}
+
+
+def _step(checkpoint: Path) -> int:
+    """After how many training steps a checkpoint was saved; -1 if it does not say so."""
+    return int((read_identity(checkpoint) or {}).get("step", -1))
+
+
 def _saved(checkpoint: Path) -> float:
-    """When a checkpoint was written; its folder may be older, where a trial that goes on counts from 0 again."""
+    """When a checkpoint was written; its folder may be older, if a trial that goes on counts from 0 again."""
     return (checkpoint / "state.pt").stat().st_mtime
 
 

@@ -16,6 +16,7 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialSch
 from tuning.experiment import Experiment
 from tuning.options import SearchOptions
 from tuning.population import Population
+from tuning.room import Room
 from tuning.run_directory import RunDirectory
 
 HYPERBAND_BRACKETS = 3
@@ -43,10 +44,10 @@ class RungScheduler(AsyncHyperBandScheduler):
     """
 
     def __init__(
-        self, run: RunDirectory, start_up: Collection[int], slots: int, audit: float, spare_known: bool, **arguments: Any
+        self, run: RunDirectory, start_up: Collection[int], room: Room, audit: float, spare_known: bool, **arguments: Any
     ) -> None:
         super().__init__(**arguments)
-        self._run, self._slots, self._audit, self._spare_known = run, slots, audit, spare_known
+        self._run, self._room, self._audit, self._spare_known = run, room, audit, spare_known
         self._audited = {record.number for _, record in run.trials() if record.audited is not None}
         self._awaited = set(start_up) - self._audited
         self._promoted: list[Trial] = []
@@ -85,7 +86,7 @@ class RungScheduler(AsyncHyperBandScheduler):
         pending = [trial for trial in trials if trial.status == Trial.PENDING]
         busy = len(pending) + sum(trial.status == Trial.RUNNING for trial in trials)
         waiting = (trial for trial in self._promoted if trial.status == Trial.PAUSED)
-        return (next(waiting, None) if busy < self._slots else None) or next(iter(pending), None)
+        return (next(waiting, None) if busy < self._room.slots else None) or next(iter(pending), None)
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         self._awaited.discard(trial.config["trial"])
@@ -163,11 +164,12 @@ def audits(seed: int, share: float) -> bool:
 
 
 def create_scheduler(
-    options: SearchOptions, experiment: Experiment, run: RunDirectory, start_up: Collection[int] = (), slots: int = 1
+    options: SearchOptions, experiment: Experiment, run: RunDirectory, start_up: Collection[int] = (), room: Room | None = None
 ) -> TrialScheduler:
     """The scheduler of ``--scheduler``, with what the run's ended trials left on its rungs.
 
-    ``start_up``: the numbers of the trials that wait for one another at their first rung. ``slots``: trials at once, at most.
+    ``start_up``: the numbers of the trials that wait for one another at their first rung. ``room``: for how many at once;
+    None: for one.
     """
     if options.scheduler == "pbt":
         return Population(options, experiment, run)
@@ -176,7 +178,7 @@ def create_scheduler(
     scheduler = RungScheduler(
         run,
         start_up,
-        slots,
+        room or Room(1),
         options.audit,
         experiment.spare_known,
         time_attr=experiment.time_attr,

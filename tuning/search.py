@@ -14,6 +14,7 @@ import warnings
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import optuna
 import ray
@@ -29,14 +30,16 @@ from tuning.confirmation import CANDIDATES, Candidate, QueueSearcher, candidates
 from tuning.experiment import Experiment, Prepared
 from tuning.failure import Watch
 from tuning.final import final_queue, final_training
+from tuning.identity import open_run
 from tuning.interruption import INTERRUPTED, Interruption
 from tuning.options import MAX_SAMPLES, SearchOptions, seconds
 from tuning.progress import Best, Progress
 from tuning.recorder import Recorder
 from tuning.run_directory import COMPLETE, CUT_OFF, NOT_ASKED_FOR, TARGET_REACHED, TIME_BUDGET, RunDirectory, write_json
 from tuning.scheduler import RungScheduler, create_scheduler
-from tuning.study import STARTUP_TRIALS, StudySearch, close_running, open_storage, open_study
+from tuning.study import STARTUP_TRIALS, StudySearch, close_running
 from tuning.target import TargetPause
+from tuning.trouble import Patience, check_writable
 from tuning.verdict import plan, verdict
 
 SAMPLES = "gan_images"
@@ -77,8 +80,8 @@ class Search:
         try:
             if not self.options.resume:  # now, so that a run which is killed while it prepares can be resumed
                 self.directory.start_session(self.options)
-            self.storage = open_storage(self.options, self.directory.path)
-            self.study = open_study(self.options, self.experiment, self.directory, self.storage)
+            self.patience = Patience(self._say)
+            self.storage, self.study, self.notes = open_run(self.options, self.experiment, self.directory, self.patience)
             self.prepared = prepare(self._say, self.directory.path) if prepare else Prepared(None, {})
             self.cluster = ray_cluster.connect(self.options)
         except BadOptions as error:
@@ -105,8 +108,7 @@ class Search:
         """Returns how it ended: finished, time budget, target reached, interrupted or failed."""
         ended = self._ended()
         if not self.options.quiet:
-            notes = self.study.user_attrs["notes"]
-            print(plan(self.options, self.experiment, self.cluster, self.directory, ended, notes), file=sys.stderr)
+            print(plan(self.options, self.experiment, self.cluster, self.directory, ended, self.notes), file=sys.stderr)
         how = self._search_and_confirm_candidates()
         ranked = self._candidates()
         tried = [candidate for candidate in ranked if candidate.confirmations] or ranked[:1]
@@ -122,7 +124,7 @@ class Search:
         if best is None:
             print(verdict(self.options, self.experiment, self.directory, []))
             return "failed"
-        self._export(best, tried)
+        self.patience(f"the run directory {self.directory.path}", lambda: self._export(best, tried))
         print(verdict(self.options, self.experiment, self.directory, tried))
         return how
 
@@ -159,8 +161,10 @@ class Search:
         together = self.options.scheduler == "pbt"  # a population trains in turns: those without room are paused
         slots = self.options.num_samples if together else self.cluster.slots
         done = sum(ended.values())
-        searcher = StudySearch(self.options, self.experiment, self.directory, self.storage, trials_done=done, slots=slots)
-        scheduler = create_scheduler(self.options, self.experiment, self.directory, searcher.start_up, slots)
+        searcher = StudySearch(
+            self.options, self.experiment, self.directory, self.storage, trials_done=done, slots=slots, patience=self.patience
+        )
+        scheduler = create_scheduler(self.options, self.experiment, self.directory, searcher.start_up, searcher.room)
         if isinstance(scheduler, RungScheduler):
             searcher.held = scheduler.held
         self._tune(
@@ -185,10 +189,14 @@ class Search:
     def _close(self, ended: str) -> bool:
         """End the trials that were cut off, in their records and in the study; False where there are none."""
         cut = [(directory, record) for directory, record in self.directory.trials() if record.ended is None]
-        for directory, record in cut:
-            record.ended = ended
-            directory.write(record)
-        close_running(self.study, ended)
+
+        def close() -> None:
+            for directory, record in cut:
+                record.ended = ended
+                directory.write(record)
+            close_running(self.study, ended)
+
+        self.patience("the run directory or the study's database", close)
         return bool(cut)
 
     def _candidates(self) -> list[Candidate]:
@@ -211,33 +219,40 @@ class Search:
     def _confirm(self, candidate: Candidate) -> bool:
         """Train the candidate on the fresh seeds it has not been trained on yet; False where that was interrupted."""
         run = self.directory.confirmation()
-        queue = confirmation_queue(candidate, run, self.options, self.experiment)
+        queue = self.patience(
+            f"the run directory {run.path}", lambda: confirmation_queue(candidate, run, self.options, self.experiment)
+        )
         if queue:
             title = f"fresh seeds for trial {candidate.number}"
             done: Counter[str] = Counter(budget=self.options.confirm - len(queue))
             progress = Progress(self.experiment, title, self.options.confirm, done, stage="confirm", quiet=self.options.quiet)
-            self._tune(QueueSearcher(queue, run), FIFOScheduler(), run, progress)
+            self._tune(QueueSearcher(queue, run, self.patience), FIFOScheduler(), run, progress)
         candidate.read_confirmations(run, self.options)
         return not self.interruption.requested
 
     def _train_on(self, best: Candidate) -> bool:
         """The winner's final training; False where that was interrupted."""
-        queue = final_queue(best, self.directory, self.experiment)
+        queue = self.patience(
+            f"the run directory {self.directory.path}", lambda: final_queue(best, self.directory, self.experiment)
+        )
         if queue:
             title = f"final training of trial {best.number}"
             progress = Progress(self.experiment, title, 1, Counter(), stage="final", quiet=self.options.quiet)
-            searcher, final = QueueSearcher(queue, self.directory.final()), self.directory.final()
+            searcher, final = QueueSearcher(queue, self.directory.final(), self.patience), self.directory.final()
             self._tune(searcher, FIFOScheduler(), final, progress, resources=self.cluster.alone)
         return not self.interruption.requested
 
     def _ablate(self, best: Candidate) -> bool:
         """Train the way from the hand-tuned settings to the winner's; False where that was interrupted."""
-        queue = ablation_queue(best, self.directory, self.options, self.experiment)
+        queue = self.patience(
+            f"the run directory {self.directory.path}",
+            lambda: ablation_queue(best, self.directory, self.options, self.experiment),
+        )
         if queue:
             run = self.directory.ablation(best.number)
             title = f"changes from the hand-tuned settings to trial {best.number}"
             progress = Progress(self.experiment, title, len(queue), Counter(), stage="ablation", quiet=self.options.quiet)
-            self._tune(QueueSearcher(queue, run), FIFOScheduler(), run, progress)
+            self._tune(QueueSearcher(queue, run, self.patience), FIFOScheduler(), run, progress)
         return not self.interruption.requested
 
     def _tune(
@@ -251,7 +266,8 @@ class Search:
         pause: TargetPause | None = None,
         concurrent: int | None = None,
     ) -> None:
-        recorder = Recorder(run, self.experiment.objective)
+        self.patience(f"the run directory {run.path}", lambda: check_writable(run.path))
+        recorder = Recorder(run, self.experiment.objective, self.patience)
         callbacks: list[Callback] = [recorder, progress, self.interruption, Watch(searcher), *([pause] if pause else [])]
         tuner = tune.Tuner(
             _with_resources(self.trainable, resources or self.cluster.trial_resources),
@@ -262,7 +278,7 @@ class Search:
                 max_concurrent_trials=concurrent or self.cluster.slots,
                 time_budget_s=time_budget_s,
                 reuse_actors=True,
-                trial_dirname_creator=lambda trial: f"trial_{trial.config['trial']:04d}",
+                trial_dirname_creator=trial_folder,
             ),
             run_config=tune.RunConfig(
                 name=run.path.name,
@@ -278,12 +294,17 @@ class Search:
         )
         with contextlib.redirect_stdout(sys.stderr):  # Ray prints some errors of its own; stdout is the verdict's
             tuner.fit()
+        if self.patience.trouble:  # Ray Tune may have swallowed it
+            raise self.patience.trouble
         for pattern in TUNE_STATE:
             for file in run.path.glob(pattern):
-                file.unlink()
+                file.unlink(missing_ok=True)
 
     def _export(self, winner: Candidate, tried: list[Candidate]) -> None:
-        """Write ``best/``: the winner's config, figures, confirmations and weights; and what else its training made."""
+        """Write ``best/``: the winner's config, figures, confirmations and weights; and what else its training made.
+
+        Weights of another step than the figures are not exported.
+        """
         best = self.directory.path / "best"
         trained = self.directory.trial(winner.number)
         final = final_training(winner, self.directory)
@@ -291,7 +312,9 @@ class Search:
         write_json(best / "config.json", winner.config)
         write_json(best / "metrics.json", {**last_row, "trial": winner.number, "trained_on": final is not None})
         write_json(best / "confirmation.json", {"candidates": [one.summary() for one in tried]})
-        for checkpoint in (final or trained).checkpoints()[:1]:
+        (best / "model.safetensors").unlink(missing_ok=True)  # of an earlier winner
+        checkpoint = (final or trained).checkpoint_at(last_row["step"])
+        if checkpoint:
             shutil.copy2(checkpoint / "model.safetensors", best / "model.safetensors")
         shutil.rmtree(self.directory.path / SAMPLES, ignore_errors=True)  # of an earlier winner
         for directory in (trained, final) if final else (trained,):
@@ -353,6 +376,13 @@ def _equipped(trainable: type[Trial], shared: object) -> type[Trial]:
     """The trainable with what all its trials share in Ray's object store: sent to a node once, not to every trial."""
     content = {"__module__": trainable.__module__, **({} if shared is None else {"shared": ray.put(shared)})}
     return type(trainable.__name__, (trainable,), content)
+
+
+def trial_folder(trial: Any) -> str:
+    """A trial's folder, whichever of its lives this is: Ray Tune would give one that goes on after a loss another name."""
+    name = f"trial_{trial.config['trial']:04d}"
+    trial.relative_logdir = trial.storage.trial_dir_name = name
+    return name
 
 
 def _with_resources(trainable: type[Trial], resources: dict[str, float]) -> type[Trial]:

@@ -88,6 +88,7 @@ def verdict(options: SearchOptions, experiment: Experiment, run: RunDirectory, t
     if tried:
         best = winner(tried, goal, options.confirm)
         lines += _final(best, run, experiment)
+        lines += _weights(run)
         lines += _front(run, experiment)
         lines += _by_hand(run, experiment)
     else:
@@ -159,6 +160,13 @@ def _final(best: Candidate, run: RunDirectory, experiment: Experiment) -> list[s
         return [f"final      not used: {record.ended}"] if record and record.ended else []
     row = final.rows()[-1]
     return [f"final      trained on to step {row['step']:,} · {_figures(row, experiment)}"]
+
+
+def _weights(run: RunDirectory) -> list[str]:
+    best = run.path / "best"
+    if (best / "model.safetensors").exists() or not (best / "config.json").exists():
+        return []
+    return ["caution    best/ has no weights: those of the winner's last step were not saved"]
 
 
 def _front(run: RunDirectory, experiment: Experiment) -> list[str]:

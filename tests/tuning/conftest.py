@@ -37,7 +37,9 @@ def options(tmp_path: Path) -> LSTMOptions:
 
 @pytest.fixture
 def directory(options: LSTMOptions) -> RunDirectory:
-    return RunDirectory.create(options)
+    run = RunDirectory.create(options)
+    run.start_session(options)
+    return run
 
 
 @pytest.fixture

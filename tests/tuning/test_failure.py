@@ -1,5 +1,6 @@
 """Workers that die, through real Ray: while a trial runs, and between two trials; and exceptions of a trial's own."""
 
+import errno
 import os
 import signal
 import time
@@ -12,9 +13,10 @@ from ray import exceptions, tune
 from ray.tune import Callback
 
 from tests.tuning.conftest import tune_run
+from trainables.trial import SaveFailed
 from tune_lstm import LSTMOptions
 from tuning.experiment import Experiment
-from tuning.failure import Watch, is_death
+from tuning.failure import Blame, NotTheTrials, Watch, blamed
 from tuning.run_directory import RunDirectory
 from tuning.study import StudySearch, open_storage
 
@@ -77,17 +79,33 @@ def test_what_a_dead_worker_lost_is_handed_out_again_and_an_own_exception_is_fin
     assert optuna_seeds == [records[number].config["seed"] for number in range(7)]
 
 
+def raised(error: Exception, traceback: str = "") -> Exception:
+    """As a trainable's method raises it."""
+    return exceptions.RayTaskError("step", traceback, error)
+
+
 @pytest.mark.parametrize(
-    ("error", "death"),
+    ("error", "blame"),
     [
-        (exceptions.ActorDiedError(), True),
-        (exceptions.NodeDiedError("gone"), True),
-        (exceptions.RayTaskError("step", "", exceptions.ActorDiedError()), True),
-        (exceptions.RayTaskError("step", "", ValueError("own")), False),
-        (exceptions.ActorDiedError(exceptions.RayTaskError("__init__", "", ValueError("own"))), False),
-        (MemoryError("own"), False),
-        (None, False),
+        (exceptions.ActorDiedError(), "machine"),
+        (exceptions.ActorUnavailableError("gone for now", None), "machine"),
+        (exceptions.NodeDiedError("gone"), "machine"),
+        (exceptions.LocalRayletDiedError(), "machine"),
+        (exceptions.ObjectStoreFullError(), "machine"),
+        (exceptions.GetTimeoutError(), "machine"),
+        (raised(exceptions.ActorDiedError()), "machine"),
+        (NotTheTrials("Error starting trial"), "machine"),
+        (exceptions.OutOfMemoryError("Task was killed due to the node running low on memory."), "memory"),
+        (NotTheTrials("Task was killed due to the node running low on memory."), "memory"),
+        (raised(SaveFailed("a checkpoint cannot be saved")), "storage"),
+        (raised(OSError(errno.ENOSPC, "No space left on device")), "storage"),
+        (raised(OSError(errno.EDQUOT, "Disk quota exceeded")), "storage"),
+        (raised(PermissionError(errno.EPERM, "no"), 'File "/x/ray/train/_internal/storage.py", line 1'), "storage"),
+        (raised(FileNotFoundError(errno.ENOENT, "data.csv")), "trial"),
+        (raised(ValueError("own")), "trial"),
+        (raised(MemoryError("own")), "trial"),
+        (exceptions.ActorDiedError(exceptions.RayTaskError("__init__", "", ValueError("own"))), "trial"),
     ],
 )
-def test_which_errors_are_deaths(error: Exception | None, death: bool) -> None:
-    assert is_death(error) == death
+def test_whose_failure_an_error_is(error: Exception, blame: Blame) -> None:
+    assert blamed(error) == blame

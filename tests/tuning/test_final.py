@@ -3,17 +3,21 @@ from typing import Any
 
 import pytest
 
+from tests.support.checkpoints import write_checkpoint
 from tuning.confirmation import Candidate, pareto_front
 from tuning.experiment import Experiment, Goal, Objective
 from tuning.final import final_queue, final_training
 from tuning.run_directory import RunDirectory, TrialRecord
 
 
-def checkpoint(run: RunDirectory, number: int, name: str = "checkpoint_000000") -> str:
-    folder = run.trial(number).path / name
-    folder.mkdir(parents=True)
-    (folder / "state.pt").touch()
-    return str(folder)
+def checkpoint(run: RunDirectory, number: int, candidate: Candidate | None = None) -> str:
+    """A checkpoint of the run's trial; its record is made from the candidate, or is there already."""
+    trial = run.trial(number)
+    if candidate:
+        trial.write(TrialRecord(number, {**candidate.config, "seed": candidate.seed, "trial": number}, ended="budget"))
+    record = trial.read()
+    assert record is not None
+    return str(write_checkpoint(trial.path / "checkpoint_000000", record.config, 1000))
 
 
 @pytest.fixture
@@ -29,7 +33,7 @@ class TestFinalTraining:
     def test_goes_on_from_the_winners_weights_with_its_seed(
         self, candidate: Candidate, experiment: Experiment, directory: RunDirectory
     ) -> None:
-        trained = checkpoint(directory, 7)
+        trained = checkpoint(directory, 7, candidate)
         (config,) = final_queue(candidate, directory, experiment)
         assert config == {
             "lr": 0.1, "judge": "final", "seed": 2_000_007, "max_steps": 1500, "decay_from": 1000, "trial": 7,
@@ -40,7 +44,7 @@ class TestFinalTraining:
     def test_cut_off_or_broken_goes_on_from_its_own_checkpoint_first(
         self, ended: str | None, candidate: Candidate, experiment: Experiment, directory: RunDirectory
     ) -> None:
-        trained = checkpoint(directory, 7)
+        trained = checkpoint(directory, 7, candidate)
         (config,) = final_queue(candidate, directory, experiment)
         directory.final().trial(7).write(TrialRecord(7, config, ended=ended))
         own = checkpoint(directory.final(), 7)
@@ -49,7 +53,7 @@ class TestFinalTraining:
         assert final_training(candidate, directory) is None
 
     def finish(self, candidate: Candidate, experiment: Experiment, directory: RunDirectory) -> str:
-        checkpoint(directory, candidate.number)
+        checkpoint(directory, candidate.number, candidate)
         (config,) = final_queue(candidate, directory, experiment)
         done = directory.final().trial(candidate.number)
         done.write(TrialRecord(candidate.number, config, ended="budget"))
@@ -77,7 +81,7 @@ class TestFinalTraining:
         self.finish(candidate, experiment, directory)
         other = Candidate(3, "budget", {"lr": 0.2, "max_steps": 1000}, 2_000_003, {"step": 1000})
         assert final_training(other, directory) is None
-        trained = checkpoint(directory, 3)
+        trained = checkpoint(directory, 3, other)
         (config,) = final_queue(other, directory, experiment)
         assert config["restore_from"] == [trained]
         assert final_training(candidate, directory) is not None

@@ -1,8 +1,8 @@
-import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from tests.support.checkpoints import write_checkpoint
 from tuning.experiment import Objective
 from tuning.recorder import KEEP_WEIGHTS, Recorder
 from tuning.run_directory import RunDirectory, TrialRecord
@@ -10,10 +10,9 @@ from tuning.run_directory import RunDirectory, TrialRecord
 
 def finish(recorder: Recorder, run: RunDirectory, number: int, ended: str | None, value: float) -> None:
     """A trial with a checkpoint reports once and ends."""
-    run.trial(number).write(TrialRecord(number, {"trial": number}))
-    checkpoint = run.trial(number).path / "checkpoint_000000"
-    checkpoint.mkdir()
-    (checkpoint / "state.pt").write_bytes(b"")
+    config = {"trial": number, "seed": number}
+    run.trial(number).write(TrialRecord(number, config))
+    write_checkpoint(run.trial(number).path / "checkpoint_000000", config, 100)
     result: dict[str, Any] = {
         "step": 100,
         "ended": ended,
@@ -22,7 +21,7 @@ def finish(recorder: Recorder, run: RunDirectory, number: int, ended: str | None
         "pid": 1,
         "config": {},
     }
-    trial: Any = SimpleNamespace(config={"trial": number}, last_result=result)
+    trial: Any = SimpleNamespace(config=config, last_result=result)
     recorder.on_trial_result(0, [], trial, result)
     recorder.on_trial_complete(0, [], trial)
 
@@ -96,11 +95,10 @@ def test_only_a_trial_whose_weights_are_to_stay_is_saved_when_it_ends(tmp_path: 
 def test_a_running_trial_keeps_its_last_two_checkpoints(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path)
     recorder = Recorder(run, Objective("mean_accuracy", "max"))
-    trial: Any = SimpleNamespace(config={"trial": 0}, last_result={})
+    config = {"trial": 0, "seed": 0}
+    run.trial(0).write(TrialRecord(0, config))
+    trial: Any = SimpleNamespace(config=config, last_result={})
     for number in range(4):
-        checkpoint = run.trial(0).path / f"checkpoint_{number:06d}"
-        checkpoint.mkdir(parents=True)
-        (checkpoint / "state.pt").write_bytes(b"")
-        os.utime(checkpoint / "state.pt", (number, number))
+        write_checkpoint(run.trial(0).path / f"checkpoint_{number:06d}", config, 100 * number)
         recorder.on_trial_save(0, [], trial)
     assert [folder.name for folder in run.trial(0).checkpoints()] == ["checkpoint_000003", "checkpoint_000002"]

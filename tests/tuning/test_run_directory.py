@@ -1,10 +1,11 @@
 import json
-import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from command_line import BadOptions
+from tests.support.checkpoints import write_checkpoint
 from tune_lstm import LSTMOptions
 from tuning.run_directory import RunDirectory, TrialDirectory, TrialRecord, write_json
 
@@ -74,14 +75,64 @@ def test_a_search_killed_before_it_was_recorded_leaves_its_name_free(tmp_path: P
     assert run.read() is not None
 
 
-def test_checkpoints_come_latest_first_also_where_a_resumed_trial_wrote_over_an_old_one(tmp_path: Path) -> None:
-    folders = [tmp_path / f"checkpoint_{number:06d}" for number in range(3)]
-    for age, folder in enumerate(folders):
-        folder.mkdir()
-        (folder / "state.pt").write_bytes(b"")
-        os.utime(folder / "state.pt", (100 + age, 100 + age))
-    os.utime(folders[0] / "state.pt", (200, 200))
-    assert TrialDirectory(tmp_path).checkpoints() == [folders[0], folders[2], folders[1]]
+CONFIG = {"trial": 3, "seed": 2_000_003, "lr": 0.1, "max_steps": 1000}
+
+
+def test_checkpoints_come_latest_first_also_if_a_resumed_trial_wrote_over_an_old_one(tmp_path: Path) -> None:
+    trial = TrialDirectory(tmp_path)
+    trial.write(TrialRecord(3, CONFIG))
+    steps = (600, 400, 500)
+    folders = [write_checkpoint(tmp_path / f"checkpoint_{place:06d}", CONFIG, step) for place, step in enumerate(steps)]
+    assert trial.checkpoints() == [folders[0], folders[2], folders[1]]
+    assert trial.checkpoint_at(500) == folders[2]
+    assert trial.checkpoint_at(450) is None
+
+
+@pytest.mark.parametrize("other", [{"trial": 4}, {"seed": 5}, {"lr": 0.2}, {"size": 128}])
+def test_a_checkpoint_of_another_trial_or_other_settings_is_not_this_trials(other: dict[str, Any], tmp_path: Path) -> None:
+    trial = TrialDirectory(tmp_path)
+    trial.write(TrialRecord(3, CONFIG))
+    own = write_checkpoint(tmp_path / "checkpoint_000000", CONFIG, 100)
+    write_checkpoint(tmp_path / "checkpoint_000001", {**CONFIG, **other}, 200)
+    assert trial.checkpoints() == [own]
+
+
+def test_a_trial_may_be_given_more_steps(tmp_path: Path) -> None:
+    trial = TrialDirectory(tmp_path)
+    trial.write(TrialRecord(3, {**CONFIG, "max_steps": 2000, "known": "by hand", "lost": 1}))
+    assert trial.checkpoints() == [] != [write_checkpoint(tmp_path / "checkpoint_000000", CONFIG, 100)]
+    assert len(trial.checkpoints()) == 1
+
+
+def test_a_checkpoint_cut_at_any_byte_is_nobodys(tmp_path: Path) -> None:
+    trial = TrialDirectory(tmp_path)
+    trial.write(TrialRecord(3, CONFIG))
+    file = write_checkpoint(tmp_path / "checkpoint_000000", CONFIG, 100) / "model.safetensors"
+    whole = file.read_bytes()
+    for at in range(0, len(whole), 7):
+        file.write_bytes(whole[:at])
+        assert trial.checkpoints() == []
+
+
+def test_a_number_is_free_only_if_no_folder_has_had_it(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    assert run.next_number() == 0
+    run.trial(0).write(TrialRecord(0, CONFIG))
+    run.trial(4).path.mkdir()
+    assert run.next_number() == 5
+    (tmp_path / "damaged_1_trial_0007").mkdir()
+    assert run.next_number() == 8
+
+
+def test_only_a_folder_with_something_in_it_and_no_record_is_unreadable(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    run.trial(0).write(TrialRecord(0, CONFIG))
+    run.trial(1).path.mkdir()
+    (run.trial(1).path / "trial.json.new").write_text("{")
+    run.trial(2).append({"step": 100})
+    run.trial(3).path.mkdir()
+    (run.trial(3).path / "trial.json").write_text('{"number": 3')
+    assert [one.path.name for one in run.unreadable()] == ["trial_0002", "trial_0003"]
 
 
 def test_a_storage_path_that_is_a_file_is_refused(tmp_path: Path) -> None:
@@ -108,7 +159,7 @@ class TestTakingOver:
         for number in range(3):
             config = {"trial": number, "seed": 100 + number, "lr": float(number), "size": number}
             run.trial(number).write(TrialRecord(number, config | ({"known": "by hand"} if number == 0 else {})))
-            checkpoint(run.trial(number), "checkpoint_000000", f"old {number}")
+            write_checkpoint(run.trial(number).path / "checkpoint_000000", config, 5, f"old {number}")
         for step, donor, number, lr in ((10, 0, 1, 0.1), (10, 0, 2, 0.2), (20, 1, 2, 0.3)):
             run.trial(number).take_over(run.trial(donor).checkpoints()[0], step, donor, {"lr": lr, "size": 0})
         return run
@@ -117,7 +168,7 @@ class TestTakingOver:
         trial = run.trial(2)
         assert [folder.name for folder in trial.checkpoints()] == ["checkpoint_taken_000020"]
         assert (trial.checkpoints()[0] / "state.pt").read_text() == "old 0"
-        checkpoint(trial, "checkpoint_000001", "since")
+        write_checkpoint(trial.path / "checkpoint_000001", {"trial": 2, "seed": 102, "lr": 0.3, "size": 0}, 25, "since")
         assert [folder.name for folder in trial.checkpoints()] == ["checkpoint_000001", "checkpoint_taken_000020"]
         assert sorted(folder.name for folder in trial.path.glob("checkpoint_*")) == [
             "checkpoint_000000", "checkpoint_000001", "checkpoint_taken_000020",
@@ -125,7 +176,7 @@ class TestTakingOver:
 
     def test_a_copy_that_no_line_names_does_not_count(self, run: RunDirectory) -> None:
         trial = run.trial(1)
-        checkpoint(trial, "checkpoint_taken_000020", "killed before the line was written")
+        write_checkpoint(trial.path / "checkpoint_taken_000020", {"trial": 0, "seed": 0}, 20, "killed before its line")
         assert [folder.name for folder in trial.checkpoints()] == ["checkpoint_taken_000010"]
         with (trial.path / "schedule.json").open("a") as file:
             file.write('{"step": 20, "donor"')
@@ -141,9 +192,3 @@ class TestTakingOver:
         assert run.replay(0) == ({"lr": 0.0, "size": 0}, [0])
         assert run.replay(1) == ({"lr": 0.0, "size": 0, "schedule": [[10, {"lr": 0.1}]]}, [0, 1])
         assert run.replay(2) == ({"lr": 0.0, "size": 0, "schedule": [[10, {"lr": 0.1}], [20, {"lr": 0.3}]]}, [0, 1, 2])
-
-
-def checkpoint(trial: TrialDirectory, name: str, content: str) -> None:
-    folder = trial.path / name
-    folder.mkdir(parents=True)
-    (folder / "state.pt").write_text(content)

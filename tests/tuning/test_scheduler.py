@@ -12,6 +12,7 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialSch
 from tests.tuning.conftest import tune_run
 from tune_lstm import LSTMOptions
 from tuning.experiment import Experiment, Rungs
+from tuning.room import Room
 from tuning.run_directory import RunDirectory, TrialRecord
 from tuning.scheduler import RungScheduler, audits, create_scheduler
 from tuning.study import StudySearch, open_storage
@@ -132,7 +133,7 @@ class TestStartUp:
             time_attr="step", metric="mean_accuracy", mode="max", max_t=1000, grace_period=100, reduction_factor=3
         )
         if not stock:
-            scheduler = create_scheduler(options, experiment, directory, searcher.start_up, slots=2)
+            scheduler = create_scheduler(options, experiment, directory, searcher.start_up, room=Room(2))
             searcher.held = cast(RungScheduler, scheduler).held
         tune_run(Later, directory, experiment, search_alg=searcher, scheduler=scheduler, max_concurrent_trials=12)
         return searcher
@@ -200,7 +201,7 @@ class Controller:
 class TestHeld:
     @pytest.fixture
     def held(self, options: LSTMOptions, experiment: Experiment, directory: RunDirectory) -> Controller:
-        return Controller(create_scheduler(options, experiment, directory, range(6), slots=1), range(6))
+        return Controller(create_scheduler(options, experiment, directory, range(6), room=Room(1)), range(6))
 
     def test_the_best_third_goes_on_one_a_slot_and_the_best_first(self, held: Controller) -> None:
         for number, value in enumerate((0.3, 0.7, 0.1, 0.8, 0.2, 0.4)):
@@ -236,7 +237,7 @@ class TestHeld:
         self, options: LSTMOptions, experiment: Experiment, directory: RunDirectory
     ) -> None:
         directory.trial(1).write(TrialRecord(1, {}, audited=100))
-        controller = Controller(create_scheduler(options, experiment, directory, range(2), slots=1), range(2))
+        controller = Controller(create_scheduler(options, experiment, directory, range(2), room=Room(1)), range(2))
         assert controller.report(0, 0.5) == "PAUSE"
         assert controller.report(1, 0.1) == "CONTINUE"
         assert controller.chosen() is None  # its one slot is taken

@@ -20,6 +20,7 @@ from ray.tune.search.optuna import OptunaSearch
 from command_line import BadOptions
 from search_spaces.gan import SPACES
 from search_spaces.lstm import SPACES as LSTM_SPACES
+from tests.support.checkpoints import write_checkpoint
 from trainables.lstm.trainable import LSTMTrial
 from tune_lstm import LSTMOptions
 from tuning.design import design_point
@@ -29,6 +30,8 @@ from tuning.study import STARTUP_TRIALS, StudySearch, close_running, create_samp
 
 
 def search(options: LSTMOptions, experiment: Experiment, directory: RunDirectory) -> StudySearch:
+    if not (directory.read() or {}).get("id"):
+        directory.start_session(options)
     options = dataclasses.replace(options, resume=True)  # the study may be there already
     return StudySearch(options, experiment, directory, open_storage(options, directory.path), trials_done=0, slots=100)
 
@@ -312,7 +315,7 @@ class TestStartUp:
         assert new["trial"] == 10
 
     def test_as_many_are_out_as_there_are_slots_beside_those_that_wait(self, ours: StudySearch) -> None:
-        ours._slots = 2
+        ours.room.slots = 2
         assert [ours.suggest(str(number)) is None for number in range(3)] == [False, False, True]
         ours.held = [cast(Any, "a trial that waits")]
         assert [ours.suggest(str(number)) is None for number in range(3, 5)] == [False, True]
@@ -458,9 +461,8 @@ class TestResume:
         before = search(options, experiment, directory)
         configs = [before.suggest(name) for name in "abcd"]
         before.on_trial_complete("a", row(1000, 0.9, "converged"))
-        checkpoint = directory.trial(1).path / "checkpoint_000002"
-        checkpoint.mkdir()
-        (checkpoint / "state.pt").write_bytes(b"")
+        assert configs[1] is not None
+        checkpoint = write_checkpoint(directory.trial(1).path / "checkpoint_000002", configs[1], 100)
 
         after = search(options, experiment, directory)
         again = [after.suggest(name) for name in "xyz"]

@@ -1,0 +1,19 @@
+"""Checkpoints as a trial writes them, without a training."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from trainables.checkpoint import identity
+
+
+def write_checkpoint(folder: Path, config: Mapping[str, Any], step: int, state: str = "") -> Path:
+    """A checkpoint of the trial with ``config`` after ``step`` steps, with one weight; ``state`` is what is in state.pt."""
+    folder.mkdir(parents=True, exist_ok=True)
+    metadata = {**identity(config), "step": str(step)}
+    save_file({"weight": torch.full((1,), float(step))}, folder / "model.safetensors", metadata)
+    (folder / "state.pt").write_text(state, encoding="utf-8")
+    return folder
