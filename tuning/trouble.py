@@ -1,0 +1,63 @@
+"""Errors that nobody foresaw, as a user meets them: one line that says what happened and what to do, never a traceback."""
+
+import functools
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from command_line import exit_bad_options
+from tuning.interruption import FAILED, early_exit
+
+
+class Trouble(RuntimeError):
+    """The search cannot go on, for a reason that lies outside its trials; the message says which, without a full stop."""
+
+
+def words(error: BaseException) -> str:
+    """What happened, in one line: the message of a ``Trouble``; for other errors their kind as well."""
+    message = " ".join(str(error).split())
+    if isinstance(error, Trouble):
+        return message
+    if isinstance(error, ImportError):
+        name = error.name or "a module"
+        return f"Python cannot import {name} ({message}): install what is missing with `make setup`"
+    return f"unexpected {type(error).__name__}: {message}" if message else f"unexpected {type(error).__name__}"
+
+
+def write_traceback(error: BaseException, file: Path) -> bool:
+    """Write the traceback into ``file``; False where that is impossible, as on a full disk."""
+    text = f"{time.strftime('%Y-%m-%d %H:%M:%S')}\n{''.join(traceback.format_exception(error))}"
+    try:
+        file.write_text(text, encoding="utf-8", errors="backslashreplace")
+    except OSError:
+        return False
+    return True
+
+
+def guarded(main: Callable[[], int]) -> Callable[[], int]:
+    """``main`` of a script with signals handled from its first line, and one line for what fails in it, imports included."""
+
+    @functools.wraps(main)
+    def run() -> int:
+        early_exit.install()
+        try:
+            status = main()
+        except ImportError as error:
+            exit_bad_options(words(error))
+        except Exception as error:
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            say_failure(f"{words(error)} ({where.filename}:{where.lineno})")
+            status = FAILED
+        finally:
+            early_exit.lost = lambda: None  # what ends now ends as it should
+        early_exit.settle(status)
+        return status
+
+    return run
+
+
+def say_failure(line: str) -> None:
+    """Say on stderr, in one line, why the script fails."""
+    print(f"{Path(sys.argv[0]).name}: {line}", file=sys.stderr, flush=True)
