@@ -7,8 +7,6 @@ import sys
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-import tyro
-
 Options = TypeVar("Options")
 
 
@@ -21,6 +19,8 @@ def read_arguments(options: type[Options], arguments: list[str] | None = None, d
 
     Raises BadOptions where they are wrong; prints the help and exits where it is asked for.
     """
+    import tyro  # takes a while: a script handles signals before it is imported
+
     said = io.StringIO()
     config = (tyro.conf.FlagCreatePairsOff,)
     try:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from command_line import BadOptions
 from tuning.options import SearchOptions, parse
+from tuning.trouble import guarded
 
 if TYPE_CHECKING:
     from tuning.experiment import Prepared
@@ -59,6 +60,7 @@ class GANOptions(SearchOptions):
             raise BadOptions("--sampler cmaes optimizes one figure only: name one of --objectives, or another sampler")
 
 
+@guarded
 def main() -> int:
     options = parse(GANOptions)
     from search_spaces.gan import SPACES, STEPS

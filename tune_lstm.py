@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from command_line import BadOptions
 from tuning.options import SearchOptions, parse
+from tuning.trouble import guarded
 
 if TYPE_CHECKING:
     from tuning.experiment import Experiment
@@ -92,6 +93,7 @@ def lstm_experiment(options: LSTMOptions) -> "Experiment":
     )
 
 
+@guarded
 def main() -> int:
     options = parse(LSTMOptions)
     from tuning.search import Search

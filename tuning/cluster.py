@@ -16,6 +16,7 @@ from ray._private.authentication.authentication_token_setup import maybe_enable_
 
 from command_line import BadOptions
 from tuning.options import SearchOptions
+from tuning.ray_processes import ray_processes, signals_kept
 
 
 @dataclass(frozen=True)
@@ -67,19 +68,22 @@ def connect(options: SearchOptions) -> Cluster:
     logging.getLogger("ray").setLevel(logging.ERROR)
     address = _address(options)
     if address is None:
-        context = ray.init(
-            address="local",
-            num_cpus=min(_cores(), _most_cores(options)),
-            include_dashboard=not options.no_dashboard,
-            dashboard_host="127.0.0.1",
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        with ray_processes.starting():
+            context = ray.init(
+                address="local",
+                num_cpus=min(_cores(), _most_cores(options)),
+                include_dashboard=not options.no_dashboard,
+                dashboard_host="127.0.0.1",
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
     else:
         # `ray start` asks for the token of ~/.ray where there is one; ray.init sends it only where RAY_AUTH_MODE says so.
         maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
         try:
-            context = ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+            with signals_kept():
+                context = ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+            ray_processes.joined()
         except (ConnectionError, ValueError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise BadOptions(f"no Ray cluster can be joined at {address}: {reason}") from None

@@ -15,9 +15,9 @@ from ray.tune.search import Searcher
 from tuning.experiment import Experiment, Goal
 from tuning.failure import Failure, config_again, find_trial, wait_for_storage
 from tuning.options import SearchOptions
+from tuning.patience import Patience
 from tuning.run_directory import COMPLETE, CUT_OFF, RunDirectory, TrialRecord
 from tuning.seeds import confirmation_seeds
-from tuning.trouble import Patience
 
 CANDIDATES = 3
 

@@ -16,8 +16,8 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 
 from trainables.trial import SaveFailed
+from tuning.patience import STORAGE_ERRORS, Patience, check_writable
 from tuning.run_directory import RunDirectory
-from tuning.trouble import STORAGE_ERRORS, Patience, check_writable
 
 MAX_LOST = 3
 """Failures of the machine under one trial before its settings are suspected of them."""

@@ -21,9 +21,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from command_line import BadOptions
 from tuning.experiment import Experiment
 from tuning.options import SearchOptions
+from tuning.patience import Patience
 from tuning.run_directory import DAMAGED, FORMAT, RunDirectory, TrialDirectory, TrialRecord, read_json, write_json
 from tuning.study import RUN_ID, StartUp, create_study, find_study, intermediate_values, open_storage, open_study, outcome
-from tuning.trouble import Patience
 
 OWN_DATABASE = "optuna.db"
 LOST = "lost"

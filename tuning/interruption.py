@@ -1,44 +1,129 @@
-"""Ctrl-C and SIGTERM (which ``ray job stop`` sends): the first saves and stops, the second leaves at once.
+"""How a program leaves early: at a signal, or when what it depends on is lost. It takes a fraction of a second.
 
-Ray Tune stops cleanly on SIGUSR1, and by itself also on SIGINT but never on SIGTERM, so both are turned into SIGUSR1 here.
+Python runs a signal's handler in the main thread, and only once that returns from C code, which may wait for a database, for
+Ray or for a step of training. So the number of a signal also goes down a pipe at once, to a thread that says the program's last
+words and ends the process. The main thread stands still meanwhile, wherever it was: what a search writes may be cut off at any
+moment, and a trial goes on from its latest checkpoint.
+Source: https://docs.python.org/3/library/signal.html#signal.set_wakeup_fd
 """
 
+import contextlib
 import os
+import select
 import signal
-from collections.abc import Callable
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import Any
+from typing import NoReturn
 
-from ray.tune import Callback
+INTERRUPTED, FAILED = 130, 1
+"""Exit statuses: as a shell gives it to a program that Ctrl-C ended; and of a search that cannot go on."""
 
-INTERRUPTED = 130
-"""Exit status, as a shell gives it to a program that Ctrl-C ended."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+"""Ctrl-C; ``kill``, ``timeout``, a job manager; a terminal that closes; what Slurm can be asked to send beforehand."""
+
+SAME_REQUEST_S = 1.0
+"""Signals that follow the first one sooner are no second request: ``timeout``, a shell and systemd send two at once."""
+
+LOOK_EVERY_S = 0.5
+NOTHING_BEGUN = "interrupted before anything was begun: start again with the same command"
+CLEAR_LINE, SHOW_CURSOR = "\r\x1b[2K", "\x1b[?25h"
 
 
-class Interruption(Callback):
-    """Whether the user has asked the search to stop; as a callback, it passes the request on to a Tune that starts late."""
+class EarlyExit:
+    """The one way out of this process before its end, for whoever notices first that it must be taken.
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self.requested = False
-        self._say = say
+    Attributes:
+        last_words: Records how the program ends and returns the line that says so. Called with what was lost, or with None
+            for a signal; from a thread, while the main thread stands still or is in C code, perhaps holding a lock.
+        lost: Says in a few words what is lost that the program cannot go on without; None while all is well.
+    """
+
+    def __init__(self) -> None:
+        self.last_words: Callable[[str | None], str] = lambda lost: NOTHING_BEGUN if lost is None else lost
+        self.lost: Callable[[], str | None] = lambda: None
+        self._handled: tuple[signal.Signals, ...] = ()
+        self._asked: float | None = None
+        self._status: int | None = None
+        self._one_at_a_time = threading.Lock()
 
     def install(self) -> None:
-        """Handle the signals from now on. Call after ``ray.init``, which installs a SIGTERM handler of its own."""
-        os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
-        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._handle)
+        """Handle the signals from now on; SIGHUP unless it is ignored, as ``nohup`` wants it. Call in the main thread."""
+        reading, writing = os.pipe()
+        os.set_blocking(writing, False)
+        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+        self._handled = tuple(number for number in SIGNALS if not (number == signal.SIGHUP and ignored))
+        self._handle()
+        threading.Thread(target=self._watch, args=(reading,), name="early exit", daemon=True).start()
 
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
+    @contextlib.contextmanager
+    def handlers_kept(self) -> Iterator[None]:
+        """Nobody else's signal handlers last: Ray and its core install some at its start, Tune at the start of every search."""
+        install = signal.signal
+        signal.signal = lambda signalnum, handler: signal.getsignal(signalnum)
+        try:
+            yield
+        finally:
+            signal.signal = install
+            if self._handled:
+                self._handle()
+
+    def settle(self, status: int) -> None:
+        """The program's end is recorded and said: whoever ends the process from now on ends it with this status."""
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
+        with self._one_at_a_time:
+            self._status = status
+
+    def _handle(self) -> None:
+        for number in self._handled:
+            signal.signal(number, self._stand_still)
+
+    def _stand_still(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if self._asked is not None and now - self._asked > SAME_REQUEST_S:
             os._exit(INTERRUPTED)
-        self.requested = True
-        self._say("stopping: trials in flight will go on from their checkpoints; once more to leave at once")
-        signal.raise_signal(signal.SIGUSR1)
+        self._asked = self._asked or now
+        while True:
+            time.sleep(60)
 
-    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        if self.requested:
-            signal.raise_signal(signal.SIGUSR1)
+    def _watch(self, pipe: int) -> None:
+        while True:
+            if _signalled(pipe, LOOK_EVERY_S):
+                self._leave(None, INTERRUPTED)
+            if lost := self.lost():
+                if _signalled(pipe, 1.0):  # which reached us and what is lost at the same time
+                    self._leave(None, INTERRUPTED)
+                os.kill(os.getpid(), signal.SIGTERM)  # for the main thread to stand still
+                self._leave(lost, FAILED)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"requested": self.requested}  # Ray pickles its callbacks; the console stays here
+    def _leave(self, lost: str | None, status: int) -> NoReturn:
+        self._one_at_a_time.acquire(timeout=SAME_REQUEST_S)
+        if self._status is not None:
+            os._exit(self._status)
+        try:
+            line = self.last_words(lost)
+        except Exception as error:  # whatever is wrong, the process ends, and says so
+            line = f"{lost or 'interrupted'} (and then {type(error).__name__}: {error})"
+        _write(2, CLEAR_LINE + SHOW_CURSOR if os.isatty(2) else "")
+        _write(1 if lost is None else 2, line + "\n")
+        os._exit(status)
+
+
+def _signalled(pipe: int, timeout: float) -> bool:
+    """Whether one of the signals comes, or has come, within so many seconds."""
+    ready, _, _ = select.select([pipe], [], [], timeout)
+    return bool(ready) and any(number in SIGNALS for number in os.read(pipe, 4096))
+
+
+def _write(stream: int, text: str) -> None:
+    """Write past Python's own buffers, whose lock the main thread may hold; a closed pipe or terminal is no matter."""
+    with contextlib.suppress(OSError):
+        os.write(stream, text.encode(sys.__stdout__.encoding if sys.__stdout__ else "utf-8", "backslashreplace"))
+
+
+early_exit = EarlyExit()
+"""Of this process: its signals are one for all that runs in it."""

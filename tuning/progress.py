@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from tuning.capacity import Capacity
 from tuning.experiment import Experiment
 from tuning.failure import Failure
 from tuning.run_directory import COMPLETE
@@ -68,6 +69,7 @@ class Progress(Callback):
         self.steps: dict[str, int] = {}
         self.reports: list[tuple[float, int]] = []
         self.waiting = 0
+        self.capacity: Capacity | None = None
         self._live: Live | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -131,7 +133,7 @@ class Progress(Callback):
             parts.append(f"{self.ended['stopped early']} stopped early")
         if failed:
             parts.append(f"{failed} failed")
-        parts.append(self._time_left())
+        parts.append((self.capacity and self.capacity.words()) or self._time_left())
         if self.best:
             figure_words = f"{self.objective.metric} {figure(self.best.value)}"
             parts.append(f"best trial {self.best.number}: {figure_words} at step {self.best.step:,}")

@@ -15,8 +15,8 @@ from ray.tune.result import DONE, SHOULD_CHECKPOINT
 
 from tuning.experiment import Objective
 from tuning.failure import Failure
+from tuning.patience import Patience
 from tuning.run_directory import COMPLETE, RunDirectory, TrialDirectory, TrialRecord
-from tuning.trouble import Patience
 
 KEEP_WEIGHTS = 3
 """Trials, of those that have ended, whose checkpoints stay on disk: the best ones, as candidates for ``best/``."""

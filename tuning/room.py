@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tuning.trouble import say_on_stderr
+from tuning.patience import say_on_stderr
 
 
 @dataclass

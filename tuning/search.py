@@ -26,20 +26,23 @@ from command_line import BadOptions, exit_bad_options
 from trainables.trial import Trial
 from tuning import cluster as ray_cluster
 from tuning.ablation import ablation_queue
+from tuning.capacity import Capacity
 from tuning.confirmation import CANDIDATES, Candidate, QueueSearcher, candidates, confirmation_queue, winner
 from tuning.experiment import Experiment, Prepared
 from tuning.failure import Watch
 from tuning.final import final_queue, final_training
 from tuning.identity import open_run
-from tuning.interruption import INTERRUPTED, Interruption
+from tuning.interruption import FAILED, NOTHING_BEGUN, early_exit
 from tuning.options import MAX_SAMPLES, SearchOptions, seconds
+from tuning.patience import Patience, check_writable
 from tuning.progress import Best, Progress
+from tuning.ray_processes import ray_processes
 from tuning.recorder import Recorder
 from tuning.run_directory import COMPLETE, CUT_OFF, NOT_ASKED_FOR, TARGET_REACHED, TIME_BUDGET, RunDirectory, write_json
 from tuning.scheduler import RungScheduler, create_scheduler
 from tuning.study import STARTUP_TRIALS, StudySearch, close_running
-from tuning.target import TargetPause
-from tuning.trouble import Patience, check_writable
+from tuning.target import Paused, TargetPause
+from tuning.trouble import say_failure, words, write_traceback
 from tuning.verdict import plan, verdict
 
 SAMPLES = "gan_images"
@@ -65,47 +68,47 @@ class Search:
     def __init__(self, options: SearchOptions, experiment: Experiment) -> None:
         self.options = options
         self.experiment = experiment
+        self.in_session = False
 
     def run(self) -> int:
-        """Search, confirm, report. Returns the exit status: 0 done, 1 failed, 130 interrupted; 2 exits at once."""
+        """Search, confirm, report. Returns the exit status: 0 done, 1 failed; 2 exits at once, and so does 130, interrupted."""
         os.environ.update(TUNE_ENVIRONMENT)
         _quiet_libraries()
         try:
             ray_cluster.check_machine(self.options)
             self.directory = self._open_directory()
-            self.lock = self.directory.lock()
+            self.tuned, self.lock = self.directory, self.directory.lock()
         except BadOptions as error:
             exit_bad_options(str(error))
         prepare = self.experiment.prepare
+        early_exit.last_words, early_exit.lost = self._last_words, ray_processes.lost
         try:
             if not self.options.resume:  # now, so that a run which is killed while it prepares can be resumed
-                self.directory.start_session(self.options)
+                self._start_session()
             self.patience = Patience(self._say)
             self.storage, self.study, self.notes = open_run(self.options, self.experiment, self.directory, self.patience)
             self.prepared = prepare(self._say, self.directory.path) if prepare else Prepared(None, {})
             self.cluster = ray_cluster.connect(self.options)
-        except BadOptions as error:
+        except (BadOptions, ImportError) as error:
             self._discard_directory()
-            exit_bad_options(str(error))
-        except KeyboardInterrupt:
-            self._discard_directory()
-            return INTERRUPTED
-        how = "failed"
+            exit_bad_options(str(error) if isinstance(error, BadOptions) else words(error))
+        except Exception as error:
+            return self._failed(error)
         try:
             self.trainable = _equipped(self.experiment.trainable, self.prepared.shared)
-            self.interruption = Interruption(lambda line: print(line, file=sys.stderr))
-            self.interruption.install()
             if self.options.resume:
-                self.directory.start_session(self.options)
+                self._start_session()
             self.directory.describe(self._about())
             how = self._run()
-        finally:
             self.directory.end_session(how)
-            ray.shutdown()
-        return {"interrupted": INTERRUPTED, "failed": 1}.get(how, 0)
+        except Exception as error:
+            return self._failed(error)
+        finally:
+            ray_processes.shut_down()
+        return FAILED if how == "failed" else 0
 
     def _run(self) -> str:
-        """Returns how it ended: finished, time budget, target reached, interrupted or failed."""
+        """Returns how it ended: finished, time budget, target reached or failed."""
         ended = self._ended()
         if not self.options.quiet:
             print(plan(self.options, self.experiment, self.cluster, self.directory, ended, self.notes), file=sys.stderr)
@@ -113,14 +116,11 @@ class Search:
         ranked = self._candidates()
         tried = [candidate for candidate in ranked if candidate.confirmations] or ranked[:1]
         best = winner(tried, self.experiment.goal, self.options.confirm) if tried else None
-        if how != "interrupted" and best and self.experiment.final_steps and not self._train_on(best):
-            how = "interrupted"
-        if how != "interrupted" and best and self.options.ablation and not self._ablate(best):
-            how = "interrupted"
-        if how == "interrupted":
-            done = sum(self._ended().values())
-            print(f"interrupted with {done} of {self.options.num_samples} trials done; go on with: {self._resume_command()}")
-            return how
+        if best and self.experiment.final_steps:
+            self._train_on(best)
+        if best and self.options.ablation:
+            self._ablate(best)
+        ray_processes.shut_down()  # before the verdict: a search that is interrupted after it has nothing left to do
         if best is None:
             print(verdict(self.options, self.experiment, self.directory, []))
             return "failed"
@@ -135,8 +135,7 @@ class Search:
         how = TARGET_REACHED
         while not self._target_holds():
             how = self._search(deadline)
-            if how == "interrupted" or not self._confirm_candidates():
-                return "interrupted"
+            self._confirm_candidates()
             if how != TARGET_REACHED:
                 return how
         self._close(TARGET_REACHED)
@@ -178,8 +177,6 @@ class Search:
             pause=TargetPause(self.experiment.goal) if self.options.target is not None else None,
             concurrent=self.options.num_samples,  # the searcher knows how many
         )
-        if self.interruption.requested:
-            return "interrupted"
         if self._reached():
             return TARGET_REACHED
         cut_off = self._close(TIME_BUDGET if deadline else NOT_ASKED_FOR)
@@ -207,17 +204,15 @@ class Search:
             candidate.read_confirmations(self.directory.confirmation(), self.options)
         return ranked
 
-    def _confirm_candidates(self) -> bool:
-        """Train the candidates on fresh seeds, one after another until one holds; False where that was interrupted."""
+    def _confirm_candidates(self) -> None:
+        """Train the candidates on fresh seeds, one after another until one holds."""
         for candidate in self._candidates():
-            if not self._confirm(candidate):
-                return False
+            self._confirm(candidate)
             if candidate.holds(self.experiment.goal, self.options.confirm):
                 break
-        return True
 
-    def _confirm(self, candidate: Candidate) -> bool:
-        """Train the candidate on the fresh seeds it has not been trained on yet; False where that was interrupted."""
+    def _confirm(self, candidate: Candidate) -> None:
+        """Train the candidate on the fresh seeds it has not been trained on yet."""
         run = self.directory.confirmation()
         queue = self.patience(
             f"the run directory {run.path}", lambda: confirmation_queue(candidate, run, self.options, self.experiment)
@@ -228,10 +223,9 @@ class Search:
             progress = Progress(self.experiment, title, self.options.confirm, done, stage="confirm", quiet=self.options.quiet)
             self._tune(QueueSearcher(queue, run, self.patience), FIFOScheduler(), run, progress)
         candidate.read_confirmations(run, self.options)
-        return not self.interruption.requested
 
-    def _train_on(self, best: Candidate) -> bool:
-        """The winner's final training; False where that was interrupted."""
+    def _train_on(self, best: Candidate) -> None:
+        """The winner's final training."""
         queue = self.patience(
             f"the run directory {self.directory.path}", lambda: final_queue(best, self.directory, self.experiment)
         )
@@ -240,10 +234,9 @@ class Search:
             progress = Progress(self.experiment, title, 1, Counter(), stage="final", quiet=self.options.quiet)
             searcher, final = QueueSearcher(queue, self.directory.final(), self.patience), self.directory.final()
             self._tune(searcher, FIFOScheduler(), final, progress, resources=self.cluster.alone)
-        return not self.interruption.requested
 
-    def _ablate(self, best: Candidate) -> bool:
-        """Train the way from the hand-tuned settings to the winner's; False where that was interrupted."""
+    def _ablate(self, best: Candidate) -> None:
+        """Train the way from the hand-tuned settings to the winner's."""
         queue = self.patience(
             f"the run directory {self.directory.path}",
             lambda: ablation_queue(best, self.directory, self.options, self.experiment),
@@ -253,7 +246,6 @@ class Search:
             title = f"changes from the hand-tuned settings to trial {best.number}"
             progress = Progress(self.experiment, title, len(queue), Counter(), stage="ablation", quiet=self.options.quiet)
             self._tune(QueueSearcher(queue, run, self.patience), FIFOScheduler(), run, progress)
-        return not self.interruption.requested
 
     def _tune(
         self,
@@ -267,10 +259,11 @@ class Search:
         concurrent: int | None = None,
     ) -> None:
         self.patience(f"the run directory {run.path}", lambda: check_writable(run.path))
-        recorder = Recorder(run, self.experiment.objective, self.patience)
-        callbacks: list[Callback] = [recorder, progress, self.interruption, Watch(searcher), *([pause] if pause else [])]
+        request = resources or self.cluster.trial_resources
+        recorder, progress.capacity = Recorder(run, self.experiment.objective, self.patience), Capacity(request)
+        callbacks: list[Callback] = [recorder, progress, progress.capacity, Watch(searcher), *([pause] if pause else [])]
         tuner = tune.Tuner(
-            _with_resources(self.trainable, resources or self.cluster.trial_resources),
+            _with_resources(self.trainable, request),
             tune_config=tune.TuneConfig(
                 search_alg=searcher,
                 scheduler=scheduler,
@@ -292,13 +285,16 @@ class Search:
                 verbose=0,
             ),
         )
-        with contextlib.redirect_stdout(sys.stderr):  # Ray prints some errors of its own; stdout is the verdict's
-            tuner.fit()
-        if self.patience.trouble:  # Ray Tune may have swallowed it
-            raise self.patience.trouble
-        for pattern in TUNE_STATE:
-            for file in run.path.glob(pattern):
-                file.unlink(missing_ok=True)
+        self.tuned = run
+        # Ray prints some errors of its own; stdout is the verdict's.
+        with contextlib.redirect_stdout(sys.stderr), early_exit.handlers_kept():
+            try:
+                with contextlib.suppress(Paused):
+                    tuner.fit()
+            finally:
+                if self.patience.trouble:  # Ray Tune may have swallowed it
+                    raise self.patience.trouble
+        _drop_tune_state(run)
 
     def _export(self, winner: Candidate, tried: list[Candidate]) -> None:
         """Write ``best/``: the winner's config, figures, confirmations and weights; and what else its training made.
@@ -325,6 +321,49 @@ class Search:
         if self.options.resume:
             return RunDirectory(Path(self.options.storage_path).absolute() / str(self.options.name))
         return RunDirectory.create(self.options)
+
+    def _start_session(self) -> None:
+        self.directory.start_session(self.options)
+        self.in_session = True
+
+    def _last_words(self, lost: str | None) -> str:
+        """Record that the search ends here, at a signal or because of what is ``lost``; returns the line that says so."""
+        try:
+            if lost is None and not self._worth_resuming():
+                self._discard_directory()
+                return NOTHING_BEGUN
+            with contextlib.suppress(OSError):
+                if self.in_session:
+                    self.directory.end_session("interrupted" if lost is None else "failed")
+                _drop_tune_state(self.tuned)
+            return self._interrupted_line() if lost is None else self._failure_line(lost)
+        finally:
+            ray_processes.kill()
+
+    def _interrupted_line(self) -> str:
+        done = sum(self._ended().values())
+        return f"interrupted with {done} of {self.options.num_samples} trials done; go on with: {self._resume_command()}"
+
+    def _worth_resuming(self) -> bool:
+        """Whether there is more than a directory made a moment ago. A study in a database of the user's outlives that."""
+        begun = any(self.directory.path.glob("trial_*"))
+        return self.options.resume or begun or self.options.optuna_storage is not None
+
+    def _failed(self, error: Exception) -> int:
+        """Record that the search has failed and say why in one line; the traceback goes into the run's failure.txt."""
+        line = self._failure_line(ray_processes.lost() or words(error))
+        file = self.directory.path / "failure.txt"
+        if write_traceback(error, file):
+            line += f" (details: {os.path.relpath(file)})"
+        with contextlib.suppress(OSError):  # the first error is the one to say
+            if self.in_session:
+                self.directory.end_session("failed")
+        early_exit.settle(FAILED)
+        say_failure(line)
+        return FAILED
+
+    def _failure_line(self, what: str) -> str:
+        return f"{what}; what has finished is kept, go on with: {self._resume_command()}"
 
     def _discard_directory(self) -> None:
         """Remove the directory of a run that never started."""
@@ -390,6 +429,12 @@ def _with_resources(trainable: type[Trial], resources: dict[str, float]) -> type
     request = tune.PlacementGroupFactory([resources])
     method = classmethod(lambda cls, config: request)
     return type(trainable.__name__, (trainable,), {"default_resource_request": method, "__module__": trainable.__module__})
+
+
+def _drop_tune_state(run: RunDirectory) -> None:
+    for pattern in TUNE_STATE:
+        for file in run.path.glob(pattern):
+            file.unlink(missing_ok=True)
 
 
 def _quiet_libraries() -> None:

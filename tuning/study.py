@@ -34,10 +34,10 @@ from tuning.design import design_point
 from tuning.experiment import Experiment
 from tuning.failure import Failure, config_again, find_trial, wait_for_storage
 from tuning.options import SearchOptions
+from tuning.patience import Patience
 from tuning.room import Room
 from tuning.run_directory import COMPLETE, FORMAT, RunDirectory, TrialRecord, command
 from tuning.seeds import trial_seed
-from tuning.trouble import Patience
 from tuning.warm_start import WarmStart, read_warm_start
 
 STARTUP_TRIALS = 10

@@ -1,6 +1,5 @@
 """``--target``: the search pauses when a trial reaches it, and is over once the same settings reach it on fresh seeds."""
 
-import signal
 from typing import Any
 
 from ray.tune import Callback
@@ -10,16 +9,25 @@ from tuning.experiment import Goal
 from tuning.run_directory import COMPLETE
 
 
-class TargetPause(Callback):
-    """Interrupts Ray Tune, as Ctrl-C does, when a trial has ended by itself and reaches the goal.
+class Paused(Exception):
+    """Ends Ray Tune, but not the search: what is in flight goes on later."""
 
-    What is in flight can be gone on with; a ``Stopper`` would end it, and the trial itself before its end is on record.
+
+class TargetPause(Callback):
+    """Pauses the search after a step of Ray Tune's in which a trial has ended by itself and reaches the goal.
+
+    A ``Stopper`` would end what is in flight, and the trial itself before its end is on record.
     """
 
     def __init__(self, goal: Goal) -> None:
         self._goal = goal
+        self._reached = False
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         result = trial.last_result
-        if result.get("ended") in COMPLETE and self._goal.reached(result):
-            signal.raise_signal(signal.SIGUSR1)
+        self._reached |= result.get("ended") in COMPLETE and self._goal.reached(result)
+
+    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        """Raises Paused: Ray Tune swallows what is raised while it ends a trial."""
+        if self._reached:
+            raise Paused

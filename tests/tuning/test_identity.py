@@ -17,9 +17,9 @@ from command_line import BadOptions
 from tune_lstm import LSTMOptions
 from tuning.experiment import Experiment
 from tuning.identity import open_run
+from tuning.patience import Patience
 from tuning.run_directory import RunDirectory
 from tuning.study import StudySearch
-from tuning.trouble import Patience
 
 TRIALS = 13
 ENDS = ("budget", "converged", "stopped early", "diverged", "error")

@@ -1,0 +1,119 @@
+"""Ray's own processes: those that a search starts get sessions of their own, and those that it needs are watched.
+
+A signal to the search's process group, from Ctrl-C or ``timeout``, must not end Ray first: the search would then wait for it.
+And where a daemon of Ray's dies, Tune waits for ever, or Ray's core ends this process without a word after a minute.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from tuning.interruption import early_exit
+
+DAEMONS = {"gcs_server": "Ray's control store", "raylet": "Ray's scheduler (raylet)"}
+"""The processes without which nothing runs, by the name of their program."""
+
+PATIENCE_S = {"gcs_server": 45.0, "raylet": 5.0}
+"""How long a daemon of a cluster that was joined may not answer. A cluster can be set up to restart its control store, but
+after a minute Ray ends the driver; nobody restarts a raylet."""
+
+ANSWER_S = 0.5
+
+
+class RayProcesses:
+    """Ray's processes as this process depends on them; Ray, too, is one to a process."""
+
+    def __init__(self) -> None:
+        self._started: list[subprocess.Popen[bytes]] = []
+        self._watched = False
+        self._joined: dict[str, tuple[str, int]] = {}
+        self._answered: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def starting(self) -> Iterator[None]:
+        """For ``ray.init`` without an address: the processes started meanwhile get sessions of their own.
+
+        They end with this process all the same: Linux kills each when its parent dies, as Ray asks it to.
+        """
+        start = subprocess.Popen.__init__
+
+        def start_alone(process: subprocess.Popen[bytes], *arguments: Any, **options: Any) -> None:
+            start(process, *arguments, **{**options, "start_new_session": True})
+            self._started.append(process)
+
+        self._watched = False
+        subprocess.Popen.__init__ = start_alone  # type: ignore[method-assign,assignment]
+        try:
+            with signals_kept():
+                yield
+            self._watched = True
+        finally:
+            subprocess.Popen.__init__ = start  # type: ignore[method-assign]
+
+    def joined(self) -> None:
+        """After ``ray.init`` with an address: the cluster's control store and this node's raylet are watched from now on."""
+        here = ray.get_runtime_context()
+        host, port = here.gcs_address.rsplit(":", 1)
+        self._joined = {"gcs_server": (host, int(port))}
+        for node in ray.nodes():
+            if node["NodeID"] == here.get_node_id():
+                self._joined["raylet"] = (node["NodeManagerAddress"], node["NodeManagerPort"])
+        self._answered = dict.fromkeys(self._joined, time.monotonic())
+
+    def lost(self) -> str | None:
+        """Which of Ray's processes is lost, in a few words; None while all are well or Ray is shut down."""
+        for process in self._started if self._watched else ():
+            name = Path(os.fsdecode(process.args[0])).name  # type: ignore[index,arg-type]  # Ray's are lists
+            if name in DAEMONS and process.poll() is not None:
+                return f"{DAEMONS[name]} died"
+        for name, address in self._joined.items():
+            if _answers(address):
+                self._answered[name] = time.monotonic()
+            elif (silent := time.monotonic() - self._answered[name]) > PATIENCE_S[name]:
+                return f"{DAEMONS[name]} at {address[0]}:{address[1]} has not answered for {silent:.0f} s"
+        return None
+
+    def shut_down(self) -> None:
+        """``ray.shutdown``, after which nothing can be lost any more."""
+        self._watched, self._joined = False, {}
+        ray.shutdown()
+        self._started = []
+
+    def kill(self) -> None:
+        """End what this process started of Ray's at once, the agents that would outlive it for a minute among them."""
+        for process in self._started:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def signals_kept() -> Iterator[None]:
+    """For ``ray.init``: the signal handlers stay ours, and what Ray's core writes about a SIGTERM meanwhile goes nowhere."""
+    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        with early_exit.handlers_kept():
+            yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nowhere)
+
+
+def _answers(address: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(address, timeout=ANSWER_S).close()
+    except OSError:
+        return False
+    return True
+
+
+ray_processes = RayProcesses()
