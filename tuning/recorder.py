@@ -58,7 +58,7 @@ class Recorder(Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         error = failure(trial)
-        (self._directory(trial).path / "error.txt").write_text(f"{error}\n")
+        (self._directory(trial).path / "error.txt").write_text(f"{error}\n", "utf-8", "replace")
         if not lost(trial):  # else it has not ended
             self.finish(trial, "error", error=error_line(error))
 
