@@ -4,13 +4,12 @@ python tune_gan.py --num-samples 30 --gpus-per-trial 0.5
 """
 
 import math
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from command_line import BadOptions
+from command_line import BadOptions, run_script, user_path
 from tuning.options import SearchOptions, parse
 from tuning.trouble import guarded
 
@@ -50,6 +49,7 @@ class GANOptions(SearchOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self._read_as("data_root", user_path("--data-root", self.data_root))
         if self.max_steps is not None and self.max_steps < 1:
             raise BadOptions(f"--max-steps must be at least 1, got {self.max_steps}")
         if self.final_steps is not None and self.final_steps < 0:
@@ -110,4 +110,4 @@ def preparation(options: GANOptions) -> "Callable[[Callable[[str], None], Path],
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)

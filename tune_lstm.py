@@ -3,11 +3,10 @@
 python tune_lstm.py --num-samples 50 --gpus-per-trial 0.5
 """
 
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from command_line import BadOptions
+from command_line import BadOptions, run_script
 from tuning.options import SearchOptions, parse
 from tuning.trouble import guarded
 
@@ -102,4 +101,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)

@@ -18,12 +18,13 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 import torch
-import tyro
 from ray.tune.schedulers import AsyncHyperBandScheduler
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from scipy.stats import qmc
+
+from command_line import read_arguments, run_script
 
 CURVES = Path(__file__).parent / "lstm_core_curves.csv"
 MAX_STEPS = 3000
@@ -104,7 +105,7 @@ def replay(settings: list[Setting], figure: str, grace: int, factor: int) -> tup
 
 
 def main() -> None:
-    options = tyro.cli(Options, config=(tyro.conf.FlagCreatePairsOff,))
+    options = read_arguments(Options)
     if options.record:
         record()
     settings = [Setting(table) for _, table in pd.read_csv(CURVES).groupby("setting")]
@@ -128,4 +129,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

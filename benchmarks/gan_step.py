@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
+from command_line import run_script
 from search_spaces.gan import BY_HAND, COURSEWORK
 from trainables.gan.images import Images
 from trainables.gan.judge import Judge
@@ -115,4 +116,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -45,10 +45,10 @@ class Replayed(tune.Trainable):
         return {**row, "setting": self.setting.number, "ended": self.setting.ended if done else None, "done": done}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        (Path(checkpoint_dir) / "at").write_text(str(self.at))
+        (Path(checkpoint_dir) / "at").write_text(str(self.at), encoding="utf-8")
 
     def load_checkpoint(self, checkpoint: Any) -> None:
-        self.at = int((Path(checkpoint) / "at").read_text())
+        self.at = int((Path(checkpoint) / "at").read_text(encoding="utf-8"))
 
 
 class Spending(tune.Stopper):

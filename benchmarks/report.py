@@ -20,6 +20,8 @@ from typing import Annotated, Any
 
 import tyro
 
+from command_line import read_arguments, run_script
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -43,7 +45,7 @@ def blow_up(run: Path, large: Path, trials: int, rows: int) -> None:
     for number in range(trials):
         source, folder = own[number % len(own)], large / f"trial_{number:04d}"
         folder.mkdir()
-        record: dict[str, Any] = json.loads((source / "trial.json").read_text())
+        record: dict[str, Any] = json.loads((source / "trial.json").read_bytes())
         stream = random.Random(number)
         config = {
             name: value * stream.uniform(0.8, 1.2) if name in ("lr", "max_norm") else value
@@ -52,18 +54,18 @@ def blow_up(run: Path, large: Path, trials: int, rows: int) -> None:
         config["trial"] = number
         if number >= len(own):
             config.pop("known", None)
-        (folder / "trial.json").write_text(json.dumps({**record, "number": number, "config": config}))
-        reports = [json.loads(line) for line in (source / "result.json").read_text().splitlines()]
+        (folder / "trial.json").write_text(json.dumps({**record, "number": number, "config": config}), encoding="utf-8")
+        reports = [json.loads(line) for line in (source / "result.json").read_text(encoding="utf-8").splitlines()]
         stretched = [{**reports[place * len(reports) // rows], "step": 10 * (place + 1)} for place in range(rows)]
         stretched = [{**row, "ended": None} for row in stretched[:-1]] + [{**stretched[-1], "ended": reports[-1].get("ended")}]
-        (folder / "result.json").write_text("".join(json.dumps(row) + "\n" for row in stretched))
+        (folder / "result.json").write_text("".join(json.dumps(row) + "\n" for row in stretched), encoding="utf-8")
 
 
 def main() -> None:
-    options = tyro.cli(Options)
+    options = read_arguments(Options)
     with tempfile.TemporaryDirectory() as folder:
         large = Path(folder) / "runs" / "large"
-        blow_up(options.run.resolve(), large, options.trials, options.rows)
+        blow_up(options.run.expanduser().resolve(), large, options.trials, options.rows)
         begin = time.perf_counter()
         command = [sys.executable, str(ROOT / "reports" / "build.py"), str(large), "--output", f"{folder}/site"]
         subprocess.run(command, check=True, cwd=folder)
@@ -78,4 +80,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

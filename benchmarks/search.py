@@ -21,19 +21,19 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import tyro
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from benchmarks.curves import TRAINING, Curves, Ledger, sobol_settings, write
 from benchmarks.strategies import SLOW, STRATEGIES
+from command_line import read_arguments, run_script
 from search_spaces.lstm import SPACES
 
 HERE = Path(__file__).parent
@@ -89,7 +89,7 @@ def record(options: Options) -> None:
     recorded.to_csv(partial, columns=columns, index=False)
     whole = set(recorded["setting"])
     tasks = [one for one in enumerate(sobol_settings(SPACE, options.record)) if one[0] not in whole]
-    with partial.open("a") as file:
+    with partial.open("a", encoding="utf-8") as file:
         for rows in in_processes(train, tasks, options, "training"):
             pd.DataFrame(rows, columns=columns).to_csv(file, header=False, index=False, float_format="%.6g")
             file.flush()
@@ -102,7 +102,7 @@ def recorded_so_far(*tables: Path) -> pd.DataFrame:
     found = [pd.DataFrame(columns=["setting", *SPACE.parameters, *KEPT])]
     for path in tables:
         if path.exists():
-            text = gzip.decompress(path.read_bytes()).decode() if path.suffix == ".gz" else path.read_text()
+            text = gzip.decompress(path.read_bytes()).decode() if path.suffix == ".gz" else path.read_text(encoding="utf-8")
             found.append(pd.read_csv(io.StringIO(text[: text.rfind("\n") + 1])))
     rows = pd.concat([table for table in found if len(table)] or found)
     whole = set(rows["setting"][rows["ended"].notna()])
@@ -211,7 +211,8 @@ def ratio(random: "pd.Series[float]", mine: "pd.Series[float]") -> str:
 
 
 def main() -> None:
-    options = tyro.cli(Options)
+    options = read_arguments(Options)
+    options = replace(options, curves=options.curves.expanduser(), results=options.results.expanduser())
     if options.record:
         record(options)
         return
@@ -235,4 +236,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -21,10 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tyro
 from rich.console import Console
 from rich.table import Table
 
+from command_line import read_arguments, run_script
 from search_spaces.lstm import SPACES
 
 SCRIPT = Path(__file__).parent.parent / "tune_lstm.py"
@@ -93,7 +93,12 @@ def command(options: Options, folder: str, samples: Table) -> list[float]:
     arguments = ["--input-length", "2", "--max-steps", "1", "--confirm", "0", "--no-dashboard", "--name", "trivial"]
     arguments += ["--num-samples", str(options.trials), "--sampler", options.sampler]
     process = subprocess.Popen(
-        [sys.executable, str(SCRIPT), *arguments], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        [sys.executable, str(SCRIPT), *arguments],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
     )
     assert process.stderr is not None
     ends: list[float] = []
@@ -112,7 +117,7 @@ def command(options: Options, folder: str, samples: Table) -> list[float]:
 
 def memory(pid: int) -> float:
     """MB of memory that a process has in use."""
-    return int(subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=True).stdout) / 1e3
+    return int(subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, check=True).stdout) / 1e3
 
 
 def disk(folder: str) -> float:
@@ -130,7 +135,7 @@ def each(ends: list[float]) -> float:
 
 
 def main() -> None:
-    options = tyro.cli(Options)
+    options = read_arguments(Options)
     compared = min(options.trials, 100)
     samples = Table("trials ended", "s a trial lately", "main process, MB", "run directory, MB", title="The command on its way")
     processes = multiprocessing.get_context("spawn")  # each clean, and Ray's own is started and ended in one
@@ -147,4 +152,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -19,6 +19,8 @@ from typing import Annotated
 import tyro
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from command_line import read_arguments, run_script
+
 ROOT = Path(__file__).parent.parent
 PICTURES = ROOT / "docs" / "pictures"
 
@@ -36,7 +38,7 @@ class Options:
 
 def report(run: Path, browser: Browser) -> str:
     """The top of the run's page, and pictures from it as they are. Returns the run's experiment."""
-    experiment = str(json.loads((run / "search.json").read_text())["experiment"])
+    experiment = str(json.loads((run / "search.json").read_bytes())["experiment"])
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.executable, ROOT / "reports" / "build.py", run, "--output", folder], check=True)
         site = Path(folder) / run.name
@@ -71,7 +73,7 @@ def dashboard(browser: Browser) -> None:
     with tempfile.TemporaryDirectory() as folder:
         script, options = str(ROOT / "tune_lstm.py"), ["--input-length", "10", "--num-samples", "12"]
         command = [sys.executable, script, *options, "--storage-path", folder]
-        search = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+        search = subprocess.Popen(command, stderr=subprocess.PIPE, encoding="utf-8", errors="replace", cwd=ROOT)
         assert search.stderr is not None
         address, finished = "", 0
         for line in search.stderr:
@@ -82,7 +84,7 @@ def dashboard(browser: Browser) -> None:
                 break
         time.sleep(6)  # the dashboard asks for its actors every few seconds
         ray = Path(sys.executable).parent / "ray"
-        token = subprocess.run([ray, "get-auth-token"], capture_output=True, text=True, check=True).stdout.strip()
+        token = subprocess.run([ray, "get-auth-token"], capture_output=True, check=True).stdout.decode().strip()
         page = browser.new_page(viewport={"width": 1700, "height": 760})
         page.set_extra_http_headers({"Authorization": f"Bearer {token}"})
         page.goto(f"{address}/#/actors")
@@ -93,16 +95,16 @@ def dashboard(browser: Browser) -> None:
 
 
 def main() -> None:
-    options = tyro.cli(Options)
+    options = read_arguments(Options)
     PICTURES.mkdir(exist_ok=True)
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        experiments = {report(run.resolve(), browser) for run in options.runs}
+        experiments = {report(run.expanduser().resolve(), browser) for run in options.runs}
         if "lstm" in experiments:
             dashboard(browser)
         browser.close()
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

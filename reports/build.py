@@ -15,7 +15,7 @@ from typing import Annotated
 
 import tyro
 
-from command_line import BadOptions, exit_bad_options, read_arguments
+from command_line import BadOptions, read_arguments, run_script, user_path
 
 WATCH_EVERY_S = 5
 
@@ -31,52 +31,82 @@ class NoRunYet(BadOptions):
 class ReportOptions:
     """Build the report of one run or several: static pages and pictures that open without a server or a network."""
 
-    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[RUN ...]")] = field(default=())
+    runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[RUN ...]")] = field(default=())
     """Run directories, or folders of them. Default: every run under runs/."""
-    output: Path = Path("reports/site")
-    """Folder of the pages; index.html is the first."""
+    output: Annotated[str, tyro.conf.arg(metavar="PATH")] = "reports/site"
+    """Folder of the pages; index.html is the first. It cannot lie in a run directory."""
     watch: bool = False
     """Build again whenever a run has changed, until Ctrl-C; the pages load themselves anew."""
 
+    @property
+    def folders(self) -> list[Path]:
+        """The folders in which runs are looked for."""
+        return [Path(user_path("RUN", run)) for run in self.runs or ("runs",)]
+
+    @property
+    def site(self) -> Path:
+        """The folder of the pages."""
+        return Path(user_path("--output", self.output))
+
 
 def build(options: ReportOptions) -> tuple[int, Path]:
-    """Build every page; returns how many runs there are, and the index.
+    """Build every page; returns how many runs are shown, and the index. A run that cannot be shown is named on stderr.
 
-    Raises NoRunYet where there is no run, BadOptions where a folder is not there or there is nowhere to write.
+    Raises NoRunYet if there is no run, BadOptions if a folder is not there or there is nowhere to write.
     """
     from reports.pages import Site
     from reports.run import NotARun, Run, find_runs
 
-    if not options.output.is_dir() and options.output.exists():
-        raise BadOptions(f"--output {options.output} is a file")
     runs: dict[Path, Run] = {}
     companions: dict[Path, Run] = {}
     broken: list[str] = []
-    for path in options.runs or (Path("runs"),):
-        if not path.is_dir():
+    for path in options.folders:
+        if not is_folder(path):
             raise BadOptions(f"{path} is not a folder" + ("" if options.runs else ": no search has run here yet"))
         found, refused = find_runs(path.resolve())
         try:
             found = found or [Run.open(path.resolve())]
         except NotARun as error:
             words = "; ".join(refused) or str(error) + ("" if options.runs else ": no search has run here yet")
-            raise NoRunYet(words) from None
+            if len(options.folders) == 1:
+                raise NoRunYet(words) from None
+            refused = [words]
         runs.update({run.path: run for run in found})
         broken += refused
-        companions.update({run.path: run for run in (found if len(found) > 1 else find_runs(found[0].path.parent)[0])})
+        if found:
+            companions.update({run.path: run for run in (found if len(found) > 1 else find_runs(found[0].path.parent)[0])})
     reload_s = WATCH_EVERY_S if options.watch else None
-    site = Site(list(runs.values()), list(companions.values()), options.output, reload_s, broken)
+    site = Site(list(runs.values()), list(companions.values()), options.site, reload_s, broken)
     try:
-        return len(runs), site.write(lambda name: print(f"building {name}", file=sys.stderr))
+        index = site.write(lambda name: say(f"building {name}"))
     except NotARun as error:
         raise NoRunYet(str(error)) from None
+    for words in site.broken:
+        say(words)
+    return site.shown, index
+
+
+def is_folder(path: Path) -> bool:
+    """Whether ``path`` is a folder that can be reached. Raises BadOptions if that cannot be said."""
+    try:
+        return path.is_dir()
+    except OSError as error:
+        raise BadOptions(f"{path} cannot be read: {error.strerror}") from None
+
+
+def say(words: str) -> None:
+    """One line on stderr."""
+    print(" ".join(words.split()), file=sys.stderr)
 
 
 def changes(options: ReportOptions) -> dict[Path, float]:
     """When each file that tells how a search stands was last written."""
-    folders = [folder for path in options.runs or (Path("runs"),) for folder in (path, *path.glob("*/"))]
-    files = [file for folder in folders for pattern in STATE for file in folder.glob(pattern)]
-    return {file: file.stat().st_mtime for file in files if file.exists()}
+    folders = [folder for path in options.folders for folder in (path, *path.glob("*/"))]
+    written = {}
+    for file in (file for folder in folders for pattern in STATE for file in folder.glob(pattern)):
+        with contextlib.suppress(OSError):  # it may go at any moment
+            written[file] = file.stat().st_mtime
+    return written
 
 
 def on_interrupt() -> threading.Event:
@@ -92,17 +122,22 @@ def on_interrupt() -> threading.Event:
 
 
 def watch(options: ReportOptions) -> None:
-    """Build whenever a run has changed, from the first one on that there is, until Ctrl-C."""
+    """Build whenever a run has changed, from the first one on that there is, until Ctrl-C.
+
+    Raises BadOptions if the very first build is refused for more than that there is no run yet.
+    """
     interrupted = on_interrupt()
     before, said = None, ""
     with contextlib.suppress(KeyboardInterrupt):
         while not interrupted.is_set():
             if (now := changes(options)) != before:
-                before = now
                 try:
                     words = built(*build(options))
-                except NoRunYet as error:
+                except BadOptions as error:
+                    if before is None and not isinstance(error, NoRunYet):
+                        raise
                     words = f"waiting: {error}"
+                before = now
                 if words != said:
                     print(said := words, flush=True)
             interrupted.wait(WATCH_EVERY_S)
@@ -112,22 +147,16 @@ def built(count: int, index: Path) -> str:
     return f"{count} {'run' if count == 1 else 'runs'} in {index}"
 
 
-def main() -> int:
-    try:
-        options = read_arguments(ReportOptions)
-        from reports.style import apply
+def main() -> None:
+    options = read_arguments(ReportOptions)
+    from reports.style import apply
 
-        apply()
-        if options.watch:
-            watch(options)
-        else:
-            print(built(*build(options)))
-    except BadOptions as error:
-        exit_bad_options(str(error))
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    apply()
+    if options.watch:
+        watch(options)
+    else:
+        print(built(*build(options)))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)

@@ -20,48 +20,74 @@ COURSEWORK = {("lstm", 5): 1.0, ("lstm", 10): 1.0, ("lstm", 20): 0.9, ("rnn", 20
 """Held-out accuracy that the coursework reports for its own settings, by model and length; of T = 20 "about"."""
 
 
+MEASURED = {"lstm": lstm.MEASURED, "gan": ("fd_ratio", "clean", "coverage")}
+"""The columns of a report that the best trials' curves are drawn of, by experiment."""
+
+
 @dataclass(frozen=True)
 class Compared:
-    """A run in the table of its experiment; ``by_hand``: what the best of the hand-tuned settings came to in it."""
+    """All that the comparison shows of one run.
+
+    Attributes:
+        by_hand: What the best of the hand-tuned settings came to in it.
+        curve: The best trial's reports, a column by its name; None if there is no best trial.
+        point: Of an LSTM's run, its place in the picture of lengths.
+    """
 
     run: Run
     answer: Answer | None
-    by_hand: str
-    coursework: float | None = None
+    curve: dict[str, Any] | None
+    by_hand: str = ""
+    point: Length | None = None
     quality: list[dict[str, Any]] | None = None
 
 
-def compare(runs: list[Run], names: Mapping[Path, str], folder: Path) -> dict[str, Any] | None:
-    """What the page of the comparison reads, its figures drawn into ``folder``; None where there are not two runs of a kind.
+def compared(run: Run) -> Compared | None:
+    """The run as it is compared with others; None if it has no trial. Raises whatever odd files give rise to."""
+    if run.trials.empty:
+        return None
+    columns = ("step", *MEASURED[run.search["experiment"]])
+    reports = None if run.best is None else run.reports(run.best)
+    curve = None if reports is None else {column: digits(reports[column]) for column in columns if column in reports}
+    if run.search["experiment"] == "gan":
+        return Compared(run, gan.run_answer(run), curve, quality=gan.quality_table(run))
+    hand = best_by_hand(run)
+    words = "" if hand is None else f"{hand['known']}: {100 * hand['accuracy']:.1f}% at step {number(hand['step'])}"
+    return Compared(run, lstm.run_answer(run), curve, words, length(run, hand))
+
+
+def compare(runs: list[Compared], names: Mapping[Path, str], folder: Path) -> dict[str, Any] | None:
+    """What the page of the comparison reads, its figures drawn into ``folder``; None if there are not two runs of a kind.
 
     ``names``: what each run is called, by its path.
     """
-    lengths = sorted(of(runs, "lstm"), key=lambda run: (run.search["fixed"]["input_length"], run.search["fixed"]["model"]))
-    data_sets = of(runs, "gan")
+    lengths = [one for one in runs if one.point]
+    lengths.sort(key=lambda one: (one.point.length, one.point.model) if one.point else (0, ""))
+    data_sets = [one for one in runs if one.quality is not None]
     if max(len(lengths), len(data_sets)) < 2:
         return None
     return {
-        "lengths": [length(run) for run in lengths],
-        "picture": draw(lengths, folder) if len(lengths) > 1 else None,
-        "data_sets": [Compared(run, gan.run_answer(run), "", quality=gan.quality_table(run)) for run in data_sets],
+        "lengths": lengths,
+        "picture": draw([one.point for one in lengths if one.point], folder) if len(lengths) > 1 else None,
+        "data_sets": data_sets,
         "plots": {
-            **best_curves("lengths", lengths, names, lstm.MEASURED, folder),
-            **best_curves("data-sets", data_sets, names, ("fd_ratio", "clean", "coverage"), folder),
+            **best_curves("lengths", lengths, names, MEASURED["lstm"], folder),
+            **best_curves("data-sets", data_sets, names, MEASURED["gan"], folder),
         },
     }
 
 
 def best_curves(
-    name: str, runs: list[Run], names: Mapping[Path, str], measured: tuple[str, ...], folder: Path
+    name: str, runs: list[Compared], names: Mapping[Path, str], measured: tuple[str, ...], folder: Path
 ) -> dict[str, Plot]:
     """The interactive figure of the best trial of each run, by its name, written into ``folder``; none of fewer than two."""
-    best = {names[run.path]: run.reports(run.best) for run in runs if run.best is not None}
+    best = {names[one.run.path]: one.curve for one in runs if one.curve is not None}
     x = Axis("step", "training steps")
     variants = {}
     for column in measured if len(best) > 1 else ():
         drawn = {
-            run: (color, {axis: digits(reports[axis]) for axis in (x.column, column) if axis in reports})
-            for (run, reports), color in zip(best.items(), cycle(SERIES), strict=False)
+            run: (color, {axis: curve[axis] for axis in (x.column, column) if axis in curve})
+            for (run, curve), color in zip(best.items(), cycle(SERIES), strict=False)
         }
         figure = curves(drawn, x, Axis(column, column.replace("_", " "), column in LOG))
         if figure.data:
@@ -69,17 +95,6 @@ def best_curves(
             write_figure(figure, folder, variants[column.replace("_", " ")])
     alt = f"Learning curves of the best trial of {', '.join(best)}."
     return {name: Plot("The best trial of each", alt, variants)} if variants else {}
-
-
-def of(runs: list[Run], experiment: str) -> list[Run]:
-    return [run for run in runs if run.search["experiment"] == experiment and not run.trials.empty]
-
-
-def length(run: Run) -> Compared:
-    fixed = run.search["fixed"]
-    hand = best_by_hand(run)
-    words = "" if hand is None else f"{hand['known']}: {100 * hand['accuracy']:.1f}% at step {number(hand['step'])}"
-    return Compared(run, lstm.run_answer(run), words, COURSEWORK.get((fixed["model"], fixed["input_length"])))
 
 
 def best_by_hand(run: Run) -> "pd.Series[Any] | None":
@@ -90,20 +105,20 @@ def best_by_hand(run: Run) -> "pd.Series[Any] | None":
     return None if known.empty else known.iloc[0]
 
 
-def draw(runs: list[Run], folder: Path) -> Picture:
-    points = []
-    for run in runs:
-        fixed, hand = run.search["fixed"], best_by_hand(run)
-        seeds = run.confirmed["test_accuracy"].dropna().tolist() if "test_accuracy" in run.confirmed else []
-        points.append(
-            Length(
-                model=str(fixed["model"]).upper(),
-                length=int(fixed["input_length"]),
-                confirmed=[float(one) for one in seeds],
-                by_hand=None if hand is None else float(hand["accuracy"]),
-                coursework=COURSEWORK.get((fixed["model"], fixed["input_length"])),
-            )
-        )
+def length(run: Run, hand: "pd.Series[Any] | None") -> Length:
+    """The run's place in the picture of lengths."""
+    fixed = run.search["fixed"]
+    seeds = run.confirmed["test_accuracy"].dropna().tolist() if "test_accuracy" in run.confirmed else []
+    return Length(
+        model=str(fixed["model"]).upper(),
+        length=int(fixed["input_length"]),
+        confirmed=[float(one) for one in seeds],
+        by_hand=None if hand is None else float(hand["accuracy"]),
+        coursework=COURSEWORK.get((fixed["model"], fixed["input_length"])),
+    )
+
+
+def draw(points: list[Length], folder: Path) -> Picture:
     words = "; ".join(f"{one.model} T = {one.length}: lowest {min(one.confirmed):.4f}" for one in points if one.confirmed)
     return save(
         figures.lengths(points), folder, "lengths", f"Accuracy on fresh seeds by length, beside hand-tuned settings. {words}."

@@ -91,7 +91,7 @@ def moment(seconds: float | None) -> str:
 
 def address(file: Path, folder: Path) -> str:
     """A file's address from a page in ``folder``."""
-    return quote(os.path.relpath(file, folder))
+    return quote(os.fsencode(os.path.relpath(file, folder)))
 
 
 def settings(run: Run, row: Any) -> str:

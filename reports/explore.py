@@ -287,4 +287,4 @@ class Explorer:
 def write_figure(figure: Figure, folder: Path, name: str) -> None:
     """A figure as the script ``name``.js that hands it to a page in ``folder``."""
     content = orjson.dumps({"data": figure.data, "layout": figure.layout}, option=orjson.OPT_SERIALIZE_NUMPY).decode()
-    (folder / f"{name}.js").write_text(f"report.figure({json.dumps(name)}, {content});\n")
+    (folder / f"{name}.js").write_text(f"report.figure({json.dumps(name)}, {content});\n", encoding="utf-8")

@@ -73,15 +73,18 @@ def pictures(run: Run, other: Run | None, folder: Path) -> dict[str, Picture | N
 
 def other_model(run: Run, companions: list[Run]) -> Run | None:
     """The latest run of the other model at the same length, to set beside this one."""
-    same = [
-        other
-        for other in companions
-        if other.search["experiment"] == run.search["experiment"]
-        and other.search["fixed"]["input_length"] == run.search["fixed"]["input_length"]
-        and other.search["fixed"]["model"] != run.search["fixed"]["model"]
-        and other.best is not None
-    ]
-    return same[-1] if same else None
+    fixed = run.search["fixed"]
+
+    def is_beside(other: Run) -> bool:
+        theirs = other.search["fixed"]
+        if other.search["experiment"] != "lstm" or theirs["input_length"] != fixed["input_length"]:
+            return False
+        try:
+            return theirs["model"] != fixed["model"] and run_answer(other) is not None and best_curve(other) is not None
+        except Exception:  # a damaged run spoils no other's page; its own says what is wrong
+            return False
+
+    return next((other for other in reversed(companions) if is_beside(other)), None)
 
 
 def best_curve(run: Run | None) -> Curve | None:

@@ -5,6 +5,8 @@ and named in ``notes``.
 """
 
 import json
+import math
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,10 +17,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from command_line import hide_in_command
 from tuning.checks.evidence import Evidence, Reports
 from tuning.run_directory import COMPLETE, RunDirectory, TrialDirectory, read_rows
-
-EXPERIMENTS = ("lstm", "gan")
 
 RECORD_EVERY = 10
 """Training steps between two points of ``train_*`` in a row, as trials record them."""
@@ -48,31 +49,26 @@ class Run:
     def open(cls, path: Path) -> "Run":
         """Raises NotARun where there is no readable ``search.json`` of ours."""
         try:
-            search = json.loads((path / "search.json").read_text())
+            search = json.loads((path / "search.json").read_bytes())
             if search["sessions"] and search["options"] and "space" not in search:
                 raise NotARun(f"{path} is a search that is only being prepared: no trial has begun")
-            (
-                search["experiment"],
-                search["options"],
-                search["fixed"],
-                search["space"],
-                search["objectives"],
-                search["goal"]["at"],
-                search["sessions"][0],
-            )
-            if search["experiment"] not in EXPERIMENTS or not all(one["started"] for one in search["sessions"]):
-                raise ValueError(search["experiment"])
+            _check(search)
         except NotARun:
             raise
-        except OSError:
+        except FileNotFoundError:
             raise NotARun(f"{path} is not a run: it has no search.json") from None
-        except (ValueError, KeyError, TypeError):
+        except OSError as error:
+            raise NotARun(f"{path}/search.json cannot be read: {error.strerror}") from None
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
             raise NotARun(f"{path}/search.json is not one that this project wrote, or it is cut off") from None
+        for session in search["sessions"]:  # a run that was recorded by an earlier version has it as it was typed
+            session["command"] = hide_in_command(session["command"])
         return cls(path, search, [])
 
     @property
     def name(self) -> str:
-        return self.path.name
+        """The folder's name, to be read."""
+        return readable(self.path.name)
 
     @property
     def objective(self) -> str:
@@ -325,17 +321,46 @@ class Run:
 
     def _read(self, file: Path) -> dict[str, Any] | None:
         try:
-            content = json.loads(file.read_text())
+            content = json.loads(file.read_bytes())
             return content if isinstance(content, dict) else None
         except FileNotFoundError:
             return None
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             self.note(f"{file.relative_to(self.path)} cannot be read")
             return None
 
     def note(self, note: str) -> None:
         if note not in self.notes:
             self.notes.append(note)
+
+
+def _check(search: dict[str, Any]) -> None:
+    """Raises one or another exception where ``search.json`` is not as a search writes it."""
+    fixed, goal = search["fixed"], search["goal"]
+    needed = {"lstm": ("model", "input_length"), "gan": ("dataset",)}[search["experiment"]]
+    sound = (
+        all(isinstance(fixed[name], str | int) for name in needed)
+        and isinstance(search["options"], dict)
+        and all(isinstance(one["distribution"], str) for one in search["space"].values())
+        and bool(search["objectives"])
+        and all(isinstance(one["metric"], str) and one["mode"] in ("min", "max") for one in search["objectives"])
+        and isinstance(goal["metric"], str)
+        and goal["at"] in ("least", "most")
+        and math.isfinite(goal["bound"])
+        and bool(search["sessions"])
+    )
+    for session in search["sessions"]:
+        sound &= math.isfinite(session["started"]) and math.isfinite(session["ended"] or 0)
+        session.setdefault("command", "")
+        session.setdefault("how", "unknown")
+        sound &= isinstance(session["command"], str)
+    if not sound:
+        raise ValueError("search.json")
+
+
+def readable(name: str) -> str:
+    """A file's name as text; what is no text in it becomes a replacement character."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 RECORD_FIELDS = ("number", "ended", "error", "started", "finished")

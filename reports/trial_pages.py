@@ -94,6 +94,6 @@ def files(directory: Path, page: Path) -> list[tuple[str, str, int]]:
 def last_lines(file: Path) -> str:
     """The end of a text file; empty where there is none."""
     try:
-        return "\n".join(file.read_text(errors="replace").splitlines()[-ERROR_LINES:])
+        return "\n".join(file.read_text("utf-8", "replace").splitlines()[-ERROR_LINES:])
     except OSError:
         return ""

@@ -84,7 +84,7 @@ def read_space_file(path: Path) -> dict[str, Override]:
     if load is None:
         raise BadOptions(f"--space-file takes a .toml, .yaml or .yml file, got {path}")
     try:
-        entries = load(path.read_text())
+        entries = load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadOptions(f"--space-file {path} cannot be read: {error.strerror}") from None
     except (ValueError, yaml.YAMLError) as error:

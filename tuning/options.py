@@ -7,13 +7,14 @@ or torch is even imported.
 import contextlib
 import dataclasses
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
-from command_line import BadOptions, exit_bad_options, read_arguments
+from command_line import BadOptions, exit_bad_options, hide_arguments, read_arguments, user_path
 
 if TYPE_CHECKING:
     from search_spaces import SearchSpace
@@ -23,6 +24,9 @@ Scheduler = Literal["asha", "hyperband", "pbt", "none"]
 
 MAX_SAMPLES = 900_000
 """Seeds are numbered within a search (see ``tuning.seeds``), which bounds the number of trials."""
+
+STORAGE_VARIABLE = "TUNE_OPTUNA_STORAGE"
+"""Environment variable from which ``--optuna-storage`` is read if the flag is not given."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,7 +62,10 @@ class SearchOptions:
     confirm: int = 5
     """Fresh seeds on which the best settings are trained again; 0: none."""
     optuna_storage: str | None = None
-    """Database URL of the Optuna study, such as postgresql://user@host/db. Default: optuna.db in the run directory."""
+    """Database URL of the Optuna study, such as postgresql://user@host/db. Default: the environment variable
+    TUNE_OPTUNA_STORAGE, else optuna.db in the run directory. Put a URL with a password into the variable: arguments can be
+    seen by every user of this machine until Python has started, and stay in the shell's history. A password is never
+    recorded: --resume needs the variable or the flag again."""
     no_dashboard: bool = False
     """Leave out the Ray dashboard."""
     quiet: bool = False
@@ -95,6 +102,15 @@ class SearchOptions:
         _require(0 <= self.seed < 2**31, "--seed must be 0 to 2147483647", self.seed)
         _require(0 <= self.confirm <= 1000, "--confirm must be 0 to 1000", self.confirm)
         _require("://" not in self.storage_path, "--storage-path must be a folder", self.storage_path)
+        self._read_as("storage_path", user_path("--storage-path", self.storage_path))
+        _require(
+            _is_utf8(self.storage_path), "--storage-path must be UTF-8 in a UTF-8 locale (LC_ALL=C.UTF-8)", self.storage_path
+        )
+        self._read_as("warm_start", tuple(user_path("--warm-start", run) for run in self.warm_start))
+        if self.space_file is not None:
+            self._read_as("space_file", user_path("--space-file", self.space_file))
+        if self.optuna_storage is not None:  # the real URL is ``reveal(options.optuna_storage)``
+            self._read_as("optuna_storage", hide_arguments(["--optuna-storage", self.optuna_storage])[1])
         _require(0 <= self.audit <= 1, "--audit must be 0 to 1", self.audit)
         stops_early = self.scheduler in ("asha", "hyperband")
         _require(stops_early or not self.audit, "--audit is of --scheduler asha or hyperband", f"{self.scheduler}")
@@ -108,6 +124,9 @@ class SearchOptions:
             _require(plain, "--name takes letters, digits, '.', '_' and '-', starting with a letter or digit", self.name)
         if self.time_budget is not None:
             _require(seconds(self.time_budget) > 0, "--time-budget takes a time such as 90s, 30m or 2h", self.time_budget)
+
+    def _read_as(self, field: str, value: object) -> None:
+        object.__setattr__(self, field, value)
 
     def searched(self, space: "SearchSpace") -> "SearchSpace":
         """``space`` as --set wants it. Exits with status 2 and one line where it cannot be had."""
@@ -127,6 +146,15 @@ def seconds(time: str) -> float:
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]] if match else 0.0
 
 
+def _is_utf8(path: str) -> bool:
+    """Whether Ray Tune can write there: it takes no other file names."""
+    try:
+        str(Path(path).absolute()).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _require(condition: bool, rule: str, value: object) -> None:
     if not condition:
         raise BadOptions(f"{rule}, got {value}")
@@ -141,14 +169,18 @@ def parse(options: type[Options], arguments: list[str] | None = None) -> Options
     With ``--resume`` the run's own options stand in for the defaults, so that ``--resume --name NAME`` is enough; what
     defines the experiment (the script's own options, the seed and the space) cannot be changed any more. What a space file
     says becomes part of ``set``, so that the file is needed no more.
+
+    TUNE_OPTUNA_STORAGE is taken out of the environment, so that no worker process inherits it.
     """
+    variable = os.environ.pop(STORAGE_VARIABLE, None) or None
     try:
         given = _with_space_file(read_arguments(options, arguments), arguments)
         if not given.resume:
-            return given
+            return dataclasses.replace(given, optuna_storage=given.optuna_storage or variable)
         recorded = _recorded_options(given)
         resumed = read_arguments(options, arguments, recorded)
-        resumed = dataclasses.replace(resumed, set=given.set or recorded.set, space_file=None)
+        storage = given.optuna_storage or (recorded.optuna_storage and variable) or recorded.optuna_storage
+        resumed = dataclasses.replace(resumed, set=given.set or recorded.set, space_file=None, optuna_storage=storage)
     except BadOptions as error:
         exit_bad_options(str(error))
     changeable = {*options.changeable, *(field.name for field in dataclasses.fields(SearchOptions))}
@@ -177,37 +209,39 @@ def _with_space_file(given: Options, arguments: list[str] | None) -> Options:
 
 
 def _recorded_options(given: Options) -> Options:
-    """The options of the run to resume, read from its ``search.json``."""
+    """The options of the run to resume, read from its ``search.json`` as if they were typed: with the same checks."""
     runs = Path(given.storage_path)
-    if given.name is None:
-        started = [
-            (record["sessions"][0]["started"], name)
-            for name, record in _recorded_searches(runs)
-            if record["experiment"] == given.experiment
-        ]
-        if not started:
+    name = given.name
+    if name is None:
+        started = max(_recorded_searches(runs, given.experiment), default=None)
+        if started is None:
             raise BadOptions(f"--resume: there is no {given.experiment} run under {runs}/")
-        name = max(started)[1]
-    else:
-        name = given.name
+        name = started[1]
     file = runs / name / "search.json"
     try:
-        record = json.loads(file.read_text())
-        # Flags are given anew each time, and tyro reads --flag only where its default is off.
-        kept: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value  # JSON knows no tuples
-            for key, value in record["options"].items()
-            if not isinstance(value, bool)
-        }
-        flags = {field.name: False for field in dataclasses.fields(given) if field.type == "bool" or field.type is bool}
-        return dataclasses.replace(type(given)(), **{**kept, **flags, "name": name, "storage_path": given.storage_path})
+        recorded = json.loads(file.read_bytes())["options"]
+        typed = [word for option, value in recorded.items() for word in _typed(option, value)]
+        options = read_arguments(type(given), typed)
+        return dataclasses.replace(options, name=name, storage_path=given.storage_path)
     except FileNotFoundError:
         raise BadOptions(f"--resume: there is no run {name} under {runs}/") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadOptions(f"--resume: {file} cannot be read ({error})") from None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise BadOptions(f"--resume: {file} cannot be read, or is of another version ({reason})") from None
 
 
-def _recorded_searches(runs: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _typed(option: str, value: Any) -> list[str]:
+    """A recorded option as it stands on the command line; nothing for a switch, which each session is given anew."""
+    flag = "--" + option.replace("_", "-")
+    if value is None or isinstance(value, bool) or value == []:
+        return []
+    return [flag, *map(str, value)] if isinstance(value, list) else [f"{flag}={value}"]
+
+
+def _recorded_searches(runs: Path, experiment: str) -> Iterator[tuple[float, str]]:
+    """When each run of the experiment started, and its name."""
     for file in runs.glob("*/search.json"):
-        with contextlib.suppress(OSError, ValueError):
-            yield file.parent.name, json.loads(file.read_text())
+        with contextlib.suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
+            record = json.loads(file.read_bytes())
+            if record["experiment"] == experiment:
+                yield float(record["sessions"][0]["started"]), file.parent.name

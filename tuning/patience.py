@@ -15,6 +15,7 @@ from typing import TypeVar
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from command_line import hide_secrets
 from tuning.trouble import Trouble
 
 PATIENCE_S = 300.0
@@ -100,7 +101,7 @@ def reason(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         place = f" ({error.filename})" if error.filename else ""
         return f"{error.strerror}{place}"
-    return " ".join(str(error).split()) or type(error).__name__
+    return hide_secrets(" ".join(str(error).split())) or type(error).__name__
 
 
 def check_writable(folder: Path) -> None:

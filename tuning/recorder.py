@@ -68,7 +68,7 @@ class Recorder(Callback):
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         failure, directory = Failure.of(trial), self._directory(trial)
         file = "lost.txt" if failure.again else "error.txt"
-        self._written(lambda: (directory.path / file).write_text(f"{failure.error}\n", encoding="utf-8"))
+        self._written(lambda: (directory.path / file).write_text(f"{failure.error}\n", "utf-8", "replace"))
         if failure.again:
             return  # it has not ended
         record = self.finish(trial, failure.outcome or "error", error=failure.line)

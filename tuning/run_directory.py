@@ -36,7 +36,7 @@ from typing import Any, cast
 import orjson
 from filelock import FileLock, Timeout
 
-from command_line import BadOptions
+from command_line import BadOptions, from_here, hide_arguments
 from trainables.checkpoint import BOOKKEEPING_KEYS, identity, read_identity, settings_of
 from tuning.options import SearchOptions
 
@@ -113,8 +113,8 @@ class TrialDirectory:
 
     def read(self) -> TrialRecord | None:
         """The trial's record, or None where there is none that can be read."""
-        with contextlib.suppress(OSError, ValueError, TypeError):
-            return TrialRecord(**json.loads((self.path / "trial.json").read_text()))
+        with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
+            return TrialRecord(**json.loads((self.path / "trial.json").read_bytes()))
         return None
 
     def append(self, row: Mapping[str, Any]) -> None:
@@ -195,8 +195,8 @@ class TrialDirectory:
         """The changes of the trial's settings, in order; empty without population based training."""
         changes = []
         with contextlib.suppress(OSError):
-            for line in (self.path / "schedule.json").read_text(errors="replace").splitlines():
-                with contextlib.suppress(ValueError, TypeError):
+            for line in (self.path / "schedule.json").read_text("utf-8", "replace").splitlines():
+                with contextlib.suppress(ValueError, TypeError, RecursionError):
                     changes.append(Change(**json.loads(line)))
         return changes
 
@@ -326,8 +326,8 @@ class RunDirectory:
 
 def read_json(path: Path) -> dict[str, Any]:
     """What is in a JSON file; nothing where it is not there or cannot be read."""
-    with contextlib.suppress(OSError, ValueError):
-        return dict(json.loads(path.read_text()))
+    with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
+        return dict(json.loads(path.read_bytes()))
     return {}
 
 
@@ -346,7 +346,7 @@ def read_rows(file: Path) -> tuple[list[dict[str, Any]], list[int]]:
             return rows, []
     rows, unreadable = [], []
     for number, line in enumerate(lines, 1):
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             row = json.loads(line)
             if _has_a_step(row):
                 rows.append(row)
@@ -360,8 +360,14 @@ def _has_a_step(row: Any) -> bool:
 
 
 def command() -> str:
-    """The command line that started this process."""
-    return shlex.join(["python", os.path.relpath(sys.argv[0]), *sys.argv[1:]])
+    """The command line that started this process, without the secrets in it, as a shell takes it."""
+    return shlex.join(["python", from_here(sys.argv[0]), *hide_arguments(sys.argv[1:])])
+
+
+def resume_command(script: str, name: str, storage_path: str, *flags: str) -> str:
+    """The command that goes on with run ``name``, as a shell takes it."""
+    where = [] if storage_path == "runs" else ["--storage-path", storage_path]
+    return shlex.join(["python", script, "--resume", "--name", name, *where, *flags])
 
 
 def _whose(checkpoint: Path) -> dict[str, str]:
@@ -383,7 +389,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Replace a JSON file whole: a reader, or a crash, never meets half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(path.name + ".new")
-    with new.open("w") as file:
+    with new.open("w", encoding="utf-8") as file:
         json.dump(content, file, indent=1)
         file.flush()
         os.fsync(file.fileno())
@@ -406,5 +412,6 @@ def _commit() -> str | None:
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         source = Path(__file__).parent
-        return subprocess.run(command, cwd=source, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+        described = subprocess.run(command, cwd=source, capture_output=True, check=True, timeout=10)
+        return described.stdout.decode("utf-8", "replace").strip()
     return None

@@ -22,7 +22,7 @@ from ray import tune
 from ray.tune import Callback
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
-from command_line import BadOptions, exit_bad_options
+from command_line import BadOptions, exit_bad_options, from_here
 from trainables.trial import Trial
 from tuning import cluster as ray_cluster
 from tuning.ablation import ablation_queue
@@ -38,7 +38,16 @@ from tuning.patience import Patience, check_writable
 from tuning.progress import Best, Progress
 from tuning.ray_processes import ray_processes
 from tuning.recorder import Recorder
-from tuning.run_directory import COMPLETE, CUT_OFF, NOT_ASKED_FOR, TARGET_REACHED, TIME_BUDGET, RunDirectory, write_json
+from tuning.run_directory import (
+    COMPLETE,
+    CUT_OFF,
+    NOT_ASKED_FOR,
+    TARGET_REACHED,
+    TIME_BUDGET,
+    RunDirectory,
+    resume_command,
+    write_json,
+)
 from tuning.scheduler import RungScheduler, create_scheduler
 from tuning.study import STARTUP_TRIALS, StudySearch, close_running
 from tuning.target import Paused, TargetPause
@@ -406,9 +415,7 @@ class Search:
             print(line, file=sys.stderr, flush=True)
 
     def _resume_command(self) -> str:
-        script = os.path.relpath(sys.argv[0])
-        where = "" if self.options.storage_path == "runs" else f" --storage-path {self.options.storage_path}"
-        return f"python {script} --resume --name {self.directory.path.name}{where}"
+        return resume_command(from_here(sys.argv[0]), self.directory.path.name, self.options.storage_path)
 
 
 def _equipped(trainable: type[Trial], shared: object) -> type[Trial]:

@@ -26,14 +26,15 @@ from optuna.trial import Trial, TrialState
 from ray.tune import experiment as tune_experiment
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
-from sqlalchemy import event
+from sqlalchemy import URL, event, make_url
+from sqlalchemy.exc import ArgumentError
 
-from command_line import BadOptions
+from command_line import HIDDEN, BadOptions, hide_secrets, reveal
 from search_spaces import SearchSpace
 from tuning.design import design_point
 from tuning.experiment import Experiment
 from tuning.failure import Failure, config_again, find_trial, wait_for_storage
-from tuning.options import SearchOptions
+from tuning.options import STORAGE_VARIABLE, SearchOptions
 from tuning.patience import Patience
 from tuning.room import Room
 from tuning.run_directory import COMPLETE, FORMAT, RunDirectory, TrialRecord, command
@@ -94,20 +95,22 @@ def open_storage(options: SearchOptions, run: Path) -> RDBStorage:
     Raises OSError if another process holds it; BadOptions if it cannot be reached, or if a new run would go on with another
     run's study of its name.
     """
-    url = options.optuna_storage or f"sqlite:///{run / 'optuna.db'}"
+    given = options.optuna_storage
+    where = str(run / "optuna.db") if given is None else f"--optuna-storage {given}"
     try:
+        url = _database_url(given, run).render_as_string(hide_password=False)
         storage = RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
+        storage.url = given or storage.url  # all of the URL that Ray Tune's snapshots on disk may hold
         if storage.engine.dialect.name == "sqlite":
             event.listen(storage.engine, "connect", lambda connection, _: connection.execute("PRAGMA journal_mode=PERSIST"))
             storage.engine.dispose()  # the connections made so far
         taken = not options.resume and run.name in optuna.get_all_study_names(storage)
     except Exception as error:  # SQLAlchemy, its drivers and Optuna raise each their own
-        reason = str(error).splitlines()[0]
         if "database is locked" in str(error):
-            raise OSError(f"{url}: the database is locked by another process") from None
-        raise BadOptions(f"--optuna-storage {url} cannot be opened: {reason}") from None
+            raise OSError(f"{where}: the database is locked by another process") from None
+        raise BadOptions(f"{where} cannot be opened: {_why_not(given, error)}") from None
     if taken:
-        raise BadOptions(f"--optuna-storage {url} has a study named {run.name} already: choose another --name")
+        raise BadOptions(f"{where} has a study named {run.name} already: choose another --name")
     return storage
 
 
@@ -121,6 +124,29 @@ def find_study(storage: RDBStorage, run_id: str | None) -> str | None:
         if run_id is not None and summary.user_attrs.get(RUN_ID) == run_id:
             return str(summary.study_name)
     return None
+
+
+def _database_url(given: str | None, run: Path) -> URL:
+    """The URL to connect to. Of one that was recorded without its secrets, what is left: .pgpass or peer may do without."""
+    if given is None:
+        return URL.create("sqlite", database=str(run / "optuna.db"))
+    url = make_url(reveal(given))
+    password = None if url.password == HIDDEN else url.password
+    query = {name: value for name, value in url.query.items() if value != HIDDEN}
+    return URL.create(url.drivername, url.username, password, url.host, url.port, url.database, query)
+
+
+def _why_not(given: str | None, error: Exception) -> str:
+    """In one line. No driver speaks of a URL that was cut in the middle of its password: it would print the rest of it."""
+    real = reveal(given or "")
+    if given is not None and (isinstance(error, ValueError | ArgumentError) or real.count("@") > 1):
+        return (
+            "it must be a URL such as postgresql://user@host/db, with @ : / ? # and spaces in a password percent-encoded (%40)"
+        )
+    reason = hide_secrets((str(error).splitlines() or [type(error).__name__])[0])
+    if HIDDEN in real:
+        return f"the run's record leaves out its secrets; set {STORAGE_VARIABLE} to the whole URL ({reason})"
+    return reason
 
 
 def open_study(options: SearchOptions, experiment: Experiment, run: RunDirectory, storage: RDBStorage) -> optuna.Study:

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from command_line import exit_bad_options
+from command_line import exit_bad_options, hide_secrets
 from tuning.interruption import FAILED, early_exit
 
 
@@ -17,7 +17,7 @@ class Trouble(RuntimeError):
 
 def words(error: BaseException) -> str:
     """What happened, in one line: the message of a ``Trouble``; for other errors their kind as well."""
-    message = " ".join(str(error).split())
+    message = hide_secrets(" ".join(str(error).split()))
     if isinstance(error, Trouble):
         return message
     if isinstance(error, ImportError):
@@ -28,7 +28,7 @@ def words(error: BaseException) -> str:
 
 def write_traceback(error: BaseException, file: Path) -> bool:
     """Write the traceback into ``file``; False where that is impossible, as on a full disk."""
-    text = f"{time.strftime('%Y-%m-%d %H:%M:%S')}\n{''.join(traceback.format_exception(error))}"
+    text = hide_secrets(f"{time.strftime('%Y-%m-%d %H:%M:%S')}\n{''.join(traceback.format_exception(error))}")
     try:
         file.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError:

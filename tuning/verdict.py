@@ -1,13 +1,15 @@
 """What a search says before its first trial and after its last: the plan, and a verdict instead of a table."""
 
-import os
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from statistics import mean
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+from command_line import from_here
 from tuning.checks import run_checks
 from tuning.checks.evidence import Evidence
 from tuning.cluster import Cluster
@@ -17,6 +19,8 @@ from tuning.final import final_training
 from tuning.options import SearchOptions
 from tuning.progress import figure, settings_words
 from tuning.run_directory import RunDirectory
+
+REPORT = Path(__file__).parent.parent / "reports" / "build.py"
 
 
 def plan(
@@ -47,7 +51,7 @@ def plan(
         "varied     " + " · ".join(_range(name, p.distribution) for name, p in experiment.space.parameters.items()),
         "fixed      " + settings_words({**experiment.settings, **experiment.space.fixed}),
         f"confirmed  on {options.confirm} fresh seeds" if options.confirm else "confirmed  not (--confirm 0)",
-        f"run        {os.path.relpath(run.path)}",
+        f"run        {from_here(run.path)}",
     ]
     if cluster.dashboard:
         lines.append(f"dashboard  {cluster.dashboard} (its token: ray get-auth-token)")
@@ -94,8 +98,8 @@ def verdict(options: SearchOptions, experiment: Experiment, run: RunDirectory, t
     else:
         lines.append("best       none: no trial reported anything that can be compared")
     lines += remarks(run)
-    where = os.path.relpath(run.path)
-    lines += [f"run        {where}", f"next       python reports/build.py {where}"]
+    where = from_here(run.path)
+    lines += [f"run        {where}", f"next       {shlex.join(['python', from_here(REPORT), where])}"]
     return "\n".join(lines)
 
 

@@ -79,7 +79,7 @@ def load_generator(folder: str | Path, device: str = "cpu") -> SimpleGenerator:
 
     Raises OSError where ``config.json`` or ``model.safetensors`` is missing.
     """
-    config = json.loads((Path(folder) / "config.json").read_text())
+    config = json.loads((Path(folder) / "config.json").read_bytes())
     generator = SimpleGenerator(config["latent_dim"], config["latent"]).to(device)
     generator.load_state_dict(load_file(Path(folder) / "model.safetensors", device=device))
     return generator.eval()

@@ -162,7 +162,7 @@ def load_model(folder: str | Path, device: str = "cpu") -> LSTM | RNN:
 
     Raises OSError where ``config.json`` or ``model.safetensors`` is missing.
     """
-    config = json.loads((Path(folder) / "config.json").read_text())
+    config = json.loads((Path(folder) / "config.json").read_bytes())
     model = MODELS[config["model"]](config["hidden_dim"], encoding=config.get("encoding", "raw")).to(device)
     model.load_state_dict(load_file(Path(folder) / "model.safetensors", device=device))
     return model.eval()

@@ -1,9 +1,7 @@
 """What the checks look at: a run directory read once, without Ray, whatever state it is in."""
 
 import ast
-import json
 import math
-import os
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -14,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+from command_line import HIDDEN, from_here, hide_in_command
 from search_spaces import Parameter
 from tuning.experiment import Goal, Objective
-from tuning.run_directory import COMPLETE, CUT_OFF, RunDirectory, TrialDirectory, TrialRecord
+from tuning.run_directory import COMPLETE, CUT_OFF, RunDirectory, TrialDirectory, TrialRecord, read_json, resume_command
 
 Row = dict[str, Any]
 
@@ -134,10 +133,7 @@ class Evidence:
     @cached_property
     def winner(self) -> Tried | None:
         """The trial whose settings are in ``best/``, else the best of those that used their budget."""
-        try:
-            number = json.loads((self.run.path / "best" / "metrics.json").read_text())["trial"]
-        except (OSError, ValueError, KeyError, TypeError):
-            number = None
+        number = read_json(self.run.path / "best" / "metrics.json").get("trial")
         return next((one for one in self.trials if one.number == number), self.complete[0] if self.complete else None)
 
     @cached_property
@@ -177,9 +173,7 @@ class Evidence:
 
     def resume(self, *flags: str) -> str:
         """The command that goes on with this run."""
-        where = self.options.get("storage_path", "runs")
-        storage = [] if where == "runs" else ["--storage-path", where]
-        return shlex.join(["python", self._script, "--resume", "--name", self.run.path.name, *storage, *flags])
+        return resume_command(self._script, self.run.path.name, str(self.options.get("storage_path", "runs")), *flags)
 
     def again(self, *changes: str, flags: tuple[str, ...] = (), less: tuple[str, ...] = ()) -> str:
         """The command of a new search like this one, with ``changes`` to its space, each as ``--set`` takes it; ``flags`` take
@@ -191,12 +185,15 @@ class Evidence:
 
     def path(self, *parts: str) -> str:
         """A path in the run directory, as one would type it here."""
-        return os.path.relpath(self.run.path.joinpath(*parts))
+        return from_here(self.run.path.joinpath(*parts))
 
     @property
     def _command(self) -> list[str]:
         sessions = self.search.get("sessions") or [{}]
-        return shlex.split(sessions[0].get("command", ""))
+        try:
+            return shlex.split(hide_in_command(str(sessions[0].get("command", ""))))
+        except ValueError:  # a quote that is never closed: the file was changed by hand
+            return []
 
     @property
     def _script(self) -> str:
@@ -218,6 +215,8 @@ def _split_command(words: list[str], dropped: set[str]) -> tuple[list[str], list
     kept: list[str] = []
     changes: list[str] = []
     option = ""
+    if any(HIDDEN in word for word in words):  # of a database's URL only, which is read from the environment as well
+        dropped = {*dropped, "--optuna-storage"}
     for word in words:
         if word.startswith("--"):
             option, equals, value = word.partition("=")

@@ -1,5 +1,6 @@
 """FAIL: what came to nothing, and why."""
 
+import shlex
 from collections import Counter
 from functools import partial
 
@@ -30,7 +31,7 @@ def failed_trials(run: Evidence) -> Check:
     sentence += ": " + "; ".join(f"{cause} (×{count})" for cause, count in causes.most_common()) + "."
     errors = [one for one in broken if one.ended == "error"]
     if errors:
-        do = f"cat {run.path(f'trial_{errors[0].number:04d}', 'error.txt')}"
+        do = shlex.join(["cat", run.path(f"trial_{errors[0].number:04d}", "error.txt")])
         return failed(status="issue", sentence=sentence, do=do)
     return failed(status="tip", sentence=sentence)
 
