@@ -98,13 +98,22 @@ def preparation(options: GANOptions) -> "Callable[[Callable[[str], None], Path],
         from trainables.gan.images import ImagesUnavailable, load_images
         from trainables.gan.trainable import create_shared
         from tuning.experiment import Prepared
+        from tuning.run_directory import RunDirectory
 
         try:
-            images = load_images(options.dataset, options.data_root)
+            images = load_images(options.dataset, options.data_root, say)
             shared = create_shared(images, say, run / "judges")
         except ImagesUnavailable as error:
             raise BadOptions(str(error)) from None
-        return Prepared(shared, shared.about())
+        about = shared.about()
+        recorded = (RunDirectory(run).read() or {}).get("judges", {})
+        for role, judge in about["judges"].items():
+            if recorded.get(role, {}).get("fingerprint") not in (None, judge["fingerprint"]):
+                raise BadOptions(
+                    f"the {role} judge in {run / 'judges'} is not the one that the run began with, so figures would not"
+                    " compare: put its file back from a copy, or start a new search"
+                )
+        return Prepared(shared, about)
 
     return prepare
 

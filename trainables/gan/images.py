@@ -1,35 +1,56 @@
-"""The images: MNIST and its kin through torchvision, or scikit-learn's digits, whole in memory as uint8 arrays.
+"""The images: MNIST and its kin in torchvision's layout, or scikit-learn's digits, whole in memory as uint8 arrays.
 
-A batch is one gather. Nothing is decoded, scaled or collated an image at a time.
+A batch is one gather. Nothing is decoded, scaled or collated an image at a time. Files are checked one by one as they are
+read. A file that is not there is fetched from torchvision's mirrors, checked by its published MD5, and put in its place
+whole; a file that is there is never replaced.
 """
 
 import contextlib
-import io
-import socket
+import gzip
+import hashlib
+import os
+import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Literal
+from urllib.error import HTTPError, URLError
 
 import numpy as np
 import torch
-from filelock import FileLock
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
+from trainables.gan.idx import PIECE, BadFile, Holds, read_images, read_labels
 from trainables.gan.model import IMAGE_SIDE
+from trainables.gan.waiting import Heartbeat, Say, held
 
 Dataset = Literal["mnist", "fashion-mnist", "kmnist", "digits"]
 
-NUM_CLASSES = 10
 DOWNLOAD_TIMEOUT_S = 20.0
 
 NAMES: dict[Dataset, str] = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "kmnist": "KMNIST", "digits": "digits"}
 """What torchvision calls each data set, which is also the folder its files lie in."""
 
 
+FILES: dict[str, Holds] = {
+    "train-images-idx3-ubyte": "images",
+    "train-labels-idx1-ubyte": "labels",
+    "t10k-images-idx3-ubyte": "images",
+    "t10k-labels-idx1-ubyte": "labels",
+}
+"""The files of a data set, each as it is or gzipped with .gz after its name, and what each of them holds."""
+
+SHOULD_HOLD: dict[Holds, str] = {
+    "images": f"{IMAGE_SIDE} x {IMAGE_SIDE} images, a byte a pixel, in IDX format",
+    "labels": "labels from 0 to 9, a byte each, in IDX format",
+}
+
+
 class ImagesUnavailable(Exception):
-    """The data set can be neither read nor fetched; the message is one line and says what to do."""
+    """The images, or the judges made of them, cannot be used; the message is one line and says what to do."""
 
 
 @dataclass(frozen=True)
@@ -46,17 +67,25 @@ class Images:
     test_labels: NDArray[np.int64]
 
 
-def load_images(dataset: Dataset, data_root: str | Path) -> Images:
-    """The data set, read from ``data_root`` (torchvision's layout), fetched into it where it is not there.
+def silent(line: str) -> None:
+    """Say nothing."""
 
-    Raises ImagesUnavailable where the files are missing and cannot be fetched, or are not what they should be.
+
+def load_images(dataset: Dataset, data_root: str | Path, say: Say = silent) -> Images:
+    """The data set, read from ``data_root`` (torchvision's layout); files that are missing there are fetched into it.
+
+    ``say`` is given a line now and then if that takes long. Raises ImagesUnavailable if files are missing and cannot be
+    fetched, or are not what they should be.
     """
-    images = _digits() if dataset == "digits" else _torchvision(dataset, Path(data_root))
-    for part, labels in ((images.train, images.train_labels), (images.test, images.test_labels)):
-        shaped = part.ndim == 3 and part.shape[1:] == (IMAGE_SIDE, IMAGE_SIDE) and len(part) == len(labels)
-        if not shaped or len(part) < 2 or labels.min() < 0 or labels.max() >= NUM_CLASSES:
-            raise ImagesUnavailable(f"the files of {dataset} under {data_root} do not hold 28 x 28 images with labels 0 to 9")
-    return images
+    if dataset == "digits":
+        return _digits()
+    if not str(data_root):
+        raise ImagesUnavailable(f"--data-root is empty: give the folder that holds {NAMES[dataset]}/raw")
+    folder = _folder(dataset, data_root)
+    if any(_find(folder, name) is None for name in FILES):
+        _fetch(dataset, folder, say)
+    with Heartbeat(say, f"reading the images of {dataset}"):
+        return _read_files(dataset, folder)
 
 
 def to_float(images: Tensor) -> Tensor:
@@ -123,40 +152,108 @@ def _digits() -> Images:
     return Images("digits", train, train_labels, test, test_labels)
 
 
-def _torchvision(dataset: Dataset, root: Path) -> Images:
+def _folder(dataset: Dataset, data_root: str | Path) -> Path:
+    """Where the data set's files lie or are to lie."""
+    with contextlib.suppress(RuntimeError):  # no such user: then the folder is named so
+        data_root = Path(data_root).expanduser()
+    folder = Path(data_root) / NAMES[dataset] / "raw"
+    for part in (folder.parent.parent, folder.parent, folder):
+        if os.path.lexists(part) and not os.path.isdir(part):  # noqa: PTH112 (Path.is_dir raises PermissionError)
+            raise ImagesUnavailable(f"{part} is not a folder: --data-root must be a folder that holds {NAMES[dataset]}/raw")
+    return folder
+
+
+def _read_files(dataset: Dataset, folder: Path) -> Images:
+    read: dict[str, NDArray[Any]] = {}
+    bad: list[str] = []
+    for name, holds in FILES.items():
+        file = _find(folder, name) or folder / name
+        try:
+            read[name] = read_images(file) if holds == "images" else read_labels(file)
+            images = name.replace("labels-idx1", "images-idx3")
+            if images in read and len(read[images]) != len(read[name]):
+                raise BadFile(f"has {len(read[name]):,} labels for the {len(read[images]):,} images of {images}")
+        except BadFile as fault:
+            bad.append(f"{file} {fault}; it should hold {SHOULD_HOLD[holds]}")
+    if bad:
+        more = f" ({len(bad) - 1} more of the {len(FILES)} files cannot be used either)" if len(bad) > 1 else ""
+        raise ImagesUnavailable(
+            f"{bad[0]}{more}: get the files of {dataset} again (those you delete are fetched), or use --dataset digits"
+        )
+    return Images(dataset, *read.values())
+
+
+def _find(folder: Path, name: str) -> Path | None:
+    """The file, or the gzipped one, if either is there (if only as a broken link)."""
+    return next((file for file in (folder / name, folder / f"{name}.gz") if os.path.lexists(file)), None)
+
+
+def _fetch(dataset: Dataset, folder: Path, say: Say) -> None:
+    """Fetch the files that are missing. Raises ImagesUnavailable; leaves no part of a file and no empty folder behind."""
     from torchvision import datasets
 
-    kind = getattr(datasets, NAMES[dataset])
-    folder = root / NAMES[dataset] / "raw"
-    if not all((folder / Path(name).stem).exists() for name, _ in kind.resources):
-        _fetch(kind, dataset, root)
+    published = getattr(datasets, NAMES[dataset])
+    root = folder.parent.parent
+    lock = root / ".download.lock"
+    made = [part for part in (folder, *folder.parents) if not os.path.exists(part)]  # noqa: PTH110 (likewise)
     try:
-        train, test = kind(root, train=True), kind(root, train=False)
-    except Exception as error:  # a torn file raises whatever its first torn byte happens to mean
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ImagesUnavailable(f"the files of {dataset} under {folder} cannot be read: {reason}") from None
-    arrays = [part for each in (train, test) for part in (each.data.numpy(), each.targets.numpy())]
-    return Images(dataset, *arrays)
-
-
-def _fetch(kind: Any, dataset: Dataset, root: Path) -> None:
-    """Download the files, whose MD5 torchvision checks. Raises ImagesUnavailable."""
-    raw, lock = root / NAMES[dataset] / "raw", root / ".download.lock"
-    timeout = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_S)
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        with FileLock(lock), contextlib.redirect_stdout(io.StringIO()):
-            kind(root, download=True)
-    except Exception as error:  # no network, no such mirror, a checksum that is wrong, a folder that cannot be written
-        reason = (str(error).splitlines() or [type(error).__name__])[-1]  # torchvision says what it tried before why it failed
-        with contextlib.suppress(OSError):  # leave no empty folders behind
-            lock.unlink()
-            for folder in (raw, raw.parent, root):
-                folder.rmdir()
+        folder.mkdir(parents=True, exist_ok=True)
+        with held(lock, say, f"fetching {dataset}"):
+            for resource, md5 in published.resources:
+                if _find(folder, name := Path(resource).stem) is None:
+                    content = _download([mirror + resource for mirror in published.mirrors], md5, say)
+                    write_whole(folder / name, gzip.decompress(content))
+    except OSError as error:
+        there = [name for name in FILES if _find(folder, name)]
+        what = f"{dataset} is not under {root}"
+        if there:
+            missing = [name for name in FILES if name not in there]
+            what = f"{' and '.join(missing)} of {dataset} not found in {folder}"
         raise ImagesUnavailable(
-            f"{dataset} is not under {root} and cannot be fetched ({reason}): put its four IDX files into {raw}, or use"
-            " --dataset digits, which needs no network"
+            f"{what} and cannot be fetched ({error.strerror or error}): put {'it' if there else 'its four IDX files'} into"
+            f" {folder}, or use --dataset digits, which needs no network"
         ) from None
     finally:
-        socket.setdefaulttimeout(timeout)
+        with contextlib.suppress(OSError):
+            lock.unlink(missing_ok=True)
+            for part in made:
+                part.rmdir()
+
+
+def _download(addresses: Sequence[str], md5: str, say: Say) -> bytes:
+    """The content of the first address that has what the checksum says. Raises OSError, which says why none had."""
+    reason = ""
+    for address in addresses:
+        content = bytearray()
+        try:
+            with (
+                Heartbeat(say, f"fetching {address}: byte") as beat,
+                urllib.request.urlopen(address, timeout=DOWNLOAD_TIMEOUT_S) as response,
+            ):
+                beat.total = int(response.headers.get("Content-Length") or 0)
+                while piece := response.read(PIECE):
+                    content += piece
+                    beat.done = len(content)
+        except HTTPError as error:
+            reason = f"{address}: HTTP status {error.code}"
+        except TimeoutError:
+            reason = f"{address}: no answer for {DOWNLOAD_TIMEOUT_S:.0f} s"
+        except (OSError, HTTPException, ValueError) as error:  # ValueError: a proxy's address that is none
+            cause = error.reason if isinstance(error, URLError) else error
+            reason = f"{address}: {getattr(cause, 'strerror', None) or cause}"
+        else:
+            if hashlib.md5(content, usedforsecurity=False).hexdigest() == md5:
+                return bytes(content)
+            reason = f"{address}: {len(content):,} bytes came, whose MD5 checksum is not the published one"
+    raise OSError(reason)
+
+
+def write_whole(file: Path, content: bytes) -> None:
+    """Write the file whole or, if that fails or is interrupted, not at all. Raises OSError."""
+    new = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        new.write_bytes(content)
+        new.replace(file)
+    finally:
+        with contextlib.suppress(OSError):
+            new.unlink(missing_ok=True)

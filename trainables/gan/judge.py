@@ -1,27 +1,31 @@
 """The judge: a small convolutional classifier of the data set's own images, whose features and verdicts measure quality.
 
-It is trained once for a data set and a seed, on the training images alone, and kept with a checksum in the user's cache
-folder and in every run's own. A search looks at its trials through one judge; the final figures come from a second one, of
-another seed, so that no setting can have been chosen for what pleases the judge that is asked at the end.
+It is trained once for a data set and a seed, on the training images alone, and kept in the user's cache folder and in every
+run's own, with a checksum over its weights and over what it is the judge of. A search looks at its trials through one judge;
+the final figures come from a second one, of another seed, so that no setting can have been chosen for what pleases the judge
+that is asked at the end.
 """
 
+import contextlib
 import hashlib
+import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from filelock import FileLock
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from trainables.gan.images import NUM_CLASSES, Images, ImagesUnavailable, to_float
+from trainables.gan.idx import NUM_CLASSES
+from trainables.gan.images import Images, ImagesUnavailable, silent, to_float, write_whole
+from trainables.gan.waiting import Heartbeat, Say, held
 
 FEATURES = 128
 SEARCH_JUDGE, FINAL_JUDGE = 1, 2
@@ -37,8 +41,11 @@ EVALUATION_BATCH = 500
 
 CACHE = Path("ray-tune-optuna-search") / "judges"
 
-RECIPE = "2"
+RECIPE = "3"
 """Raised with every change of what a judge is or how it is trained: an older one in the cache is then passed over."""
+
+METADATA = "judge"
+"""The entry of a judge's file that holds its name, its recipe and a checksum of both and of the weights, as a JSON list."""
 
 
 class Judge(nn.Module):
@@ -91,46 +98,64 @@ def look(judge: Judge, images: Tensor) -> Seen:
     return Seen(torch.cat(features), torch.cat(probabilities))
 
 
-def load_judge(images: Images, seed: int, say: Callable[[str], None], kept: Path) -> Judge:
+def load_judge(images: Images, seed: int, say: Say, kept: Path) -> Judge:
     """The judge of this data set and seed: a run's own, in the folder ``kept``, else the user's, which is copied there.
 
-    So a run that goes on, on whatever machine, is judged as it began. A judge that is not in the user's cache, or that is
-    damaged there, is trained and put there; ``say`` is told so in a line, and how accurate it then is on the test images.
-    Raises ImagesUnavailable where the run began with other images.
+    So a run that goes on, on whatever machine, is judged as it began. A judge that is not in the user's cache is trained
+    and put there. ``say`` is given a line about all that takes long and about every file that is passed over because it is
+    damaged or another judge. Raises ImagesUnavailable if the run began with other images or its folder cannot be written.
     """
-    name = f"{images.dataset}-{_digest(images)}-seed{seed}.safetensors"
-    judge = _read(kept / name)
+    name = f"{images.dataset}-{_digest(images)}-seed{seed}"
+    file = kept / f"{name}.safetensors"
+    judge = _read(file, name, say)
     if judge is None:
-        if any(file.name != name for file in kept.glob(f"*-seed{seed}.safetensors")):
+        if any(other != file for other in kept.glob(f"*-seed{seed}.safetensors")):
             raise ImagesUnavailable(
-                f"these are not the {images.dataset} images that the run began with: give their --data-root"
+                f"these are not the {images.dataset} images that the run began with, or an older version of this program"
+                f" began it ({kept}): give their --data-root, or start a new search"
             )
-        judge = _from_cache(images, seed, cache_folder() / name, say)
-        kept.mkdir(parents=True, exist_ok=True)
-        _write(judge, kept / name)
+        judge = _from_cache(images, seed, name, say)
+        try:
+            kept.mkdir(parents=True, exist_ok=True)
+            _write(judge, name, file)
+        except OSError as error:
+            raise ImagesUnavailable(f"the judge cannot be written to {file} ({error.strerror}): make room there") from None
     return judge.eval()
 
 
-def _from_cache(images: Images, seed: int, file: Path, say: Callable[[str], None]) -> Judge:
-    judge = _read(file)
+def _from_cache(images: Images, seed: int, name: str, say: Say) -> Judge:
+    """The user's judge; trained if it is not there, kept if it can be."""
+    file = cache_folder() / f"recipe{RECIPE}-{name}.safetensors"
+    judge = _read(file, name, silent, RECIPE)
     if judge is not None:
         return judge
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(file.with_suffix(".lock")):
-            judge = _read(file)  # another search may have trained it while this one waited
-            if judge is None:
-                judge = _train_and_say(images, seed, say)
-                _write(judge, file)
-    except (OSError, SafetensorError) as error:
-        say(f"the judge cannot be kept for the next search: {error}")
-    return judge or _train_and_say(images, seed, say)
+    with contextlib.ExitStack() as lock:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            lock.enter_context(held(file.with_suffix(".lock"), say, f"training judge {seed}"))
+        except (OSError, NotImplementedError) as error:  # the latter from a file system that has no locks
+            _say_not_kept(file, error, say)
+            return _train_and_say(images, seed, say)
+        judge = _read(file, name, say, RECIPE)  # another search may have trained it while this one waited
+        if judge is None:
+            judge = _train_and_say(images, seed, say)
+            try:
+                _write(judge, name, file)
+            except OSError as error:
+                _say_not_kept(file, error, say)
+    return judge
+
+
+def _say_not_kept(file: Path, error: Exception, say: Say) -> None:
+    reason = error.strerror if isinstance(error, OSError) else "no locks on this file system"
+    say(f"the judge cannot be kept in {file.parent} ({reason}): the next search will train it again")
 
 
 def cache_folder() -> Path:
     """Where judges are kept: under XDG_CACHE_HOME, by default ~/.cache, and for a user without a home the temporary folder."""
-    if cache := os.environ.get("XDG_CACHE_HOME"):
-        return Path(cache) / CACHE
+    cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if cache.is_absolute():  # others are to be ignored: https://specifications.freedesktop.org/basedir-spec
+        return cache / CACHE
     try:
         return Path.home() / ".cache" / CACHE
     except RuntimeError:
@@ -144,18 +169,21 @@ def accuracy(judge: Judge, images: NDArray[np.uint8], labels: NDArray[np.int64])
     return (digits == torch.from_numpy(labels)).float().mean().item()
 
 
-def train_judge(images: Images, seed: int) -> Judge:
-    """Train a judge on the training images: AdamW, one cycle, images shifted by up to ``MOST_SHIFT`` pixels."""
+def train_judge(images: Images, seed: int, say: Say = silent) -> Judge:
+    """Train a judge on the training images: AdamW, one cycle, images shifted by up to ``MOST_SHIFT`` pixels.
+
+    ``say`` is given a line now and then about how far it is.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    with torch.random.fork_rng():
+    steps = min(TRAINING_STEPS, max(100, TRAINING_EPOCHS * len(images.train) // BATCH))
+    with torch.random.fork_rng(), one_thread(), Heartbeat(say, f"judge {seed}: step", steps) as beat:
         torch.manual_seed(seed)
         judge = Judge().to(device)
         stream = torch.Generator().manual_seed(seed)
         optimizer = torch.optim.AdamW(judge.parameters(), weight_decay=1e-2)
-        steps = min(TRAINING_STEPS, max(100, TRAINING_EPOCHS * len(images.train) // BATCH))
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_LR, total_steps=steps)
         x, y = torch.from_numpy(images.train).to(device), torch.from_numpy(images.train_labels).to(device)
-        for _ in range(steps):
+        for beat.done in range(1, steps + 1):
             chosen = torch.randint(len(x), (BATCH,), generator=stream).to(device)
             down, right = torch.randint(-MOST_SHIFT, MOST_SHIFT + 1, (2,), generator=stream).tolist()
             batch = torch.roll(x[chosen], (down, right), (1, 2))
@@ -167,41 +195,72 @@ def train_judge(images: Images, seed: int) -> Judge:
     return judge.cpu().eval()
 
 
-def _train_and_say(images: Images, seed: int, say: Callable[[str], None]) -> Judge:
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread in here.
+
+    A step is too small to be shared out: alone, 2 threads take 25 ms and one 43 ms, but beside one busy process on 2 cores
+    2 threads take more than 800 ms and one 39 ms. And one thread trains the same judge on any number of cores.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _train_and_say(images: Images, seed: int, say: Say) -> Judge:
     say(f"training judge {seed} on the {len(images.train):,} training images of {images.dataset}, once: it is kept")
-    judge = train_judge(images, seed)
+    judge = train_judge(images, seed, say)
     say(f"judge {seed} names {accuracy(judge, images.test, images.test_labels):.2%} of the test images rightly")
     return judge
 
 
-def _read(file: Path) -> Judge | None:
-    """The judge in ``file``, or None where there is none or where it is not as it was written."""
+def _read(file: Path, name: str, say: Say, recipe: str | None = None) -> Judge | None:
+    """The judge in ``file``. None if there is no file, or if it is not this judge as it was written, which ``say`` is told."""
+    if not os.path.lexists(file):
+        return None
     try:
+        if not file.is_file():  # a pipe, say, would be waited for
+            raise OSError
         with safe_open(file, "pt") as content:
-            weights = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
-            recorded = (content.metadata() or {}).get("sha256")
+            weights = {key: content.get_tensor(key) for key in content.keys()}  # noqa: SIM118
+            name_written, recipe_written, checksum = json.loads(content.metadata()[METADATA])
         judge = Judge()
         judge.load_state_dict(weights)
-    except (OSError, SafetensorError, RuntimeError):
-        return None
-    return judge if recorded == _checksum(judge) else None
+    except Exception:  # a torn or foreign file raises whatever its first wrong byte happens to mean
+        fault = "it cannot be read, or is damaged"
+    else:
+        if checksum != _checksum(judge, name_written, recipe_written):
+            fault = "it is damaged"
+        elif name_written != name or recipe not in (None, recipe_written):
+            fault = f"it is judge {name_written} of recipe {recipe_written}"
+        else:
+            return judge
+    say(f"{file} is not used ({fault}): it is replaced")
+    return None
 
 
-def _write(judge: Judge, file: Path) -> None:
-    new = file.with_suffix(".new")
-    save_file({name: tensor.contiguous() for name, tensor in judge.state_dict().items()}, new, {"sha256": _checksum(judge)})
-    new.replace(file)
+def _write(judge: Judge, name: str, file: Path) -> None:
+    weights = {key: tensor.contiguous() for key, tensor in judge.state_dict().items()}
+    about = json.dumps([name, RECIPE, _checksum(judge, name, RECIPE)])
+    write_whole(file, save(weights, {METADATA: about}))
 
 
-def _checksum(judge: Judge) -> str:
+def _checksum(judge: Judge, name: str, recipe: str) -> str:
+    return hashlib.sha256(f"{name}\n{recipe}\n{fingerprint(judge)}".encode()).hexdigest()
+
+
+def fingerprint(judge: Judge) -> str:
+    """SHA-256 of the judge's weights: two judges of one fingerprint measure the same."""
     digest = hashlib.sha256()
     for name, tensor in sorted(judge.state_dict().items()):
-        digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
+        digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 
 def _digest(images: Images) -> str:
-    """Names the training set and the recipe: other images or another recipe, another judge."""
-    digest = hashlib.sha256(RECIPE.encode())
-    digest.update(np.ascontiguousarray(images.train).tobytes() + images.train_labels.tobytes())
+    """Names the training set: other images, another judge."""
+    digest = hashlib.sha256(np.ascontiguousarray(images.train).tobytes() + images.train_labels.tobytes())
     return digest.hexdigest()[:16]

@@ -14,13 +14,16 @@ images. Figures of two judges do not compare; their ratios to the judge's own fl
   (Alaa et al. 2022, https://arxiv.org/abs/2102.08921).
 """
 
+import math
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from trainables.gan.images import NUM_CLASSES, Images, to_float
-from trainables.gan.judge import Judge, Seen, accuracy, look
+from trainables.gan.idx import NUM_CLASSES
+from trainables.gan.images import Images, ImagesUnavailable, to_float
+from trainables.gan.judge import FEATURES, Judge, Seen, accuracy, look
 
 MADE = 10_000
 """Images drawn for a measurement, or as many as there are training images where these are fewer."""
@@ -30,6 +33,19 @@ NEIGHBOURS = 5
 COMPARED = 2_000
 """Images searched for among the training images for ``copied``."""
 CHUNK = 500
+
+FEW = 4 * FEATURES
+"""Different images below which a caution is due. A covariance of 128 features needs 129 images at the least, and is biased
+with some more: the floor of MNIST's fd, which is 2.6 with all 10,000 test images, is 15 with 600, 28 with 300 and 67 with
+129. ``fd_ratio`` is the smaller by as much, and a goal for it the easier to reach."""
+SHARED = 0.01
+MOST_SHARED = 0.5
+"""Fraction of the test images that are training images too, from which on a caution is due or they are refused."""
+SOUND = 0.95
+LEAST_SOUND = 0.5
+"""Accuracy of a judge on the test images below which a caution is due or it is refused."""
+NOTHING = 1e-6
+"""Fraction of the features' variance that a Fréchet distance cannot be told from 0."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +68,8 @@ def frechet_distance(one: Gaussian, other: Gaussian) -> float:
     The trace of the root is that of (C1^(1/2) C2 C1^(1/2))^(1/2), a symmetric matrix: its eigenvalues are real and need no
     complex root. Source: Dowson & Landau 1982, https://doi.org/10.1016/0047-259X(82)90077-X
     """
+    if not (one.covariance.isfinite().all() and other.covariance.isfinite().all()):
+        return math.nan
     values, vectors = torch.linalg.eigh(one.covariance)
     root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
     cross = torch.linalg.eigvalsh(root @ other.covariance @ root).clamp(min=0).sqrt().sum()
@@ -187,3 +205,60 @@ def create_yardstick(images: Images, judge: Judge) -> Yardstick:
     copied = nearest_training_images(to_float(test[:COMPARED]), train).copied
     clean = {"clean": bare.measure(seen)["clean"]}  # of test images: the judge has learned the training images by heart
     return replace(bare, floor={**bare.measure(fellow), **bare.examine(fellow), **clean, "copied": copied})
+
+
+def check_images(images: Images) -> list[str]:
+    """Whether figures measured by these images can mean anything: cautions. Raises ImagesUnavailable if they cannot."""
+    cautions: list[str] = []
+    remedy = f"get the files of {images.dataset} again, or use --dataset digits"
+    different = {}
+    for part, pixels, labels in (("training", images.train, images.train_labels), ("test", images.test, images.test_labels)):
+        named = f"{part} images of {images.dataset}"
+        different[part] = found = {image.tobytes() for image in pixels}
+        if len(found) == 1:
+            raise ImagesUnavailable(f"all {len(pixels):,} {named} are the same: {remedy}")
+        if len(found) <= FEATURES:
+            raise ImagesUnavailable(
+                f"there are only {len(found):,} different {named} among {len(pixels):,}, and the covariance of {FEATURES}"
+                f" features needs at least {FEATURES + 1}: {remedy}"
+            )
+        if len(found) < FEW:
+            cautions.append(
+                f"there are only {len(found):,} different {named} for {FEATURES} features, so fd is biased: compare it within"
+                " this run only"
+            )
+        counts = np.bincount(labels, minlength=NUM_CLASSES)
+        if (counts > 0).sum() == 1:
+            raise ImagesUnavailable(f"all {len(pixels):,} {named} have the label {counts.argmax()}: {remedy}")
+        if not counts.all():
+            absent = ", ".join(map(str, np.flatnonzero(counts == 0)))
+            cautions.append(f"none of the {len(pixels):,} {named} has the label {absent}")
+    both = sum(image.tobytes() in different["training"] for image in images.test)
+    shared = f"{both:,} of the {len(images.test):,} test images of {images.dataset} are training images too"
+    if both >= MOST_SHARED * len(images.test):
+        raise ImagesUnavailable(f"{shared}, so they cannot say how good new images are: {remedy}")
+    if both >= SHARED * len(images.test):
+        cautions.append(f"{shared}, so the figures of real images are too good")
+    return cautions
+
+
+def check_yardstick(yardstick: Yardstick, seed: int, images: Images) -> list[str]:
+    """Whether the judge of this seed can measure anything: cautions. Raises ImagesUnavailable if it cannot."""
+    commonest, count = float(yardstick.shares.max()), len(images.test)
+    chance = commonest + 3 * math.sqrt(commonest * (1 - commonest) / count)  # three standard errors above the best guess
+    right = f"judge {seed} names {yardstick.accuracy:.1%} of the {count:,} test images of {images.dataset} rightly"
+    remedy = "check that the labels are those of the images, or use --dataset digits"
+    if yardstick.accuracy < LEAST_SOUND:
+        raise ImagesUnavailable(f"{right}, and must name {LEAST_SOUND:.0%}: {remedy}")
+    if yardstick.accuracy <= chance:
+        raise ImagesUnavailable(f"{right}, hardly more than the {commonest:.1%} that have the commonest label: {remedy}")
+    floor = yardstick.floor
+    unmeasured = [name for name, value in floor.items() if not math.isfinite(value)]
+    if unmeasured:
+        raise ImagesUnavailable(f"judge {seed} measures no {' and no '.join(unmeasured)} of the real images: {remedy}")
+    if floor["fd"] <= NOTHING * float(yardstick.real.covariance.trace()):
+        raise ImagesUnavailable(
+            f"judge {seed} measures an fd of {floor['fd']:.1g} between training and test images of {images.dataset}, by which"
+            f" fd_ratio would be divided: {remedy}"
+        )
+    return [f"{right}: clean, coverage and fd are no better than that"] if yardstick.accuracy < SOUND else []

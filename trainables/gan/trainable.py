@@ -8,7 +8,7 @@ the generator has collapsed, a figure is no longer finite.
 
 import io
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,10 +23,20 @@ from torch.optim.swa_utils import AveragedModel
 from torchvision.utils import make_grid
 
 from trainables.gan.images import Batches, Images, shifted, to_float, to_uint8
-from trainables.gan.judge import EVALUATION_BATCH, FINAL_JUDGE, SEARCH_JUDGE, load_judge, look
+from trainables.gan.judge import EVALUATION_BATCH, FINAL_JUDGE, SEARCH_JUDGE, fingerprint, load_judge, look
 from trainables.gan.losses import discriminator_loss, generator_loss, gradient_penalty, probabilities
 from trainables.gan.model import SimpleDiscriminator, SimpleGenerator
-from trainables.gan.quality import COMPARED, MADE, Yardstick, class_shares, create_yardstick, nearest_training_images
+from trainables.gan.quality import (
+    COMPARED,
+    MADE,
+    Yardstick,
+    check_images,
+    check_yardstick,
+    class_shares,
+    create_yardstick,
+    nearest_training_images,
+)
+from trainables.gan.waiting import Heartbeat, Say
 from trainables.trial import Row, Trial, generator
 
 Role = Literal["search", "final"]
@@ -56,28 +66,52 @@ SHOWN_NEIGHBOURS = 32
 
 @dataclass(frozen=True)
 class Shared:
-    """What all trials read: the images, and a yardstick for trials of the search and one for the final figures."""
+    """What all trials read: the images, and a yardstick for trials of the search and one for the final figures.
+
+    ``cautions``: what may mislead whoever reads the figures, a sentence each.
+    """
 
     images: Images
     yardsticks: Mapping[Role, Yardstick]
+    cautions: tuple[str, ...] = ()
 
     def about(self) -> dict[str, Any]:
-        """What a report needs to know of it: the data set's size and class shares, the judges and their floors."""
+        """What a report needs to know of it: the data set's size and class shares, the judges, their floors, the cautions."""
         judges = {
-            role: {"accuracy": yardstick.accuracy, "floor": yardstick.floor} for role, yardstick in self.yardsticks.items()
+            role: {
+                "accuracy": yardstick.accuracy,
+                "floor": yardstick.floor,
+                "fingerprint": fingerprint(yardstick.judge),
+            }
+            for role, yardstick in self.yardsticks.items()
         }
         counts = {"train": len(self.images.train), "test": len(self.images.test)}
-        return {"images": {**counts, "shares": self.yardsticks["search"].shares.tolist()}, "judges": judges}
+        shares = self.yardsticks["search"].shares.tolist()
+        return {"images": {**counts, "shares": shares}, "judges": judges, "cautions": list(self.cautions)}
 
 
-def create_shared(images: Images, say: Callable[[str], None], judges: Path) -> Shared:
+def create_shared(images: Images, say: Say, judges: Path) -> Shared:
     """The images with a yardstick for each role. ``judges``: the run's folder of them (see ``load_judge``).
 
-    Raises ImagesUnavailable where the run began with other images.
+    ``say`` is given a line about all that takes long, and every caution. Raises ImagesUnavailable if the run began with
+    other images, or if figures measured with these images or with a judge of them would mean nothing.
     """
+    cautions: list[str] = []
+
+    def caution(found: list[str]) -> None:
+        cautions.extend(found)
+        for one in found:
+            say(f"caution: {one}")
+
+    caution(check_images(images))
     seeds: dict[Role, int] = {"search": SEARCH_JUDGE, "final": FINAL_JUDGE}
-    yardsticks = {role: create_yardstick(images, load_judge(images, seed, say, judges)) for role, seed in seeds.items()}
-    return Shared(images, yardsticks)
+    yardsticks: dict[Role, Yardstick] = {}
+    for role, seed in seeds.items():
+        judge = load_judge(images, seed, say, judges)
+        with Heartbeat(say, f"judge {seed}: measuring the real images"):
+            yardsticks[role] = create_yardstick(images, judge)
+        caution(check_yardstick(yardsticks[role], seed, images))
+    return Shared(images, yardsticks, tuple(cautions))
 
 
 class GANTrial(Trial):

@@ -1,13 +1,35 @@
+import contextlib
 import gzip
+import hashlib
+import os
+import resource
 import struct
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torchvision import datasets
 
-from trainables.gan.images import Batches, Dataset, Images, ImagesUnavailable, load_images, shifted, to_float, to_uint8
+from trainables.gan import images as images_module
+from trainables.gan.images import (
+    FILES,
+    NAMES,
+    Batches,
+    Dataset,
+    Images,
+    ImagesUnavailable,
+    load_images,
+    shifted,
+    to_float,
+    to_uint8,
+)
 
 
 def write_idx(folder: Path, images: Images) -> None:
@@ -39,24 +61,149 @@ def test_reads_the_published_files_from_torchvisions_layout(
         np.testing.assert_array_equal(getattr(read, name), getattr(digits, name))
 
 
-def test_files_that_are_cut_off_are_refused_in_one_line(digits: Images, tmp_path: Path) -> None:
-    folder = tmp_path / "MNIST" / "raw"
-    write_idx(folder, digits)
-    file = folder / "train-images-idx3-ubyte"
-    whole = file.read_bytes()
-    for content in (b"", whole[:3], whole[: len(whole) // 2], gzip.compress(whole)):
-        file.write_bytes(content)
-        with pytest.raises(ImagesUnavailable, match="mnist") as caught:
-            load_images("mnist", tmp_path)
-        assert "\n" not in str(caught.value)
+IMAGES, LABELS = "train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
 
 
-def test_labels_that_do_not_fit_the_images_are_refused(digits: Images, tmp_path: Path) -> None:
-    folder = tmp_path / "MNIST" / "raw"
-    write_idx(folder, digits)
-    (folder / "t10k-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, 3) + bytes([1, 2, 3]))
-    with pytest.raises(ImagesUnavailable, match="28 x 28 images with labels 0 to 9"):
-        load_images("mnist", tmp_path)
+@pytest.fixture
+def raw(digits: Images, tmp_path: Path) -> Path:
+    """The folder of a whole data set in MNIST's format."""
+    write_idx(tmp_path / "MNIST" / "raw", digits)
+    return tmp_path / "MNIST" / "raw"
+
+
+def refusal(root: Path | str, dataset: Dataset = "mnist") -> str:
+    """The line with which a data set is refused."""
+    with pytest.raises(ImagesUnavailable) as caught:
+        load_images(dataset, root)
+    line = str(caught.value)
+    assert "\n" not in line
+    assert "--dataset digits" in line or "--data-root" in line
+    for foreign in ("invalid literal", "base 16", "Errno", "urlopen", "buffer", "Dataset not found"):
+        assert foreign not in line
+    return line
+
+
+def test_gzipped_files_are_read_as_they_lie(raw: Path, digits: Images) -> None:
+    for file in list(raw.iterdir())[:3]:
+        file.with_name(f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes(), 1))
+        file.unlink()
+    before = sorted(raw.iterdir())
+    np.testing.assert_array_equal(load_images("mnist", raw.parent.parent).train, digits.train)
+    assert sorted(raw.iterdir()) == before
+
+
+PAGE = b"<!DOCTYPE html><html><title>302 Found</title></html>"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "found"),
+    [
+        (IMAGES, b"", "is empty"),
+        (LABELS, b"", "is empty"),
+        (IMAGES, bytes((0, 0, 8)), "ends after 3 bytes, within its header"),
+        (LABELS, bytes((0, 0, 8, 1, 0, 0, 0)), "ends after 7 bytes, within its header"),
+        (IMAGES, struct.pack(">IIII", 0x803, 2, 28, 28), "ends after 16 of the 1,584 bytes that its header says"),
+        (IMAGES, struct.pack(">IIII", 0x803, 2**32 - 1, 28, 28) + bytes(99), "ends after 115 of the 3,367,254,359,296 bytes"),
+        (IMAGES, struct.pack(">IIII", 0x803, 1, 28, 28) + bytes(785), "is longer than the 800 bytes that its header says"),
+        (LABELS, struct.pack(">II", 0x801, 2) + bytes(3), "is longer than the 10 bytes"),
+        (IMAGES, struct.pack(">IIII", 0x803, 1, 32, 30) + bytes(960), "holds images of 32 x 30 pixels"),
+        (IMAGES, struct.pack(">IIII", 0x803, 0, 28, 28), "holds no images"),
+        (LABELS, struct.pack(">II", 0x801, 0), "holds no labels"),
+        (IMAGES, struct.pack(">II", 0x801, 2) + bytes(2), "holds labels"),
+        (LABELS, struct.pack(">IIII", 0x803, 1, 28, 28) + bytes(784), "holds images"),
+        (IMAGES, struct.pack(">IIII", 0xD03, 1, 28, 28) + bytes(784), "begins with the bytes 00 00 0d 03, not 00 00 08 03"),
+        (IMAGES, bytes(1000), "begins with the bytes 00 00 00 00"),
+        (IMAGES, gzip.compress(b"x"), "is gzipped"),
+        (IMAGES, PAGE, "is a text that begins with '<!DOCTYPE html>"),
+        (LABELS, b"version https://git-lfs.github.com", "is a text that begins with 'version"),
+        (LABELS, struct.pack(">II", 0x801, 3) + bytes((1, 47, 3)), "has the label 47 at place 1"),
+        (LABELS, struct.pack(">II", 0x801, 3) + bytes(3), "has 3 labels for the 599 images of t10k-images-idx3-ubyte"),
+    ],
+)  # fmt: skip
+def test_a_bad_file_is_named_with_what_was_found_and_what_it_should_hold(
+    raw: Path, name: str, content: bytes, found: str
+) -> None:
+    (raw / name).write_bytes(content)
+    line = refusal(raw.parent.parent)
+    assert line.startswith(f"{raw / name} {found}")
+    assert "it should hold " + ("28 x 28 images" if name == IMAGES else "labels from 0 to 9") in line
+
+
+def test_a_file_that_is_cut_off_at_any_byte_is_refused(raw: Path) -> None:
+    for name in FILES:
+        whole = (raw / name).read_bytes()
+        for end in (*range(20), len(whole) // 2, len(whole) - 785, len(whole) - 784, len(whole) - 1):
+            (raw / name).write_bytes(whole[: max(end, 0)])
+            assert refusal(raw.parent.parent).startswith(str(raw / name))
+        packed = gzip.compress(whole, 1)
+        (raw / name).unlink()
+        for end in (0, 1, 2, 9, 10, 20, len(packed) // 2, len(packed) - 8, len(packed) - 1):
+            (raw / f"{name}.gz").write_bytes(packed[:end])
+            assert refusal(raw.parent.parent).startswith(f"{raw / name}.gz")
+        (raw / f"{name}.gz").unlink()
+        (raw / name).write_bytes(whole)
+
+
+def folder(file: Path) -> None:
+    file.mkdir()
+
+
+def pipe(file: Path) -> None:
+    os.mkfifo(file)
+
+
+def loop(file: Path) -> None:
+    file.symlink_to(file)
+
+
+def broken_link(file: Path) -> None:
+    file.symlink_to("nowhere")
+
+
+def unreadable(file: Path) -> None:
+    file.symlink_to("/proc/self/mem")  # an ordinary file to look at, and an error to read, for the superuser too
+
+
+@pytest.mark.parametrize(
+    ("put", "found"),
+    [
+        (folder, "is a folder"),
+        (pipe, "is no ordinary file"),
+        (loop, "cannot be read (Too many levels of symbolic links)"),
+        (broken_link, "is missing, or a link to a file that is missing"),
+        (unreadable, "cannot be read (Input/output error)"),
+    ],
+)
+def test_what_is_no_file_at_all_is_named_and_not_waited_for(raw: Path, put: Callable[[Path], None], found: str) -> None:
+    (raw / LABELS).unlink()
+    put(raw / LABELS)
+    assert refusal(raw.parent.parent).startswith(f"{raw / LABELS} {found}")
+
+
+def test_gzipped_files_of_the_wrong_thing_are_refused(raw: Path) -> None:
+    (raw / IMAGES).unlink()
+    for content, found in ((PAGE, "is cut off or is no gzip file"), (gzip.compress(PAGE), "is a text that begins with")):
+        (raw / f"{IMAGES}.gz").write_bytes(content)
+        assert refusal(raw.parent.parent).startswith(f"{raw / IMAGES}.gz {found}")
+
+
+def test_of_several_bad_files_the_first_is_named_and_the_others_counted(raw: Path) -> None:
+    for name in FILES:
+        (raw / name).write_bytes(b"")
+    assert refusal(raw.parent.parent).startswith(f"{raw / IMAGES} is empty")
+    assert "(3 more of the 4 files cannot be used either)" in refusal(raw.parent.parent)
+
+
+def test_a_data_root_that_cannot_be_one_is_refused(tmp_path: Path) -> None:
+    assert refusal("").startswith("--data-root is empty")
+    (tmp_path / "file").write_text("x")
+    loop(tmp_path / "loop")
+    for root in (tmp_path / "file", tmp_path / "loop"):
+        assert refusal(root).startswith(f"{root} is not a folder")
+    (tmp_path / "MNIST").write_text("x")
+    assert refusal(tmp_path).startswith(f"{tmp_path / 'MNIST'} is not a folder")
+    for root in (tmp_path / "file" / "below", tmp_path / ("x" * 300), Path("/proc/none")):
+        assert "cannot be fetched" in refusal(root)
 
 
 def test_without_files_or_network_says_where_they_go_and_names_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,6 +214,111 @@ def test_without_files_or_network_says_where_they_go_and_names_digits(tmp_path: 
     assert str(tmp_path / "new" / "KMNIST" / "raw") in str(caught.value)
     assert not (tmp_path / "new").exists()
     assert "\n" not in str(caught.value)
+
+
+class Mirror:
+    """A server on this machine with the files of KMNIST as they would be published, but with other images."""
+
+    def __init__(self, folder: Path, images: Images) -> None:
+        write_idx(folder / "plain", images)
+        self.folder, self.asked = folder, list[str]()
+        for name in FILES:
+            (folder / f"{name}.gz").write_bytes(gzip.compress((folder / "plain" / name).read_bytes(), 1))
+        self.md5 = [(f"{name}.gz", hashlib.md5((folder / f"{name}.gz").read_bytes()).hexdigest()) for name in FILES]
+
+    @contextlib.contextmanager
+    def serving(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        asked = self.asked
+
+        class Handler(SimpleHTTPRequestHandler):
+            def log_message(self, *args: Any) -> None:
+                asked.append(self.path)
+
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(self.folder))) as server:
+            thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+            thread.start()
+            monkeypatch.setattr(datasets.KMNIST, "mirrors", [f"http://127.0.0.1:{server.server_port}/"])
+            monkeypatch.setattr(datasets.KMNIST, "resources", self.md5)
+            yield
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def mirror(tmp_path: Path, digits: Images, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
+    made = Mirror(tmp_path / "mirror", digits)
+    with made.serving(monkeypatch):
+        yield made
+
+
+class TestFetching:
+    def test_missing_files_are_fetched_and_those_that_are_there_are_left_alone(
+        self, mirror: Mirror, digits: Images, tmp_path: Path
+    ) -> None:
+        raw = tmp_path / "data" / "KMNIST" / "raw"
+        raw.mkdir(parents=True)
+        own = gzip.compress((mirror.folder / "plain" / IMAGES).read_bytes(), 2)  # not as it is published
+        (raw / f"{IMAGES}.gz").write_bytes(own)
+        np.testing.assert_array_equal(load_images("kmnist", tmp_path / "data").test, digits.test)
+        assert (raw / f"{IMAGES}.gz").read_bytes() == own
+        assert {file.name for file in raw.iterdir()} == {f"{IMAGES}.gz", *(name for name in FILES if name != IMAGES)}
+        assert [file.name for file in (tmp_path / "data").iterdir()] == ["KMNIST"]
+        mirror.asked.clear()
+        load_images("kmnist", tmp_path / "data")
+        assert mirror.asked == []
+
+    def test_a_wrong_checksum_and_a_file_that_the_mirror_has_not_are_refused(self, mirror: Mirror, tmp_path: Path) -> None:
+        first = mirror.folder / f"{IMAGES}.gz"
+        first.write_bytes(first.read_bytes()[:-1])
+        assert "MD5 checksum is not the published one" in refusal(tmp_path / "data", "kmnist")
+        first.unlink()
+        assert "HTTP status 404" in refusal(tmp_path / "data", "kmnist")
+        assert not (tmp_path / "data").exists()
+
+    def test_a_second_mirror_is_asked(self, mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(datasets.KMNIST, "mirrors", ["http://127.0.0.1:9/", *datasets.KMNIST.mirrors])
+        load_images("kmnist", tmp_path / "data")
+
+    def test_no_room_for_a_file_leaves_none_and_those_before_it_whole(self, mirror: Mirror, tmp_path: Path) -> None:
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, limits[1]))
+        try:
+            line = refusal(tmp_path / "data", "kmnist")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert "cannot be fetched (File too large)" in line
+        assert not (tmp_path / "data").exists()
+
+    def test_ctrl_c_half_way_leaves_no_half_file(self, mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        write = images_module.write_whole
+
+        def interrupted(file: Path, content: bytes) -> None:
+            if file.name == LABELS:
+                raise KeyboardInterrupt
+            write(file, content)
+
+        monkeypatch.setattr(images_module, "write_whole", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            load_images("kmnist", tmp_path / "data")
+        there = {file.name for file in (tmp_path / "data").rglob("*") if file.is_file()}
+        assert there == set(FILES) - {LABELS}
+        monkeypatch.undo()
+        assert f"{LABELS} of kmnist" in refusal_without_network(tmp_path / "data")
+
+
+def refusal_without_network(root: Path) -> str:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("http_proxy", "HTTP_PROXY"):
+            patch.setenv(name, "http://127.0.0.1:9")
+        return refusal(root, "kmnist")
+
+
+def test_a_data_set_is_read_from_the_folder_of_its_name(digits: Images, tmp_path: Path) -> None:
+    for dataset in ("mnist", "fashion-mnist", "kmnist"):
+        write_idx(tmp_path / NAMES[dataset] / "raw", digits)
+        (tmp_path / NAMES[dataset] / "raw" / LABELS).write_bytes(b"")
+        assert refusal(tmp_path, dataset).startswith(f"{tmp_path / NAMES[dataset] / 'raw' / LABELS} is empty")
 
 
 def test_scaling_is_undone_exactly() -> None:
