@@ -68,7 +68,7 @@ class Search:
         os.environ.update(TUNE_ENVIRONMENT)
         _quiet_libraries()
         try:
-            ray_cluster.check_machine(self.options)
+            ray_cluster.check_machine(self.options, self.experiment)
             self.directory = self._open_directory()
             self.lock = self.directory.lock()
         except BadOptions as error:
