@@ -64,6 +64,7 @@ class GANOptions(SearchOptions):
 def main() -> int:
     options = parse(GANOptions)
     from search_spaces.gan import SPACES, STEPS
+    from trainables.gan.demand import demand
     from trainables.gan.trainable import GANTrial
     from tuning.experiment import Experiment, Goal, Objective, Rungs
     from tuning.search import Search
@@ -87,6 +88,7 @@ def main() -> int:
         final_steps=max_steps if options.final_steps is None else options.final_steps,
         checkpoint_every=1,
         prepare=preparation(options),
+        demand=demand,
     )
     return Search(options, experiment).run()
 

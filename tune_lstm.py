@@ -57,6 +57,7 @@ class LSTMOptions(SearchOptions):
 def lstm_experiment(options: LSTMOptions) -> "Experiment":
     """What the options ask to be searched."""
     from search_spaces.lstm import SPACES
+    from trainables.lstm.demand import demand
     from trainables.lstm.trainable import LSTMTrial
     from trainables.trial import REPORT_EVERY
     from tuning.experiment import Experiment, Goal, Objective, Rungs
@@ -89,6 +90,7 @@ def lstm_experiment(options: LSTMOptions) -> "Experiment":
         max_t=max_steps * length if extended else max_steps,
         spare_known=not extended,
         checkpoint_every=20 if extended else 5,
+        demand=demand,
     )
 
 

@@ -70,6 +70,13 @@ class SearchSpace:
         """The parameters that can change in the middle of a training."""
         return tuple(name for name, parameter in self.parameters.items() if parameter.perturbed)
 
+    @property
+    def largest(self) -> dict[str, Any]:
+        """Each setting at its largest number; settings that vary over anything but numbers are left out."""
+        ends = {name: getattr(d, "choices", None) or (d.low, d.high) for name, d in self.distributions.items()}  # type: ignore[attr-defined]
+        numbers = {name: values for name, values in ends.items() if all(isinstance(value, int | float) for value in values)}
+        return {**self.fixed, **{name: max(values) for name, values in numbers.items()}}
+
     def varied(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """The settings of ``config`` that the search varied, in the order of ``parameters``."""
         return {name: config[name] for name in self.parameters if name in config}

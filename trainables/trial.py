@@ -8,6 +8,7 @@ Source: https://docs.ray.io/en/latest/tune/api/trainable.html
 
 import logging
 import math
+import platform
 import random
 import tempfile
 from abc import abstractmethod
@@ -59,6 +60,8 @@ def settings_at(config: Mapping[str, Any], step: int) -> dict[str, Any]:
 def assigned_device() -> torch.device:
     """The GPU that Ray gave this process, or the CPU with as many threads as it was given cores.
 
+    Raises RuntimeError if Ray gave it a GPU that torch cannot use: to train on the CPU instead would take all day unsaid.
+
     In a worker of Ray's numbers below 1e-38 count as zero: an LSTM whose gates saturate is full of them, and a CPU takes ten
     times as long over each.
     """
@@ -68,8 +71,13 @@ def assigned_device() -> torch.device:
     resources = ray.get_runtime_context().get_assigned_resources()
     torch.set_num_threads(max(1, int(resources.get("CPU", 1))))
     share = resources.get("GPU", 0.0)
-    if not share or not torch.cuda.is_available():
+    if not share:
         return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise RuntimeError(
+            f"Ray gave this trial {share:g} GPU on {platform.node()}, but torch {torch.__version__} cannot use it: install a"
+            " torch that fits the node's GPU driver, or search with --gpus-per-trial 0"
+        )
     if share < 1:  # A fraction of a GPU isolates nothing by itself: bound the memory too.
         torch.cuda.set_per_process_memory_fraction(share)
     return torch.device("cuda")

@@ -1,22 +1,39 @@
 """Ray for one search: started on this machine alone or reached by its address, and how many trials it has room for.
 
-What can be refused is refused before anything starts. A Ray that this search starts is its own: loopback only, with
-Ray's token authentication, its workers at normal priority (Ray's own default, niceness 15, starves them beside any other
-busy process) and no usage statistics sent.
+Whatever can be known to fail is refused before anything starts. A Ray that this search starts is for this search only:
+all its ports are on the loopback address, and Ray's token authentication is on. Its workers have normal priority, since
+Ray's default, niceness 15, starves them on a machine with any other busy process. No usage statistics are sent.
 """
 
+import contextlib
 import logging
 import os
 import re
+import signal
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import ray
+import torch
+from ray._private import ray_constants
 from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 
 from command_line import BadOptions
+from tuning.experiment import Experiment
+from tuning.machine import MB, check_folder, check_limits, free_memory, in_words, ray_folder, token_file, usable_cores
 from tuning.options import SearchOptions
 from tuning.ray_processes import ray_processes, signals_kept
+from tuning.recorder import KEEP_CHECKPOINTS, KEEP_WEIGHTS
+
+START_TIMEOUT_S = 180
+"""How long Ray may take to start on this machine: seconds are usual, a minute on a busy one."""
+WORKER_BYTES = 300 * MB
+"""Memory that a worker process has to itself before it trains anything."""
+RECORD_BYTES = 50 * MB
+"""Disk that a run needs at least for its study, its records and its logs."""
 
 
 @dataclass(frozen=True)
@@ -39,57 +56,50 @@ class Cluster:
     notice: str | None
 
 
-def check_machine(options: SearchOptions) -> None:
-    """Refuse what this machine's own Ray could never run, and an address where nothing answers (Ray tries for minutes).
+def check_machine(options: SearchOptions, experiment: Experiment) -> None:
+    """Refuse what cannot run here, before anything starts: cores, memory, disk, limits of this user, an address.
 
-    Raises BadOptions.
+    An address where nothing answers is refused here because Ray itself tries for minutes. Raises BadOptions.
     """
-    cores, address = _cores(), _address(options)
-    if address is not None and re.fullmatch(r"[^/]+:\d+", address):
-        host, port = address.rsplit(":", 1)
-        try:
-            socket.create_connection((host, int(port)), timeout=5).close()
-        except (OSError, OverflowError) as error:
-            raise BadOptions(f"no Ray cluster can be joined at {address}: {error}") from None
-    if address is None and options.cpus_per_trial > cores:
-        raise BadOptions(f"--cpus-per-trial {options.cpus_per_trial:g} is more than this machine's {cores} cores")
+    place = _address(options)
+    if place:
+        _check_address(*place)
+    cores = usable_cores()
+    if not place and options.cpus_per_trial > cores.usable:
+        raise BadOptions(
+            f"--cpus-per-trial {options.cpus_per_trial:g} is more than this machine's {cores}: ask for {cores.usable} at most"
+        )
+    slots = 1 if place else _slots(options, cores.usable)
+    demand = experiment.demand(experiment.largest_settings) if experiment.demand else None
+    if demand and not place:
+        _check_memory(options, experiment, slots)
+    run = Path(options.storage_path).absolute() / (options.name or "")
+    check_folder(run, RECORD_BYTES + (demand.checkpoint * (KEEP_WEIGHTS + KEEP_CHECKPOINTS * slots) if demand else 0))
+    if not place:
+        ray_folder()
+        check_limits(slots, dashboard=not options.no_dashboard)
 
 
 def connect(options: SearchOptions) -> Cluster:
     """Start Ray here, or join the cluster at ``--address`` (or at RAY_ADDRESS, which ``ray job submit`` sets).
 
-    Raises BadOptions where no node can ever run a trial, or where nothing answers at the address.
+    Raises BadOptions if Ray does not start, if nothing answers at the address, or if no node can ever run a trial.
     """
     os.environ.update(
         RAY_DEDUP_LOGS="0",
         RAY_worker_niceness="0",
         RAY_USAGE_STATS_ENABLED="0",
     )
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    address = _address(options)
-    if address is None:
-        with ray_processes.starting():
-            context = ray.init(
-                address="local",
-                num_cpus=min(_cores(), _most_cores(options)),
-                include_dashboard=not options.no_dashboard,
-                dashboard_host="127.0.0.1",
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
+    place, cores = _address(options), usable_cores()
+    notice = None
+    if place is None:
+        context, notice = _start(options, cores.usable)
     else:
-        # `ray start` asks for the token of ~/.ray where there is one; ray.init sends it only where RAY_AUTH_MODE says so.
-        maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
-        try:
-            with signals_kept():
-                context = ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-            ray_processes.joined()
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
-            raise BadOptions(f"no Ray cluster can be joined at {address}: {reason}") from None
+        context = _join(*place)
+    logging.getLogger("ray").setLevel(logging.ERROR)
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    gpus, notice = options.gpus_per_trial, None
-    if gpus and address is None and not any(node.get("GPU") for node in nodes):
+    gpus = options.gpus_per_trial
+    if gpus and place is None and not any(node.get("GPU") for node in nodes):
         gpus, notice = 0.0, "this machine has no GPU that Ray sees: searching on CPUs"
     request = {"CPU": options.cpus_per_trial, **({"GPU": gpus} if gpus else {})}
     room = sum(room_on(node, request) for node in nodes)
@@ -101,15 +111,90 @@ def connect(options: SearchOptions) -> Cluster:
             f" {options.max_concurrent}, or ask for more --cpus-per-trial"
         )
     slots = min(room, options.max_concurrent or room)
-    where = "this machine" if address is None else f"{len(nodes)} node{'s' * (len(nodes) > 1)} at {address}"
+    if place:
+        where = f"{len(nodes)} node{'s' * (len(nodes) > 1)} at {place[1]}"
+    else:
+        where = "this machine" + (f" ({cores})" if cores.usable < cores.present else "")
     return Cluster(
         slots=slots,
         trial_resources=request,
-        alone=request if address else _together(request, slots),
+        alone=request if place else _together(request, slots),
         dashboard=f"http://{context.dashboard_url}" if context.dashboard_url else None,
         description=f"{where}, {_words(request)} a trial",
         notice=notice,
     )
+
+
+def _start(options: SearchOptions, cores: int) -> tuple[Any, str | None]:
+    """Ray on this machine alone, with a note if its token is not where ``ray get-auth-token`` looks."""
+    folder, note = ray_folder(), None
+    if not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ):
+        token = token_file()
+        os.environ["RAY_AUTH_TOKEN_PATH"] = str(token)
+        if token.parent.name != ".ray":
+            note = f"nothing can be written in ~/.ray: the dashboard's token is in {token}"
+    try:
+        with _within(START_TIMEOUT_S), _on_loopback(), ray_processes.starting():
+            context = ray.init(
+                address="local",
+                num_cpus=min(cores, _most_cores(options, cores)),
+                include_dashboard=not options.no_dashboard,
+                dashboard_host="127.0.0.1",
+                log_to_driver=False,
+                logging_level=logging.CRITICAL,
+                _node_ip_address="127.0.0.1",
+                _temp_dir=str(folder),
+            )
+    except Exception as error:  # Ray raises what its first failed step happens to raise
+        with contextlib.suppress(Exception):
+            ray.shutdown()
+        cause = " ".join(str(error).split()) or type(error).__name__
+        raise BadOptions(f"Ray does not start on this machine: {cause} (its logs: {folder}/session_latest/logs)") from None
+    return context, note
+
+
+def _join(source: str, address: str) -> Any:
+    """The Ray that runs at ``address`` already."""
+    # `ray start` asks for the token of ~/.ray where there is one; ray.init sends it only where RAY_AUTH_MODE says so.
+    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+    try:
+        with signals_kept():
+            context = ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
+        ray_processes.joined()
+        return context
+    except Exception as error:
+        cause = " ".join(str(error).split()) or type(error).__name__
+        raise BadOptions(f"{source} {address}: no Ray cluster can be joined there: {cause}") from None
+
+
+@contextlib.contextmanager
+def _on_loopback() -> Iterator[None]:
+    """All ports of the Ray that starts now are on 127.0.0.1, as Ray has it on Windows and macOS.
+
+    By default it replaces 127.0.0.1 by an address of the network, where all its ports then listen.
+    """
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+@contextlib.contextmanager
+def _within(seconds: int) -> Iterator[None]:
+    """Raise TimeoutError in what takes longer."""
+
+    def late(*_: object) -> None:
+        raise TimeoutError(f"it was not ready within {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def room_on(node: dict[str, float], request: dict[str, float]) -> int:
@@ -129,19 +214,78 @@ def _together(request: dict[str, float], slots: int) -> dict[str, float]:
     }
 
 
-def _address(options: SearchOptions) -> str | None:
-    return options.address or os.environ.get("RAY_ADDRESS")
+def _check_memory(options: SearchOptions, experiment: Experiment, slots: int) -> None:
+    """Refuse trials whose largest settings need more memory than there is, with the setting that matters most."""
+    settings, demand = experiment.largest_settings, experiment.demand
+    assert demand is not None
+    needed = demand(settings).memory
+    gpus = torch.cuda.device_count() if options.gpus_per_trial else 0
+    if gpus:
+        share = min(1.0, options.gpus_per_trial)
+        free, where = torch.cuda.get_device_properties(0).total_memory * share, f"{share:g} of a GPU"
+    else:
+        needed, free, where = (needed + WORKER_BYTES) * slots, free_memory(), "this machine"
+    if needed <= free:
+        return
+    numbers = [name for name, value in settings.items() if isinstance(value, int | float) and value > 1]
+    name = min(numbers, key=lambda name: demand({**settings, name: settings[name] / 2}).memory)
+    setting = f"--set {name}" if name in {**experiment.space.parameters, **experiment.space.fixed} else _flag(name)
+    trials = f"{slots} trials at once need" if slots > 1 and not gpus else "a trial needs"
+    fewer = ", or --max-concurrent" if slots > 1 and not gpus else ""
+    raise BadOptions(
+        f"{trials} about {in_words(needed)} of memory and {where} has {in_words(free)} free: lower {setting}"
+        f" (at most {settings[name]:,.6g} now){fewer}"
+    )
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _slots(options: SearchOptions, cores: int) -> int:
+    """Trials that run at once on this machine, before Ray has been asked."""
+    gpus = torch.cuda.device_count() if options.gpus_per_trial else 0
+    request = {"CPU": options.cpus_per_trial, **({"GPU": options.gpus_per_trial} if gpus else {})}
+    room = room_on({"CPU": cores, "GPU": gpus}, request)
+    return max(1, min(room, options.max_concurrent or room, max(options.num_samples, options.confirm)))
 
 
-def _most_cores(options: SearchOptions) -> int:
-    """How many cores Ray is to know of: Tune runs what it has room for of a population, whatever may run at once."""
+def _address(options: SearchOptions) -> tuple[str, str] | None:
+    """Where the search runs and what says so: --address or RAY_ADDRESS; None for this machine.
+
+    "local" and nothing are this machine. Ray reads RAY_ADDRESS too if --address is auto.
+    """
+    given, environment = options.address or "", os.environ.get("RAY_ADDRESS", "").strip()
+    source, address = ("RAY_ADDRESS", environment) if environment and given in ("", "auto") else ("--address", given)
+    return None if address in ("", "local") else (source, address)
+
+
+def _check_address(source: str, address: str) -> None:
+    """Raise BadOptions if ``address`` is none that a search can join, or if nothing answers there."""
+    if address == "auto":
+        return
+    scheme, found, _ = address.partition("://")
+    if found:
+        hint = {
+            "http": "that is a dashboard's address, which ray job submit takes",
+            "https": "that is a dashboard's address, which ray job submit takes",
+            "ray": "a search does not run through Ray Client",
+        }.get(scheme.lower(), f"{scheme}:// is unknown")
+        raise BadOptions(f"{source} {address}: {hint}. Give the host and port of the cluster itself, such as 10.0.0.1:6379")
+    match = re.fullmatch(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<four>[^\s:/\[\]]+)):(?P<port>[0-9]{1,5})", address)
+    if not match or not 1 <= int(match["port"]) <= 65535:
+        raise BadOptions(f"{source} takes host:port with a port from 1 to 65535, [IPv6]:port, auto or local, got {address}")
+    try:
+        socket.create_connection((match["six"] or match["four"], int(match["port"])), timeout=5).close()
+    except (OSError, UnicodeError) as error:
+        raise BadOptions(f"{source} {address}: no Ray cluster can be joined there: {error}") from None
+
+
+def _most_cores(options: SearchOptions, cores: int) -> int:
+    """CPUs to give Ray. Tune's population based training ignores how many trials may run at once, so the CPUs bound it."""
     held_back = options.scheduler == "pbt" and options.max_concurrent
-    return max(1, int(options.max_concurrent * options.cpus_per_trial)) if held_back else _cores()
+    return max(1, int(options.max_concurrent * options.cpus_per_trial)) if held_back else cores
 
 
 def _words(request: dict[str, float]) -> str:
     return " and ".join(f"{amount:g} {name}" for name, amount in request.items())
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search_spaces import SearchSpace
+from trainables.demand import Demand
 
 if TYPE_CHECKING:  # the checks and the report read objectives and goals, and start no Ray
     from trainables.trial import Trial
@@ -106,6 +107,7 @@ class Experiment:
             study's intermediate values.
         max_t: The most that ``time_attr`` can come to in a trial; None: ``max_steps``.
         spare_known: Whether settings known beforehand are never stopped early, whatever that costs.
+        demand: What a trial with these settings needs of a machine; None if nobody has said.
     """
 
     trainable: "type[Trial]"
@@ -122,6 +124,7 @@ class Experiment:
     time_attr: str = "step"
     max_t: int | None = None
     spare_known: bool = True
+    demand: Callable[[Mapping[str, Any]], Demand] | None = None
 
     @property
     def objective(self) -> Objective:
@@ -132,3 +135,8 @@ class Experiment:
     def budget(self) -> int:
         """A trial's whole budget in units of ``time_attr``."""
         return int(self.settings["max_steps"]) if self.max_t is None else self.max_t
+
+    @property
+    def largest_settings(self) -> dict[str, Any]:
+        """The settings of a trial with every number as large as the space can give it."""
+        return {**self.settings, **self.space.largest}

@@ -84,7 +84,7 @@ class Search:
         os.environ.update(TUNE_ENVIRONMENT)
         _quiet_libraries()
         try:
-            ray_cluster.check_machine(self.options)
+            ray_cluster.check_machine(self.options, self.experiment)
             self.directory = self._open_directory()
             self.tuned, self.lock = self.directory, self.directory.lock()
         except BadOptions as error:
