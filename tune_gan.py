@@ -104,18 +104,11 @@ def preparation(options: GANOptions) -> "Callable[[Callable[[str], None], Path],
 
         try:
             images = load_images(options.dataset, options.data_root, say)
-            shared = create_shared(images, say, run / "judges")
+            before = (RunDirectory(run).read() or {}).get("judges")
+            shared = create_shared(images, say, run / "judges", before)
         except ImagesUnavailable as error:
             raise BadOptions(str(error)) from None
-        about = shared.about()
-        recorded = (RunDirectory(run).read() or {}).get("judges", {})
-        for role, judge in about["judges"].items():
-            if recorded.get(role, {}).get("fingerprint") not in (None, judge["fingerprint"]):
-                raise BadOptions(
-                    f"the {role} judge in {run / 'judges'} is not the one that the run began with, so figures would not"
-                    " compare: put its file back from a copy, or start a new search"
-                )
-        return Prepared(shared, about)
+        return Prepared(shared, shared.about())
 
     return prepare
 
