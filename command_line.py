@@ -11,6 +11,12 @@ import tyro
 
 Options = TypeVar("Options")
 
+NOT_A_NUMBER = {
+    "a whole number": r"(?:invalid literal for int\(\) with base 10:|Exceeds the limit \(\d+ digits\).*)",
+    "a number": r"could not convert string to float:",
+}
+"""What tyro hands on of Python's own messages, by what would be right."""
+
 
 class BadOptions(ValueError):
     """Something the user asked for cannot be done; the message is one line that says what would be right."""
@@ -48,4 +54,7 @@ def _message(panel: str) -> str:
         if not text or set(text) <= set("─╰╯"):
             break
         message.append(text)
-    return re.sub(r"^Error parsing [A-Z]\w+: ", "", " ".join(message))
+    text = re.sub(r"^Error parsing [A-Z]\w+: ", "", " ".join(message))
+    for kind, said in NOT_A_NUMBER.items():
+        text = re.sub(rf"(?:Error parsing )?(--[\w-]+): {said}", rf"\1 takes {kind}, got", text)
+    return text

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from command_line import BadOptions
-from tuning.options import SearchOptions, parse
+from tuning.options import MAX_STEPS, SearchOptions, parse
 
 if TYPE_CHECKING:
     from tuning.experiment import Prepared
@@ -49,10 +49,10 @@ class GANOptions(SearchOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.max_steps is not None and self.max_steps < 1:
-            raise BadOptions(f"--max-steps must be at least 1, got {self.max_steps}")
-        if self.final_steps is not None and self.final_steps < 0:
-            raise BadOptions(f"--final-steps must be 0 or more, got {self.final_steps}")
+        if self.max_steps is not None and not 1 <= self.max_steps <= MAX_STEPS:
+            raise BadOptions(f"--max-steps must be 1 to {MAX_STEPS:,}, got {self.max_steps}")
+        if self.final_steps is not None and not 0 <= self.final_steps <= MAX_STEPS:
+            raise BadOptions(f"--final-steps must be 0 to {MAX_STEPS:,}, got {self.final_steps}")
         if not self.objectives or len(set(self.objectives)) < len(self.objectives):
             raise BadOptions(f"--objectives takes one figure or several, each once, got {' '.join(self.objectives) or 'none'}")
         if len(self.objectives) > 1 and self.sampler == "cmaes":
@@ -95,12 +95,16 @@ def preparation(options: GANOptions) -> "Callable[[Callable[[str], None], Path],
     """Reads the images and makes the judges ready, in the one moment of a search at which that can still be refused."""
 
     def prepare(say: Callable[[str], None], run: Path) -> "Prepared":
+        from search_spaces.gan import SPACES
         from trainables.gan.images import ImagesUnavailable, load_images
         from trainables.gan.trainable import create_shared
         from tuning.experiment import Prepared
 
         try:
             images = load_images(options.dataset, options.data_root)
+            most = options.searched(SPACES[options.space]).largest["batch_size"]
+            if most > len(images.train):
+                raise BadOptions(f"batch_size {most:,} is more than the {len(images.train):,} training images: lower it")
             shared = create_shared(images, say, run / "judges")
         except ImagesUnavailable as error:
             raise BadOptions(str(error)) from None
