@@ -15,7 +15,7 @@ BAD = {
     "--gpus-per-trial nan": "--gpus-per-trial must be 0 or more, got nan",
     "--gpus-per-trial 1.5": "--gpus-per-trial above 1 must be a whole number, got 1.5",
     "--cpus-per-trial 0": "--cpus-per-trial must be above 0, got 0",
-    "--cpus-per-trial 4096": "--cpus-per-trial 4096 is more than this machine's",
+    "--cpus-per-trial 4096": "--cpus-per-trial 4096 is more than this machine has (",
     "--max-concurrent -2": "--max-concurrent must be 0 to 900,000, got -2",
     "--max-steps 0": "--max-steps must be 1 to 10,000,000, got 0",
     "--confirm -1": "--confirm must be 0 to 1000, got -1",

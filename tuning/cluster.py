@@ -66,7 +66,8 @@ def check_machine(options: SearchOptions, experiment: Experiment) -> None:
     cores = usable_cores()
     if not place and options.cpus_per_trial > cores.usable:
         raise BadOptions(
-            f"--cpus-per-trial {options.cpus_per_trial:g} is more than this machine's {cores}: ask for {cores.usable} at most"
+            f"--cpus-per-trial {options.cpus_per_trial:g} is more than this machine has ({cores}):"
+            f" ask for {cores.usable} at most"
         )
     slots = 1 if place else _slots(options, cores.usable)
     demand = experiment.demand(experiment.largest_settings) if experiment.demand else None
@@ -76,6 +77,7 @@ def check_machine(options: SearchOptions, experiment: Experiment) -> None:
     check_folder(run, RECORD_BYTES + (demand.checkpoint * (KEEP_WEIGHTS + KEEP_CHECKPOINTS * slots) if demand else 0))
     if not place:
         ray_folder()
+        _check_given_token()
         check_limits(slots, dashboard=not options.no_dashboard)
 
 
@@ -153,6 +155,19 @@ def _start(options: SearchOptions, cores: int) -> tuple[Any, str | None]:
         logs = folder / "session_latest" / "logs"
         raise BadOptions(f"Ray does not start on this machine: {_cause(error)} (its logs are in {logs})") from None
     return context, note
+
+
+def _check_given_token() -> None:
+    """Raise BadOptions if RAY_AUTH_TOKEN_PATH names no file with a token, for which Ray's processes die in silence."""
+    file = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    if file is None or "RAY_AUTH_TOKEN" in os.environ:
+        return
+    try:
+        problem = None if Path(file).read_text().strip() else "the file is empty"
+    except (OSError, ValueError) as error:
+        problem = getattr(error, "strerror", None) or "the file is no text"
+    if problem:
+        raise BadOptions(f"RAY_AUTH_TOKEN_PATH={file}: {problem}. Unset it, or make a token with ray get-auth-token --generate")
 
 
 def _join(source: str, address: str) -> Any:

@@ -4,6 +4,7 @@ import resource
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from command_line import BadOptions
 from tune_lstm import LSTMOptions, lstm_experiment
-from tuning.cluster import _together, check_machine, room_on
+from tuning.cluster import _cause, _together, _within, check_machine, room_on
 
 CPU_NODE = {"CPU": 4.0, "memory": 1e9}
 GPU_NODE = {"CPU": 8.0, "GPU": 2.0}
@@ -42,6 +43,7 @@ def test_room_on_a_node(node: dict[str, float], request_: dict[str, float], room
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.delenv("RAY_AUTH_TOKEN_PATH", raising=False)
 
 
 def refusal(**options: object) -> str:
@@ -59,7 +61,7 @@ def check(**options: object) -> None:
 
 def test_more_cores_than_the_machine_has_are_refused_before_ray_starts() -> None:
     assert re.fullmatch(
-        r"--cpus-per-trial 10000 is more than this machine's \d+ cores?.*: ask for \d+ at most", refusal(cpus_per_trial=10_000)
+        r"--cpus-per-trial 10000 is more than this machine has \(\d+ .*\): ask for \d+ at most", refusal(cpus_per_trial=10_000)
     )
 
 
@@ -183,13 +185,69 @@ def refused_in_a_process(limit: Callable[[], None]) -> str:
     return said
 
 
+def test_a_token_that_is_none_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    empty = tmp_path.parent / "empty"
+    empty.write_text("")
+    for file, problem in ((Path("/nowhere/token"), "No such file or directory"), (empty, "the file is empty")):
+        monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(file))
+        assert refusal().startswith(f"RAY_AUTH_TOKEN_PATH={file}: {problem}. Unset it")
+
+
+FAILING = """
+from command_line import exit_bad_options
+from tune_lstm import LSTMOptions
+from tuning.cluster import connect
+try:
+    connect(LSTMOptions())
+except ValueError as error:
+    exit_bad_options(str(error))
+"""
+
+
+def test_a_ray_that_does_not_start_is_refused_in_a_line_with_its_cause_and_its_logs() -> None:
+    environment = {**os.environ, "RAY_OVERRIDE_RESOURCES": '{"CPU":'}  # on which Ray fails, once its first processes run
+    root = Path(__file__).parent.parent.parent
+    result = subprocess.run(
+        [sys.executable, "-c", FAILING], cwd=root, env=environment, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    said = "error: Ray does not start on this machine: Expecting value: line 1 column 8 (char 7) (its logs are in /"
+    assert said in line
+    assert line.endswith("/ray/session_latest/logs)")
+
+
+def test_a_start_that_never_ends_is_ended() -> None:
+    with pytest.raises(TimeoutError, match="it was not ready within 1 s"), _within(1):
+        time.sleep(10)
+
+
+def test_of_an_error_with_a_log_in_it_the_last_error_of_the_log_is_told() -> None:
+    log = "The last 20 lines of dashboard.log:\n  File x\nOSError: AF_UNIX path too long\n"
+    assert _cause(RuntimeError(log)) == "OSError: AF_UNIX path too long"
+    assert (
+        _cause(ConnectionError("It looks wrong.\n To fix this, either:\n 1. Unset it"))
+        == "It looks wrong. To fix this, either: 1. Unset it"
+    )
+    assert _cause(ValueError()) == "ValueError"
+
+
 LISTENING = """
-import os, sys, time
+import os, socket, sys
+taken = [socket.socket() for _ in range(14)]
+for port, one in zip((*range(8265, 8276), 44217, 44227, 52365), taken):
+    try:
+        one.bind(("127.0.0.1", port))
+        one.listen()
+    except OSError:
+        pass  # another Ray's
 from tuning.cluster import connect
 from tune_lstm import LSTMOptions
 import ray
 cluster = connect(LSTMOptions(max_concurrent=1))
 ray.get(ray.remote(lambda: 1).remote())
+for one in taken:
+    one.close()
 print(cluster.notice, flush=True)
 print(os.environ["TMPDIR"], ray._private.worker._global_node.get_temp_dir_path(), flush=True)
 sys.stdin.read()
@@ -210,7 +268,7 @@ def listening(pid: int) -> set[str]:
     return {row[1].rsplit(":")[0] for row in rows if row[3] == "0A" and row[9] in inodes}
 
 
-def test_ray_listens_on_loopback_alone_beside_a_long_tmpdir_and_a_home_that_is_none(tmp_path: Path) -> None:
+def test_ray_listens_on_loopback_alone_beside_taken_ports_a_long_tmpdir_and_a_home_that_is_none(tmp_path: Path) -> None:
     long = tmp_path / ("x" * 80)
     long.mkdir()
     (tmp_path / "home").write_text("a file")
