@@ -37,6 +37,12 @@ sent to another process."""
 _secrets: set[str] = set()
 """Every spelling of every secret that an argument held."""
 
+NOT_A_NUMBER = {
+    "a whole number": r"(?:invalid literal for int\(\) with base 10:|Exceeds the limit \(\d+ digits\).*)",
+    "a number": r"could not convert string to float:",
+}
+"""What tyro hands on of Python's own messages, by what would be right."""
+
 
 class BadOptions(ValueError):
     """Something the user asked for cannot be done; the message is one line that says what would be right."""
@@ -101,7 +107,10 @@ def _message(panel: str) -> str:
         if not text or set(text) <= set("─╰╯"):
             break
         message.append(text)
-    return re.sub(r"^Error parsing [A-Z]\w+: ", "", " ".join(message))
+    text = re.sub(r"^Error parsing [A-Z]\w+: ", "", " ".join(message))
+    for kind, said in NOT_A_NUMBER.items():
+        text = re.sub(rf"(?:Error parsing )?(--[\w-]+): {said}", rf"\1 takes {kind}, got", text)
+    return text
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from command_line import BadOptions, run_script, user_path
-from tuning.options import SearchOptions, parse
+from tuning.options import MAX_STEPS, SearchOptions, parse
 from tuning.trouble import guarded
 
 if TYPE_CHECKING:
@@ -50,10 +50,10 @@ class GANOptions(SearchOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._read_as("data_root", user_path("--data-root", self.data_root))
-        if self.max_steps is not None and self.max_steps < 1:
-            raise BadOptions(f"--max-steps must be at least 1, got {self.max_steps}")
-        if self.final_steps is not None and self.final_steps < 0:
-            raise BadOptions(f"--final-steps must be 0 or more, got {self.final_steps}")
+        if self.max_steps is not None and not 1 <= self.max_steps <= MAX_STEPS:
+            raise BadOptions(f"--max-steps must be 1 to {MAX_STEPS:,}, got {self.max_steps}")
+        if self.final_steps is not None and not 0 <= self.final_steps <= MAX_STEPS:
+            raise BadOptions(f"--final-steps must be 0 to {MAX_STEPS:,}, got {self.final_steps}")
         if not self.objectives or len(set(self.objectives)) < len(self.objectives):
             raise BadOptions(f"--objectives takes one figure or several, each once, got {' '.join(self.objectives) or 'none'}")
         if len(self.objectives) > 1 and self.sampler == "cmaes":
