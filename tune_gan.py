@@ -3,6 +3,11 @@
 python tune_gan.py --num-samples 30 --gpus-per-trial 0.5
 """
 
+from tuning.interruption import early_exit
+
+if __name__ == "__main__":
+    early_exit.install()  # before the imports below, which take a while
+
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -3,6 +3,11 @@
 python tune_lstm.py --num-samples 50 --gpus-per-trial 0.5
 """
 
+from tuning.interruption import early_exit
+
+if __name__ == "__main__":
+    early_exit.install()  # before the imports below, which take a while
+
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 

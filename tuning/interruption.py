@@ -27,7 +27,10 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 SAME_REQUEST_S = 1.0
 """Signals that follow the first one sooner are no second request: ``timeout``, a shell and systemd send two at once."""
 
-LOOK_EVERY_S = 0.5
+LOOK_EVERY_S = 0.2
+TOGETHER_S = 0.3
+"""A job manager's signal ends Ray's processes as well: it reaches this one at most so much later than they are missed."""
+
 NOTHING_BEGUN = "interrupted before anything was begun: start again with the same command"
 CLEAR_LINE, SHOW_CURSOR = "\r\x1b[2K", "\x1b[?25h"
 
@@ -53,11 +56,11 @@ class EarlyExit:
         """Handle the signals from now on; SIGHUP unless it is ignored, as ``nohup`` wants it. Call in the main thread."""
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
+        threading.Thread(target=self._watch, args=(reading,), name="early exit", daemon=True).start()
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
         ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
         self._handled = tuple(number for number in SIGNALS if not (number == signal.SIGHUP and ignored))
         self._handle()
-        threading.Thread(target=self._watch, args=(reading,), name="early exit", daemon=True).start()
 
     @contextlib.contextmanager
     def handlers_kept(self) -> Iterator[None]:
@@ -95,7 +98,7 @@ class EarlyExit:
             if _signalled(pipe, LOOK_EVERY_S):
                 self._leave(None, INTERRUPTED)
             if lost := self.lost():
-                if _signalled(pipe, 1.0):  # which reached us and what is lost at the same time
+                if _signalled(pipe, TOGETHER_S):
                     self._leave(None, INTERRUPTED)
                 os.kill(os.getpid(), signal.SIGTERM)  # for the main thread to stand still
                 self._leave(lost, FAILED)
@@ -105,12 +108,14 @@ class EarlyExit:
         if self._status is not None:
             os._exit(self._status)
         try:
-            line = self.last_words(lost)
-        except Exception as error:  # whatever is wrong, the process ends, and says so
-            line = f"{lost or 'interrupted'} (and then {type(error).__name__}: {error})"
-        _write(2, CLEAR_LINE + SHOW_CURSOR if os.isatty(2) else "")
-        _write(1 if lost is None else 2, line + "\n")
-        os._exit(status)
+            try:
+                line = self.last_words(lost)
+            except Exception as error:  # whatever is wrong, the process ends, and says so
+                line = f"{lost or 'interrupted'} (and then {type(error).__name__}: {error})"
+            _write(2, CLEAR_LINE + SHOW_CURSOR if os.isatty(2) else "")
+            _write(1 if lost is None else 2, line + "\n")
+        finally:
+            os._exit(status)
 
 
 def _signalled(pipe: int, timeout: float) -> bool:
@@ -121,8 +126,13 @@ def _signalled(pipe: int, timeout: float) -> bool:
 
 def _write(stream: int, text: str) -> None:
     """Write past Python's own buffers, whose lock the main thread may hold; a closed pipe or terminal is no matter."""
+    encoding = sys.__stderr__.encoding if sys.__stderr__ else "utf-8"
+    try:
+        content = text.encode(encoding, "surrogateescape")  # bytes of a path that are no text stay as they are
+    except UnicodeEncodeError:
+        content = text.encode(encoding, "replace")
     with contextlib.suppress(OSError):
-        os.write(stream, text.encode(sys.__stdout__.encoding if sys.__stdout__ else "utf-8", "backslashreplace"))
+        os.write(stream, content)
 
 
 early_exit = EarlyExit()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray._private import worker
 
 from tuning.interruption import early_exit
 
@@ -50,6 +51,7 @@ class RayProcesses:
             self._started.append(process)
 
         self._watched = False
+        _mute()
         subprocess.Popen.__init__ = start_alone  # type: ignore[method-assign,assignment]
         try:
             with signals_kept():
@@ -60,6 +62,7 @@ class RayProcesses:
 
     def joined(self) -> None:
         """After ``ray.init`` with an address: the cluster's control store and this node's raylet are watched from now on."""
+        _mute()
         here = ray.get_runtime_context()
         host, port = here.gcs_address.rsplit(":", 1)
         self._joined = {"gcs_server": (host, int(port))}
@@ -92,6 +95,11 @@ class RayProcesses:
         for process in self._started:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
+
+
+def _mute() -> None:
+    """Ray tells the driver's console of nodes and processes that died, log_to_driver or not; our lines say what matters."""
+    worker.print_to_stdstream = lambda data, ignore_prefix: None
 
 
 @contextlib.contextmanager

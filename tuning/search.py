@@ -51,7 +51,7 @@ from tuning.run_directory import (
 from tuning.scheduler import RungScheduler, create_scheduler
 from tuning.study import STARTUP_TRIALS, StudySearch, close_running
 from tuning.target import Paused, TargetPause
-from tuning.trouble import say_failure, words, write_traceback
+from tuning.trouble import failure_line, words, write_traceback
 from tuning.verdict import plan, verdict
 
 SAMPLES = "gan_images"
@@ -360,19 +360,18 @@ class Search:
 
     def _failed(self, error: Exception) -> int:
         """Record that the search has failed and say why in one line; the traceback goes into the run's failure.txt."""
-        line = self._failure_line(ray_processes.lost() or words(error))
-        file = self.directory.path / "failure.txt"
+        what, file = ray_processes.lost() or words(error), self.directory.path / "failure.txt"
         if write_traceback(error, file):
-            line += f" (details: {os.path.relpath(file)})"
+            what += f" (details in {from_here(file)})"
         with contextlib.suppress(OSError):  # the first error is the one to say
             if self.in_session:
                 self.directory.end_session("failed")
         early_exit.settle(FAILED)
-        say_failure(line)
+        print(self._failure_line(what), file=sys.stderr, flush=True)
         return FAILED
 
     def _failure_line(self, what: str) -> str:
-        return f"{what}; what has finished is kept, go on with: {self._resume_command()}"
+        return failure_line(f"{what}; finished trials are kept, go on with: {self._resume_command()}")
 
     def _discard_directory(self) -> None:
         """Remove the directory of a run that never started."""

@@ -37,18 +37,17 @@ def write_traceback(error: BaseException, file: Path) -> bool:
 
 
 def guarded(main: Callable[[], int]) -> Callable[[], int]:
-    """``main`` of a script with signals handled from its first line, and one line for what fails in it, imports included."""
+    """``main`` of a script, with one line for whatever fails in it, imports included. The script handles signals by then."""
 
     @functools.wraps(main)
     def run() -> int:
-        early_exit.install()
         try:
             status = main()
         except ImportError as error:
             exit_bad_options(words(error))
         except Exception as error:
             where = traceback.extract_tb(error.__traceback__)[-1]
-            say_failure(f"{words(error)} ({where.filename}:{where.lineno})")
+            print(failure_line(f"{words(error)} ({where.filename}:{where.lineno})"), file=sys.stderr, flush=True)
             status = FAILED
         finally:
             early_exit.lost = lambda: None  # what ends now ends as it should
@@ -58,6 +57,6 @@ def guarded(main: Callable[[], int]) -> Callable[[], int]:
     return run
 
 
-def say_failure(line: str) -> None:
-    """Say on stderr, in one line, why the script fails."""
-    print(f"{Path(sys.argv[0]).name}: {line}", file=sys.stderr, flush=True)
+def failure_line(what: str) -> str:
+    """The line that says why the script fails."""
+    return f"{Path(sys.argv[0]).name}: {what}"

@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import optuna
@@ -15,6 +16,10 @@ import pytest
 from optuna.trial import TrialState
 
 from tests.conftest import SmallSearch, run, start
+from tests.faults.processes import KNOWN_LINES, check_ended, descendants, sessions, wait_for
+from tuning.interruption import NOTHING_BEGUN
+
+Send = Callable[[subprocess.Popen[str], signal.Signals], None]
 
 SEARCH = ("--input-length", 6, "--max-steps", 600, "--num-samples", 7, "--confirm", 1, "--name", "cut", "--no-dashboard")
 
@@ -26,12 +31,9 @@ def ended(folder: Path) -> dict[int, str]:
 
 
 def search_until_two_have_ended(folder: Path) -> subprocess.Popen[str]:
-    process = start("tune_lstm.py", *SEARCH, cwd=folder)
-    deadline = time.monotonic() + 120
-    while len(ended(folder)) < 2:
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    """A search in a process group of its own, of which two trials have ended."""
+    process = start("tune_lstm.py", *SEARCH, cwd=folder, start_new_session=True)
+    wait_for(lambda: len(ended(folder)) >= 2, process)
     return process
 
 
@@ -58,19 +60,80 @@ def test_kill_9_of_the_driver(tmp_path: Path) -> None:
     check_resumed(tmp_path, ended(tmp_path))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
-def test_a_signal_stops_cleanly_and_says_how_to_go_on(number: signal.Signals, tmp_path: Path) -> None:
-    process = search_until_two_have_ended(tmp_path)
+def to_the_driver(process: subprocess.Popen[str], number: signal.Signals) -> None:
     process.send_signal(number)
+
+
+def to_its_group(process: subprocess.Popen[str], number: signal.Signals) -> None:
+    """As Ctrl-C, a terminal that closes and ``timeout`` do."""
+    os.killpg(process.pid, number)
+
+
+def to_every_process(process: subprocess.Popen[str], number: signal.Signals) -> None:
+    """As systemd and Slurm do, by control group: Ray's own processes first, which is the worst order."""
+    for pid in [*descendants(process.pid), process.pid]:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+slow = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("send", "number"),
+    [
+        (to_its_group, signal.SIGTERM),
+        pytest.param(to_the_driver, signal.SIGINT, marks=slow),
+        pytest.param(to_the_driver, signal.SIGTERM, marks=slow),
+        pytest.param(to_its_group, signal.SIGINT, marks=slow),
+        pytest.param(to_its_group, signal.SIGHUP, marks=slow),
+        pytest.param(to_every_process, signal.SIGTERM, marks=slow),
+    ],
+)
+def test_a_signal_stops_cleanly_and_says_how_to_go_on(send: Send, number: signal.Signals, tmp_path: Path) -> None:
+    process = search_until_two_have_ended(tmp_path)
+    of_ray = descendants(process.pid)
+    send(process, number)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    last = out.splitlines()[-1]
-    assert last.startswith("interrupted with ")
-    assert last.endswith("tune_lstm.py --resume --name cut")
-    assert "Traceback" not in err
-    assert json.loads((tmp_path / "runs/cut/search.json").read_text())["sessions"][0]["how"] == "interrupted"
-    if number == signal.SIGINT:
+    (line,) = out.splitlines()
+    assert line.startswith("interrupted with ")
+    assert line.endswith("tune_lstm.py --resume --name cut")
+    assert all(line.startswith(KNOWN_LINES) for line in err.splitlines()), err
+    assert sessions(tmp_path / "runs/cut") == ["interrupted"]
+    check_ended(of_ray)
+    if send == to_its_group:
         check_resumed(tmp_path, ended(tmp_path))
+
+
+@slow
+def test_a_signal_is_answered_within_three_seconds_however_seldom_trials_report(tmp_path: Path) -> None:
+    """``ray job stop`` sends SIGKILL three seconds after SIGTERM. A report of these trials takes a minute."""
+    seldom = ("--input-length", 200, "--max-steps", 100_000, "--num-samples", 3, "--name", "cut", "--no-dashboard")
+    process = start("tune_lstm.py", *seldom, cwd=tmp_path, start_new_session=True)
+    wait_for(lambda: any("ray::LSTMTrial.train" in command for command in descendants(process.pid).values()), process)
+    began = time.monotonic()
+    os.killpg(process.pid, signal.SIGTERM)
+    out, _ = process.communicate(timeout=60)
+    assert time.monotonic() - began < 3
+    assert process.returncode == 130
+    assert out.startswith("interrupted with 0 of 3 trials done; go on with: ")
+    assert sessions(tmp_path / "runs/cut") == ["interrupted"]
+
+
+@slow
+@pytest.mark.parametrize("seconds", [0.5, 2, 4, 6, 8, 10])
+def test_a_signal_at_any_moment_of_the_start(seconds: float, tmp_path: Path) -> None:
+    """While modules are imported, while the run directory is made, while Ray starts."""
+    process = start("tune_lstm.py", *SEARCH, cwd=tmp_path, start_new_session=True)
+    time.sleep(seconds)
+    os.killpg(process.pid, signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    (line,) = out.splitlines()
+    assert line.startswith("interrupted")
+    assert all(line.startswith(KNOWN_LINES) for line in err.splitlines()), err
+    assert (tmp_path / "runs" / "cut").exists() == ("--resume" in line)
 
 
 def test_a_second_search_of_the_same_run_is_refused(tmp_path: Path) -> None:
@@ -92,18 +155,6 @@ def reports_of_running_trials(folder: Path) -> list[int]:
     return [len(file.read_text().splitlines()) if file.exists() else 0 for file in files]
 
 
-def descendants(pid: int) -> dict[int, str]:
-    """The commands of a process's children and of theirs, by process id: other tests run Ray beside this one."""
-    listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
-    processes = [line.split(None, 2) for line in listed.splitlines()]
-    found, parents = dict[int, str](), {pid}
-    while parents:
-        children = {int(child): command for child, parent, command in processes if int(parent) in parents}
-        found |= children
-        parents = set(children)
-    return found
-
-
 def test_a_worker_killed_while_it_trains_costs_no_trial(tmp_path: Path) -> None:
     process = search_until_two_have_ended(tmp_path)
     deadline = time.monotonic() + 60
@@ -117,6 +168,20 @@ def test_a_worker_killed_while_it_trains_costs_no_trial(tmp_path: Path) -> None:
     assert process.returncode == 0, err
     assert out.splitlines()[0].startswith("7 trials: ")
     assert "error" not in out.splitlines()[0]
+
+
+def test_a_terminal_that_closes_while_the_judges_are_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    search = ("--dataset", "digits", "--num-samples", 1, "--max-steps", 9, "--no-dashboard", "--name", "early")
+    process = start("tune_gan.py", *search, cwd=tmp_path, start_new_session=True)
+    assert process.stderr is not None
+    assert "training judge 1" in process.stderr.readline()
+    os.killpg(process.pid, signal.SIGHUP)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert out == NOTHING_BEGUN + "\n"
+    assert "Traceback" not in err
+    assert not (tmp_path / "runs" / "early").exists()
 
 
 def test_kill_9_while_the_judges_are_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
