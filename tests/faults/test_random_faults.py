@@ -119,10 +119,10 @@ class Disturbed:
         study = optuna.load_study(study_name=name, storage=f"sqlite:///{self.folder}/optuna.db")
         assert [trial.number for trial in study.trials] == list(range(TRIALS))
         assert {trial.state for trial in study.trials} == {TrialState.COMPLETE}
-        best, expected = self.folder / "best", reference / "best"
-        assert (best / "config.json").read_bytes() == (expected / "config.json").read_bytes()
+        best, should = self.folder / "best", reference / "best"
+        assert (best / "config.json").read_bytes() == (should / "config.json").read_bytes()
         if (best / "model.safetensors").exists():  # else a fault tore the checkpoint of a trial that had ended
-            assert (best / "model.safetensors").read_bytes() == (expected / "model.safetensors").read_bytes()
+            assert (best / "model.safetensors").read_bytes() == (should / "model.safetensors").read_bytes()
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[str, str]:
