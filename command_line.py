@@ -38,8 +38,9 @@ _secrets: set[str] = set()
 """Every spelling of every secret that an argument held."""
 
 NOT_A_NUMBER = {
-    "a whole number": r"(?:invalid literal for int\(\) with base 10:|Exceeds the limit \(\d+ digits\).*)",
-    "a number": r"could not convert string to float:",
+    "takes a whole number, got": r"invalid literal for int\(\) with base 10:",
+    "takes a number, got": r"could not convert string to float:",
+    "takes a number with fewer digits": r"Exceeds the limit \(.*",
 }
 """What tyro hands on of Python's own messages, by what would be right."""
 
@@ -109,7 +110,7 @@ def _message(panel: str) -> str:
         message.append(text)
     text = re.sub(r"^Error parsing [A-Z]\w+: ", "", " ".join(message))
     for kind, said in NOT_A_NUMBER.items():
-        text = re.sub(rf"(?:Error parsing )?(--[\w-]+): {said}", rf"\1 takes {kind}, got", text)
+        text = re.sub(rf"(?:Error parsing )?(--[\w-]+): {said}", rf"\1 {kind}", text)
     return text
 
 

@@ -23,6 +23,7 @@ BAD = {
     "--set hidden_dim=1e12": "of memory and this machine has",
     "--address http://127.0.0.1:8265": "--address http://127.0.0.1:8265: that is a dashboard's address",
     "--storage-path /proc/runs": "no run can be kept in /proc: no file can be written there",
+    f"--seed {5000 * '9'}": "--seed takes a number with fewer digits",
     "--seed -5": "--seed must be 0 to",
     "--sampler annealing": "annealing",
     "--scheduler median": "median",

@@ -275,24 +275,24 @@ def _slots(options: SearchOptions, cores: int) -> int:
 def _address(options: SearchOptions) -> tuple[str, str] | None:
     """Where the search runs and what says so: --address or RAY_ADDRESS; None for this machine.
 
-    "local" and nothing are this machine. Ray reads RAY_ADDRESS too if --address is auto.
+    "local" and nothing are this machine. "auto" is RAY_ADDRESS, or the cluster that ``ray start`` made on this machine: Ray
+    itself would also join the private Ray of another search. Raises BadOptions if there is no such cluster.
     """
     given, environment = options.address or "", os.environ.get("RAY_ADDRESS", "").strip()
     source, address = ("RAY_ADDRESS", environment) if environment and given in ("", "auto") else ("--address", given)
+    if address == "auto":
+        cluster = services.find_bootstrap_address(None)
+        if not cluster:
+            raise BadOptions(
+                f"{source} auto: no Ray cluster was started on this machine. Start one with ray start --head, give host:port,"
+                f" or leave {source} out"
+            )
+        address = cluster
     return None if address in ("", "local") else (source, address)
 
 
 def _check_address(source: str, address: str) -> None:
     """Raise BadOptions if ``address`` is none that a search can join, or if nothing answers there."""
-    if address == "auto":
-        try:
-            services.get_ray_address_from_environment("auto", None)
-        except ConnectionError:
-            raise BadOptions(
-                f"{source} auto: no Ray cluster runs on this machine. Start one with ray start --head, give host:port, or leave"
-                f" {source} out"
-            ) from None
-        return
     scheme, found, _ = address.partition("://")
     if found:
         hint = {

@@ -100,6 +100,14 @@ def test_an_address_that_no_search_can_join_is_refused_by_the_name_of_what_gave_
         assert message in refused
 
 
+def test_auto_is_the_cluster_that_ray_start_made_and_no_other_searchs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    for source in ("--address", "RAY_ADDRESS"):
+        refused = refusal(**({"address": "auto"} if source == "--address" else {}))
+        assert refused.startswith(f"{source} auto: no Ray cluster was started on this machine. Start one with ray start --head")
+        monkeypatch.setenv("RAY_ADDRESS", "auto")
+
+
 @pytest.mark.parametrize("address", ["", "local", " "])
 def test_local_and_nothing_are_this_machine(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", address)
