@@ -155,17 +155,36 @@ def postgres() -> Iterator[Postgres]:
         if user:
             shutil.chown(folder, user)
             shutil.chown(folder / "password", user)
-        create = ["-D", folder / "data", "-U", "tester", f"--pwfile={folder / 'password'}", "-A", "scram-sha-256"]
+        create: list[str | Path] = [
+            "-D",
+            folder / "data",
+            "-U",
+            "tester",
+            f"--pwfile={folder / 'password'}",
+            "-A",
+            "scram-sha-256",
+        ]
         create += ["--no-sync", "--encoding=UTF8", "--locale=C"]
         subprocess.run([Path(found).parent / "initdb", *create], user=user, cwd=folder, stdout=subprocess.DEVNULL, check=True)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        options = ["-D", folder / "data", "-p", str(port), "-k", folder, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
+        options: list[str | Path] = [
+            "-D",
+            folder / "data",
+            "-p",
+            str(port),
+            "-k",
+            folder,
+            "-c",
+            "listen_addresses=127.0.0.1",
+            "-c",
+            "fsync=off",
+        ]
         with (folder / "log").open("wb") as log:
             server = subprocess.Popen([found, *options], user=user, cwd=folder, stdout=log, stderr=log)
         try:
-            ready = [Path(found).parent / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
+            ready: list[str | Path] = [Path(found).parent / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
             while subprocess.run(ready, check=False).returncode and server.poll() is None:
                 pass
             assert server.poll() is None, (folder / "log").read_text(encoding="utf-8")

@@ -70,6 +70,17 @@ def test_a_refusal_keeps_its_status(how: str, tmp_path: Path) -> None:
     assert b"Traceback" not in result.stdout + result.stderr
 
 
+@pytest.mark.parametrize("how", ["ascii", "latin-1", "C locale", "a column"])
+def test_a_refusal_has_the_same_words_everywhere(how: str, tmp_path: Path) -> None:
+    for arguments, words in (
+        (("--seed", "q"), b"Error parsing --seed: invalid literal for int() with base 10: 'q'"),
+        (("--nope",), b"Unrecognized options: --nope"),
+        (("--storage-path", "s3://" + "x/" * 90), b"--storage-path must be a folder, got s3://" + b"x/" * 90),
+    ):
+        shell(BROKEN[how].format(command=command("tune_lstm.py", *arguments)), tmp_path)
+        assert (tmp_path / "err").read_bytes() == b"tune_lstm.py: error: " + words + b"\n"
+
+
 WORK = """
 import sys
 from pathlib import Path

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from command_line import BadOptions
-from reports import pages
+from reports import lstm
 from reports.build import ReportOptions, build, changes, watch
 from reports.style import apply
 from search_spaces.lstm import SPACES
@@ -73,7 +73,7 @@ def runs(tmp_path: Path) -> Path:
 @pytest.fixture
 def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures take seconds, and one that cannot be drawn is caught in one place with all else."""
-    monkeypatch.setattr(pages.lstm, "pictures", lambda run, other, folder: dict.fromkeys(pages.lstm.PICTURES))
+    monkeypatch.setattr(lstm, "pictures", lambda run, other, folder: dict.fromkeys(lstm.PICTURES))
 
 
 class TestOutput:
@@ -253,7 +253,7 @@ def test_hostile_values_anywhere_are_shown_or_refused_in_one_line(
         damage(data, data.draw(st.sampled_from(sorted(run.rglob("*.json")))))
     before = contents(run)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pages.lstm, "pictures", lambda run, other, folder: dict.fromkeys(pages.lstm.PICTURES))
+        patch.setattr(lstm, "pictures", lambda run, other, folder: dict.fromkeys(lstm.PICTURES))
         try:
             report(run, output=folder / "site")
             page = (folder / "site" / "mine" / "index.html").read_text(encoding="utf-8")
