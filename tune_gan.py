@@ -19,7 +19,7 @@ from tuning.options import MAX_STEPS, SearchOptions, parse
 from tuning.trouble import guarded
 
 if TYPE_CHECKING:
-    from tuning.experiment import Prepared
+    from tuning.experiment import Experiment, Prepared
 
 Figure = Literal["fd", "clean", "coverage"]
 
@@ -65,18 +65,16 @@ class GANOptions(SearchOptions):
             raise BadOptions("--sampler cmaes optimizes one figure only: name one of --objectives, or another sampler")
 
 
-@guarded
-def main() -> int:
-    options = parse(GANOptions)
+def gan_experiment(options: GANOptions) -> "Experiment":
+    """What the options ask to be searched."""
     from search_spaces.gan import SPACES, STEPS
     from trainables.gan.demand import demand
     from trainables.gan.trainable import GANTrial
     from tuning.experiment import Experiment, Goal, Objective, Rungs
-    from tuning.search import Search
 
     max_steps = options.max_steps or STEPS[options.dataset]
     report_every = math.ceil(max_steps / REPORTS)
-    experiment = Experiment(
+    return Experiment(
         trainable=GANTrial,
         space=options.searched(SPACES[options.space]),
         settings={
@@ -95,7 +93,6 @@ def main() -> int:
         prepare=preparation(options),
         demand=demand,
     )
-    return Search(options, experiment).run()
 
 
 def preparation(options: GANOptions) -> "Callable[[Callable[[str], None], Path], Prepared]":
@@ -116,6 +113,14 @@ def preparation(options: GANOptions) -> "Callable[[Callable[[str], None], Path],
         return Prepared(shared, shared.about())
 
     return prepare
+
+
+@guarded
+def main() -> int:
+    options = parse(GANOptions)
+    from tuning.search import Search
+
+    return Search(options, gan_experiment(options)).run()
 
 
 if __name__ == "__main__":
