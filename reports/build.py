@@ -8,6 +8,7 @@ import contextlib
 import signal
 import sys
 import threading
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -153,6 +154,7 @@ def main() -> None:
     from reports.style import apply
 
     apply()
+    warnings.simplefilter("ignore")  # of figures that are no number, which the pages show as what they are
     if options.watch:
         watch(options)
     else:
