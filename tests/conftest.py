@@ -2,20 +2,16 @@
 
 import json
 import os
-import shutil
-import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import psycopg
 import pytest
 import torch
 from filelock import FileLock
+
+from tests.support.postgres import Postgres, find_postgres
 
 ROOT = Path(__file__).parent.parent
 
@@ -122,75 +118,14 @@ def small_gan_search(common: Path) -> SmallGANSearch:
     return SmallGANSearch(common / "gan")
 
 
-@dataclass(frozen=True)
-class Postgres:
-    """A PostgreSQL server on this machine's loopback that asks the user ``tester`` for a password."""
-
-    port: int
-    password: str
-
-    def url(self, password: str) -> str:
-        """Its URL with ``password`` as it is to stand there."""
-        return f"postgresql://tester:{password}@127.0.0.1:{self.port}/postgres"
-
-    def query(self, statement: str) -> list[Any]:
-        """The rows that a statement returns."""
-        place = {"host": "127.0.0.1", "port": self.port, "dbname": "postgres"}
-        with psycopg.connect(user="tester", password=self.password, **place) as connection:  # type: ignore[arg-type]
-            return connection.execute(statement.encode()).fetchall()
-
-
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """PostgreSQL from Debian's packages or from PATH, started for the session; skips if it is not installed."""
-    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
-    found = str(installed[-1]) if installed else shutil.which("postgres")
-    if found is None:
+    """PostgreSQL, started for the session; skips if it is not installed."""
+    programs = find_postgres()
+    if programs is None:
         pytest.skip("PostgreSQL is not installed: no postgres in /usr/lib/postgresql or PATH")
-    user = "nobody" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
-    password = "pä@s:s/w#r d%41"
-    folder = Path(tempfile.mkdtemp(prefix="postgres-"))
+    server = Postgres(programs)
     try:
-        (folder / "password").write_text(password, encoding="utf-8")
-        if user:
-            shutil.chown(folder, user)
-            shutil.chown(folder / "password", user)
-        create: list[str | Path] = [
-            "-D",
-            folder / "data",
-            "-U",
-            "tester",
-            f"--pwfile={folder / 'password'}",
-            "-A",
-            "scram-sha-256",
-        ]
-        create += ["--no-sync", "--encoding=UTF8", "--locale=C"]
-        subprocess.run([Path(found).parent / "initdb", *create], user=user, cwd=folder, stdout=subprocess.DEVNULL, check=True)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        options: list[str | Path] = [
-            "-D",
-            folder / "data",
-            "-p",
-            str(port),
-            "-k",
-            folder,
-            "-c",
-            "listen_addresses=127.0.0.1",
-            "-c",
-            "fsync=off",
-        ]
-        with (folder / "log").open("wb") as log:
-            server = subprocess.Popen([found, *options], user=user, cwd=folder, stdout=log, stderr=log)
-        try:
-            ready: list[str | Path] = [Path(found).parent / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)]
-            while subprocess.run(ready, check=False).returncode and server.poll() is None:
-                pass
-            assert server.poll() is None, (folder / "log").read_text(encoding="utf-8")
-            yield Postgres(port, password)
-        finally:
-            server.terminate()
-            server.wait(timeout=30)
+        yield server
     finally:
-        shutil.rmtree(folder)
+        server.remove()

@@ -17,7 +17,8 @@ import pytest
 from command_line import BadOptions, hide_arguments, hide_in_command, hide_secrets, reveal
 from reports.run import Run
 from search_spaces.lstm import SPACES
-from tests.conftest import ROOT, Postgres, environment, start
+from tests.conftest import ROOT, environment, start
+from tests.support.postgres import Postgres
 from tests.tuning.checks.conftest import MadeRun
 from tune_lstm import LSTMOptions
 from tuning.checks.evidence import Evidence

@@ -1,16 +1,22 @@
 """A database or a storage that fails for a while, for real: locked, full, gone; waited for with one line, and not for ever."""
 
 import contextlib
+import dataclasses
 import errno
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from optuna.trial import TrialState
+from sqlalchemy import Connection, event
+from sqlalchemy.exc import OperationalError
 
+from tests.support.postgres import Postgres
+from tests.support.searched import ENDS, Searched
 from tune_lstm import LSTMOptions
 from tuning.experiment import Experiment
 from tuning.patience import Patience, check_writable, reason
@@ -147,6 +153,57 @@ class TestALockedDatabase:
         with locked(directory.path / "optuna.db", 6.5):
             patience("the study's database", lambda: open_storage(options, directory.path))
         assert len(lines) == 2
+
+
+class TestAServerThatRestarts:
+    """PostgreSQL goes down in the middle of a search and comes back."""
+
+    @pytest.fixture
+    def options(self, options: LSTMOptions, postgres: Postgres) -> LSTMOptions:
+        url = postgres.url(quote(postgres.password, safe=""))
+        return dataclasses.replace(options, name=f"run{time.time_ns()}", optuna_storage=url)
+
+    @pytest.mark.parametrize("down_s", [0.0, 3.0])
+    def test_costs_time_and_nothing_else(
+        self, down_s: float, options: LSTMOptions, experiment: Experiment, postgres: Postgres
+    ) -> None:
+        searched = Searched(options, experiment)
+        lines: Lines = []
+        searched.searcher._patience.say = lines.append
+        for number in range(6):
+            if number in (1, 3):
+                postgres.stop()
+                threading.Timer(down_s, postgres.start).start()
+            assert searched.hand_out(str(number)) == number
+            searched.end(str(number), number)
+        trials = [one for one in searched.searcher.study.trials if one.state != TrialState.WAITING]
+        assert [(one.number, one.user_attrs["ended"]) for one in trials] == [(n, ENDS[n % len(ENDS)]) for n in range(6)]
+        assert [len(one.intermediate_values) for one in trials] == [2, 2, 2, 1, 1, 2]
+        assert sum(line.startswith("waiting: ") for line in lines) <= 2
+        if down_s:
+            assert sum(line.startswith("waiting: ") for line in lines) == 2
+        assert postgres.password not in "".join(lines)
+
+    def test_an_end_that_the_server_kept_but_did_not_confirm_is_told_once(
+        self, options: LSTMOptions, experiment: Experiment
+    ) -> None:
+        """The transaction is committed, and then the connection breaks: what was done must not be done again."""
+        searched = Searched(options, experiment)
+        searcher = searched.searcher
+        storage = searcher._database
+        broken = iter([OperationalError("COMMIT", None, Exception("server closed the connection"))] * 3)
+
+        @event.listens_for(storage.engine, "commit")
+        def after_commit(connection: Connection) -> None:
+            connection.connection.commit()  # the server has it
+            if error := next(broken, None):
+                raise error
+
+        number = searched.hand_out("a")
+        searched.end("a", number)
+        searched.search(1)
+        trials = [one for one in searcher.study.trials if one.state != TrialState.WAITING]
+        assert [(one.number, one.user_attrs["ended"]) for one in trials] == [(0, "budget"), (1, "converged")]
 
 
 def test_a_folder_that_comes_back_is_written_to(patience: Patience, lines: Lines, tmp_path: Path) -> None:
