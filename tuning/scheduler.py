@@ -90,6 +90,8 @@ class RungScheduler(AsyncHyperBandScheduler):
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         self._awaited.discard(trial.config["trial"])
+        if trial.config["trial"] not in self._audited:
+            self._stay(trial, trial.last_result or {})  # it may have converged, and only its weights are lost
         if trial in self.held:
             self.held.remove(trial)
 

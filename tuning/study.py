@@ -455,7 +455,9 @@ class StudySearch(OptunaSearch):
             if failed is not None and failure is not None and failure.again:
                 self._hand_out_again(trial_id, config_again(failed), failure)
                 return
-            ended = (failure and failure.outcome) or "error"
+            ended = "error"
+            if failed is not None and failure is not None and failure.outcome:
+                ended, result = failure.outcome, failed.last_result
             self._refuse_to_repeat(failure, result)
         self._committed(lambda: self._tell(self._ot_trials[trial_id], ended, result))
         self._first_ended += self._ot_trials[trial_id].number < self._start_up.count

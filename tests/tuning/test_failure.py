@@ -79,6 +79,27 @@ def test_what_a_dead_worker_lost_is_handed_out_again_and_an_own_exception_is_fin
     assert optuna_seeds == [records[number].config["seed"] for number in range(7)]
 
 
+class Unsaveable(Mortal):
+    """Trials that end well, and whose weights cannot be saved."""
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        raise SaveFailed("a checkpoint cannot be saved: No space left on device")
+
+
+def test_an_outcome_outlives_weights_that_cannot_be_saved(
+    local_ray: Callable[[int], None], options: LSTMOptions, experiment: Experiment, directory: RunDirectory
+) -> None:
+    mine = LSTMOptions(name="run", storage_path=options.storage_path, num_samples=2, sampler="random")
+    searcher = StudySearch(mine, experiment, directory, open_storage(mine, directory.path), trials_done=0, slots=1)
+    local_ray(1)
+    tune_run(Unsaveable, directory, experiment, [Watch(searcher)], search_alg=searcher, max_concurrent_trials=1)
+    assert [(trial.state, trial.user_attrs["ended"]) for trial in searcher.study.trials] == [
+        (TrialState.COMPLETE, "budget")
+    ] * 2
+    for _, record in directory.trials():
+        assert (record.ended, record.error) == ("budget", "a checkpoint cannot be saved: No space left on device")
+
+
 def raised(error: Exception, traceback: str = "") -> Exception:
     """As a trainable's method raises it."""
     return exceptions.RayTaskError("step", traceback, error)
