@@ -15,6 +15,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
@@ -36,6 +37,13 @@ _real: dict[str, str] = {}
 sent to another process."""
 _secrets: set[str] = set()
 """Every spelling of every secret that an argument held."""
+
+NOT_A_NUMBER = {
+    "takes a whole number, got": r"invalid literal for int\(\) with base 10:",
+    "takes a number, got": r"could not convert string to float:",
+    "takes a number with fewer digits": r"Exceeds the limit \(.*",
+}
+"""What tyro hands on of Python's own messages, by what would be right."""
 
 
 class BadOptions(ValueError):
@@ -82,6 +90,8 @@ def read_arguments(options: type[Options], arguments: list[str] | None = None, d
                 return tyro.cli(options, args=shown, config=config)
             return tyro.cli(options, args=shown, default=default, config=config)
     except SystemExit as stop:
+        if isinstance(stop.__context__, BadOptions):  # the options' own: tyro would break its lines
+            raise stop.__context__ from None
         if stop.code:
             raise BadOptions(_message(said.getvalue())) from None
         raise
@@ -94,14 +104,17 @@ def exit_bad_options(message: str) -> NoReturn:
 
 
 def _message(panel: str) -> str:
-    """tyro's message without its frame: the lines between the title and the rule above the help."""
-    message = []
-    for line in panel.splitlines()[1:]:
-        text = line.strip("│ ")
-        if not text or set(text) <= set("─╰╯"):
-            break
-        message.append(text)
-    return re.sub(r"^Error parsing [A-Z]\w+: ", "", " ".join(message))
+    """tyro's message without its frame, which has dashes in a console that is not UTF-8: what is above the rule to the help."""
+    lines = [line.strip("│ ") for line in panel.splitlines()[1:]]
+
+    def is_rule(line: str) -> bool:
+        return set(line) <= set("─╰╯-")  # an empty line is one too
+
+    text = " ".join(takewhile(lambda line: not is_rule(line), dropwhile(is_rule, lines)))
+    text = re.sub(r"^Error parsing [A-Z]\w+: ", "", text)
+    for kind, said in NOT_A_NUMBER.items():
+        text = re.sub(rf"(?:Error parsing )?(--[\w-]+): {said}", rf"\1 {kind}", text)
+    return text
 
 
 @contextlib.contextmanager

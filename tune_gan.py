@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from command_line import BadOptions, run_script, user_path
-from tuning.options import SearchOptions, parse
+from tuning.options import MAX_STEPS, SearchOptions, parse
 from tuning.trouble import guarded
 
 if TYPE_CHECKING:
-    from tuning.experiment import Prepared
+    from tuning.experiment import Experiment, Prepared
 
 Figure = Literal["fd", "clean", "coverage"]
 
@@ -55,28 +55,26 @@ class GANOptions(SearchOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._read_as("data_root", user_path("--data-root", self.data_root))
-        if self.max_steps is not None and self.max_steps < 1:
-            raise BadOptions(f"--max-steps must be at least 1, got {self.max_steps}")
-        if self.final_steps is not None and self.final_steps < 0:
-            raise BadOptions(f"--final-steps must be 0 or more, got {self.final_steps}")
+        if self.max_steps is not None and not 1 <= self.max_steps <= MAX_STEPS:
+            raise BadOptions(f"--max-steps must be 1 to {MAX_STEPS:,}, got {self.max_steps}")
+        if self.final_steps is not None and not 0 <= self.final_steps <= MAX_STEPS:
+            raise BadOptions(f"--final-steps must be 0 to {MAX_STEPS:,}, got {self.final_steps}")
         if not self.objectives or len(set(self.objectives)) < len(self.objectives):
             raise BadOptions(f"--objectives takes one figure or several, each once, got {' '.join(self.objectives) or 'none'}")
         if len(self.objectives) > 1 and self.sampler == "cmaes":
             raise BadOptions("--sampler cmaes optimizes one figure only: name one of --objectives, or another sampler")
 
 
-@guarded
-def main() -> int:
-    options = parse(GANOptions)
+def gan_experiment(options: GANOptions) -> "Experiment":
+    """What the options ask to be searched."""
     from search_spaces.gan import SPACES, STEPS
     from trainables.gan.demand import demand
     from trainables.gan.trainable import GANTrial
     from tuning.experiment import Experiment, Goal, Objective, Rungs
-    from tuning.search import Search
 
     max_steps = options.max_steps or STEPS[options.dataset]
     report_every = math.ceil(max_steps / REPORTS)
-    experiment = Experiment(
+    return Experiment(
         trainable=GANTrial,
         space=options.searched(SPACES[options.space]),
         settings={
@@ -95,7 +93,6 @@ def main() -> int:
         prepare=preparation(options),
         demand=demand,
     )
-    return Search(options, experiment).run()
 
 
 def preparation(options: GANOptions) -> "Callable[[Callable[[str], None], Path], Prepared]":
@@ -109,20 +106,21 @@ def preparation(options: GANOptions) -> "Callable[[Callable[[str], None], Path],
 
         try:
             images = load_images(options.dataset, options.data_root, say)
-            shared = create_shared(images, say, run / "judges")
+            before = (RunDirectory(run).read() or {}).get("judges")
+            shared = create_shared(images, say, run / "judges", before)
         except ImagesUnavailable as error:
             raise BadOptions(str(error)) from None
-        about = shared.about()
-        recorded = (RunDirectory(run).read() or {}).get("judges", {})
-        for role, judge in about["judges"].items():
-            if recorded.get(role, {}).get("fingerprint") not in (None, judge["fingerprint"]):
-                raise BadOptions(
-                    f"the {role} judge in {run / 'judges'} is not the one that the run began with, so figures would not"
-                    " compare: put its file back from a copy, or start a new search"
-                )
-        return Prepared(shared, about)
+        return Prepared(shared, shared.about())
 
     return prepare
+
+
+@guarded
+def main() -> int:
+    options = parse(GANOptions)
+    from tuning.search import Search
+
+    return Search(options, gan_experiment(options)).run()
 
 
 if __name__ == "__main__":

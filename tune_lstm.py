@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from command_line import BadOptions, run_script
-from tuning.options import SearchOptions, parse
+from tuning.options import MAX_STEPS, SearchOptions, parse
 from tuning.trouble import guarded
 
 if TYPE_CHECKING:
@@ -47,8 +47,10 @@ class LSTMOptions(SearchOptions):
         super().__post_init__()
         if self.input_length < 2:
             raise BadOptions(f"--input-length must be at least 2, got {self.input_length}")
-        if self.max_steps < 1:
-            raise BadOptions(f"--max-steps must be at least 1, got {self.max_steps}")
+        if not 1 <= self.max_steps <= MAX_STEPS:
+            raise BadOptions(f"--max-steps must be 1 to {MAX_STEPS:,}, got {self.max_steps}")
+        if self.target is not None and self.target > 1:
+            raise BadOptions(f"--target is a test accuracy here: it must be 1 at most, got {self.target:g}")
         if len(set(self.objectives)) < len(self.objectives):
             raise BadOptions(f"--objectives takes each figure once, got {' '.join(self.objectives)}")
         if len(self.objectives) > 1 and self.sampler == "cmaes":

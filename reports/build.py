@@ -8,6 +8,7 @@ import contextlib
 import signal
 import sys
 import threading
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -60,6 +61,7 @@ def build(options: ReportOptions) -> tuple[int, Path]:
     runs: dict[Path, Run] = {}
     companions: dict[Path, Run] = {}
     broken: list[str] = []
+    output = options.site
     for path in options.folders:
         if not is_folder(path):
             raise BadOptions(f"{path} is not a folder" + ("" if options.runs else ": no search has run here yet"))
@@ -76,7 +78,7 @@ def build(options: ReportOptions) -> tuple[int, Path]:
         if found:
             companions.update({run.path: run for run in (found if len(found) > 1 else find_runs(found[0].path.parent)[0])})
     reload_s = WATCH_EVERY_S if options.watch else None
-    site = Site(list(runs.values()), list(companions.values()), options.site, reload_s, broken)
+    site = Site(list(runs.values()), list(companions.values()), output, reload_s, broken)
     try:
         index = site.write(lambda name: say(f"building {name}"))
     except NotARun as error:
@@ -152,6 +154,7 @@ def main() -> None:
     from reports.style import apply
 
     apply()
+    warnings.simplefilter("ignore")  # of figures that are no number, which the pages show as what they are
     if options.watch:
         watch(options)
     else:

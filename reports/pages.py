@@ -216,4 +216,5 @@ def export(run: Run, folder: Path) -> None:
     run.confirmations.to_csv(folder / "confirmations.csv", index=False, encoding="utf-8", errors="replace")
     run.checkpoints.to_csv(folder / "checkpoints.csv", index=False, encoding="utf-8", errors="replace")
     run.events.to_csv(folder / "events.csv", index=False, encoding="utf-8", errors="replace")
-    run.histories.to_parquet(folder / "histories.parquet", index=False)
+    with (folder / "histories.parquet").open("wb") as file:  # pyarrow takes no path that is not UTF-8
+        run.histories.to_parquet(file, index=False)

@@ -19,7 +19,7 @@ import pandas as pd
 
 from command_line import hide_in_command
 from tuning.checks.evidence import Evidence, Reports
-from tuning.run_directory import COMPLETE, RunDirectory, TrialDirectory, read_rows
+from tuning.run_directory import COMPLETE, FORMAT, RunDirectory, TrialDirectory, read_rows
 
 RECORD_EVERY = 10
 """Training steps between two points of ``train_*`` in a row, as trials record them."""
@@ -50,6 +50,8 @@ class Run:
         """Raises NotARun where there is no readable ``search.json`` of ours."""
         try:
             search = json.loads((path / "search.json").read_bytes())
+            if not isinstance(search.get("format", 0), int) or search.get("format", 0) > FORMAT:
+                raise NotARun(f"{path} was written by a newer version (format {search['format']}): update to see it")
             if search["sessions"] and search["options"] and "space" not in search:
                 raise NotARun(f"{path} is a search that is only being prepared: no trial has begun")
             _check(search)

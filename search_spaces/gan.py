@@ -101,6 +101,7 @@ EXTENDED = {
     "d_steps": Parameter(
         CategoricalDistribution((1, 2)),
         "Discriminator updates a generator update; two cost half as much again.",
+        below=101,
     ),
     "latent": Parameter(
         CategoricalDistribution(("normal", "uniform", "clusters")),

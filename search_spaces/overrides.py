@@ -11,8 +11,12 @@ A file says the same with a readable layout, in TOML or YAML: ``lr = {low = 1e-4
 import dataclasses
 import difflib
 import math
+import re
+import reprlib
+import stat
 import tomllib
-from collections.abc import Collection, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +28,11 @@ from command_line import BadOptions
 from search_spaces import Parameter, SearchSpace, contains
 
 GRAMMAR = "takes NAME=VALUE, NAME=LOW..HIGH[:log|:linear][:step=S] or NAME=A,B,C"
+
+LARGEST_FILE = 100_000
+"""Bytes of a space file: a hundred parameters take a tenth of it."""
+LARGEST_WHOLE, LARGEST_NUMBER = 2**53, 3.4e38
+"""Whole numbers above are no longer exact as Python's float, numbers above are infinite as torch's float32."""
 
 
 @dataclass(frozen=True)
@@ -51,17 +60,19 @@ def parse_overrides(texts: Iterable[str]) -> dict[str, Override]:
     for text in texts:
         name, equals, value = (part.strip() for part in text.partition("="))
         if not equals or not name:
-            raise BadOptions(f"--set {text}: {GRAMMAR}")
+            raise BadOptions(f"--set {_shown(text)}: {GRAMMAR}")
         if name in overrides:
-            raise BadOptions(f"--set {text}: {name} is set twice")
+            raise BadOptions(f"--set {_shown(text)}: {_shown(name)} is set twice")
         try:
             overrides[name] = _parse_value(value)
         except ValueError as error:
-            raise BadOptions(f"--set {text}: {error}") from None
+            raise BadOptions(f"--set {_shown(text)}: {error}") from None
     return overrides
 
 
 def _parse_value(value: str) -> Override:
+    if "..." in value:
+        raise ValueError("a range has two dots, as in 1e-4..1")
     if ".." in value:
         ends, *details = value.split(":")
         low, _, high = ends.partition("..")
@@ -72,21 +83,27 @@ def _parse_value(value: str) -> Override:
             raise ValueError(GRAMMAR)
         log = scales[0] == "log" if scales else None
         return Range(_number(low), _number(high), log, _number(steps[0]) if steps else None)
-    tokens = tuple(_token(token) for token in value.split(","))
-    if "" in tokens:
+    texts = [text.strip() for text in value.split(",")]
+    if "" in texts:
         raise ValueError(GRAMMAR)
-    return tokens
+    if any(re.fullmatch(r"[+-]?0[0-9]+(\.[0-9]*)?", text) for text in texts):
+        meant = f"did you mean {''.join(texts)}? " if len(texts) > 1 else ""
+        raise ValueError(f"{meant}A number does not start with 0, and a comma stands between choices, as in 32,64")
+    return tuple(_token(text) for text in texts)
 
 
 def read_space_file(path: Path) -> dict[str, Override]:
-    """The entries of a TOML or YAML file (by its suffix). Raises BadOptions where it, or an entry, cannot be read."""
-    load = {".toml": tomllib.loads, ".yaml": yaml.safe_load, ".yml": yaml.safe_load}.get(path.suffix)
+    """The entries of a TOML or YAML file (by its suffix). Raises BadOptions if it, or an entry, cannot be read."""
+    loaders: dict[str, Callable[[str], Any]] = {".toml": tomllib.loads, ".yaml": _load_yaml, ".yml": _load_yaml}
+    load = loaders.get(path.suffix)
     if load is None:
         raise BadOptions(f"--space-file takes a .toml, .yaml or .yml file, got {path}")
     try:
-        entries = load(path.read_text(encoding="utf-8"))
+        entries = load(_read_text(path))
     except OSError as error:
         raise BadOptions(f"--space-file {path} cannot be read: {error.strerror}") from None
+    except RecursionError:
+        raise BadOptions(f"--space-file {path} cannot be read: it is nested too deeply") from None
     except (ValueError, yaml.YAMLError) as error:
         raise BadOptions(f"--space-file {path} cannot be read: {error}") from None
     if not isinstance(entries, dict) or not all(isinstance(name, str) for name in entries):
@@ -96,23 +113,59 @@ def read_space_file(path: Path) -> dict[str, Override]:
         try:
             overrides[name] = _read_entry(entry)
             if parse_overrides([override_text(name, overrides[name])]) != {name: overrides[name]}:
-                raise ValueError(f"{entry} cannot be a value")
+                raise ValueError(f"{_shown(entry)} cannot be a value")
         except ValueError as error:
-            raise BadOptions(f"--space-file {path}: {name}: {error}") from None
+            raise BadOptions(f"--space-file {path}: {_shown(name)}: {error}") from None
     return overrides
+
+
+def _read_text(path: Path) -> str:
+    """The text of a space file. Raises ValueError if it is no file, too large or no text: a device or a pipe may never end."""
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise ValueError("it is a folder" if stat.S_ISDIR(found.st_mode) else "it is not a regular file")
+    if found.st_size > LARGEST_FILE:
+        raise ValueError(f"it has {found.st_size:,} bytes, and a space file {LARGEST_FILE:,} at most")
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError("it is not text in UTF-8") from None
+
+
+class _PlainLoader(yaml.SafeLoader):  # type: ignore[misc]
+    """YAML without what can make a short file endless (aliases), or hides a value (a name that comes twice)."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise ValueError("it has an alias (*name): write the value itself")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = Counter(name.value for name, _ in node.value if isinstance(name.value, str))
+        for name, count in names.items():
+            if count > 1:
+                raise ValueError(f"{_shown(name)} is there twice")
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
+
+
+def _load_yaml(text: str) -> Any:
+    return yaml.load(text, _PlainLoader)
 
 
 def _read_entry(entry: Any) -> Override:
     if isinstance(entry, dict):
         if not {"low", "high"} <= set(entry) <= {"low", "high", "log", "step"}:
-            raise ValueError(f"a range has low, high and where needed log and step, got {', '.join(map(str, entry)) or 'none'}")
+            raise ValueError(
+                f"a range has low, high and where needed log and step, got {', '.join(map(_shown, list(entry)[:6])) or 'none'}"
+            )
         log, step = entry.get("log"), entry.get("step")
         if not isinstance(log, bool | None):
-            raise ValueError(f"log is true or false, got {log}")
+            raise ValueError(f"log is true or false, got {_shown(log)}")
         return Range(_number(entry["low"]), _number(entry["high"]), log, None if step is None else _number(step))
     values = entry if isinstance(entry, list) else [entry]
     if not values or not all(isinstance(value, str | int | float | None) for value in values):
-        raise ValueError(f"takes a value, a list of values, or a range with low and high, got {entry}")
+        raise ValueError(f"takes a value, a list of values, or a range with low and high, got {_shown(entry)}")
     return tuple(_token(value) for value in values)
 
 
@@ -147,7 +200,9 @@ def override(space: SearchSpace, overrides: Mapping[str, Override], options: Col
         if not _possible(own.only_if, parameters, fixed):
             if name in overrides and own.only_if:
                 parent, value = own.only_if
-                raise BadOptions(f"{override_text(name, overrides[name])}: {name} has a meaning only where {parent}={value}")
+                raise BadOptions(
+                    f"{_shown(override_text(name, overrides[name]))}: {name} has a meaning only where {parent}={value}"
+                )
             continue
         if name in overrides:
             distribution = _distribution(name, own, overrides[name])
@@ -189,7 +244,7 @@ def _unknown(name: str, described: Collection[str], options: Collection[str]) ->
         return f"{name} is no parameter of the space but an option of its own: --{name.replace('_', '-')}"
     nearest = difflib.get_close_matches(name, described, n=1)
     meant = f" (did you mean {nearest[0]}?)" if nearest else ""
-    return f"there is no parameter {name}{meant}; there are {', '.join(described)}"
+    return f"there is no parameter {_shown(name)}{meant}; there are {', '.join(described)}"
 
 
 def _possible(only_if: tuple[str, Any] | None, parameters: Mapping[str, Parameter], fixed: Mapping[str, Any]) -> bool:
@@ -217,7 +272,7 @@ def _distribution(name: str, own: Parameter, override: Override) -> BaseDistribu
     try:
         return _range(own, override) if isinstance(override, Range) else _choices(own, override)
     except ValueError as error:
-        raise BadOptions(f"{override_text(name, override)}: {error}") from None
+        raise BadOptions(f"{_shown(override_text(name, override))}: {error}") from None
 
 
 def _range(own: Parameter, wanted: Range) -> FloatDistribution | IntDistribution:
@@ -249,7 +304,7 @@ def _choices(own: Parameter, tokens: tuple[str, ...]) -> CategoricalDistribution
         known = {_token(choice).lower(): choice for choice in _values(own.distribution)}
         unknown = [token for token in tokens if token.lower() not in known]
         if unknown:
-            raise ValueError(f"it takes {_words(own.distribution)}, not {unknown[0]}")
+            raise ValueError(f"it takes {_words(own.distribution)}, not {_shown(unknown[0])}")
         choices = [known[token.lower()] for token in tokens]
     else:
         choices = sorted(_check_number(_number(token), kind, own) for token in tokens)
@@ -267,6 +322,9 @@ def _number_type(distribution: BaseDistribution) -> type[int] | type[float] | No
 def _check_number(value: float, kind: type[int] | type[float], own: Parameter) -> int | float:
     """``value`` as the parameter's type. Raises ValueError where it is not of that type, or has no meaning for it."""
     lowest = _natural_low(own.distribution)
+    largest = LARGEST_WHOLE if kind is int else LARGEST_NUMBER
+    if abs(value) > largest:
+        raise ValueError(f"it takes numbers up to {largest:g}, not {_shortest(value)}")
     if kind is int and value != int(value):
         raise ValueError(f"it takes whole numbers, not {_shortest(value)}")
     if value < lowest:
@@ -305,14 +363,27 @@ def _token(value: Any) -> str:
 
 
 def _number(value: Any) -> float:
-    """A finite number, from text too. Raises ValueError."""
+    """A finite number, from text too. Raises ValueError if it is none, or is too large or too small to be held."""
+    text = value if isinstance(value, str) else reprlib.repr(value)
+    shown = _shown(value)
     try:
-        number = float(value) if not isinstance(value, bool) else math.nan
+        number = float(value) if not isinstance(value, bool) and text.isascii() else math.nan
+    except OverflowError:
+        number = math.inf
     except (TypeError, ValueError):
         number = math.nan
     if not math.isfinite(number):
-        raise ValueError(f"{value} is not a finite number")
+        digits = any(figure in text for figure in "123456789")
+        raise ValueError(f"{shown} is too large" if math.isinf(number) and digits else f"{shown} is not a finite number")
+    if number == 0 and any(figure in text.lower().partition("e")[0] for figure in "123456789"):
+        raise ValueError(f"{shown} is too small to be told from 0")
     return number
+
+
+def _shown(value: Any) -> str:
+    """A value from outside as a message may have it: of any depth and length, cut."""
+    text = value if isinstance(value, str) else reprlib.repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"
 
 
 def _shortest(value: float) -> str:

@@ -4,24 +4,38 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 import torch
 from filelock import FileLock
 
+from tests.support.postgres import Postgres, find_postgres
+
 ROOT = Path(__file__).parent.parent
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def start(script: str, *arguments: object, cwd: Path, **options: object) -> subprocess.Popen[str]:
+def environment() -> dict[str, str]:
+    """The tests' own, in which no cluster is named."""
+    return {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
+
+
+def start(
+    script: str, *arguments: object, cwd: Path, variables: Mapping[str, str] | None = None, **options: object
+) -> subprocess.Popen[str]:
     """Start a script of the project in ``cwd`` with its output piped as text."""
-    environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
-    command = [sys.executable, str(ROOT / script), *map(str, arguments)]
     return subprocess.Popen(  # type: ignore[call-overload,no-any-return]
-        command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+        [sys.executable, str(ROOT / script), *map(str, arguments)],
+        cwd=cwd,
+        env={**environment(), **(variables or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="surrogateescape",
+        **options,
     )
 
 
@@ -54,8 +68,8 @@ class OneSearch:
         with FileLock(folder / "lock"):
             if not printed.exists():
                 result = run(*map(str, command), "--name", name, cwd=folder)
-                printed.write_text(json.dumps([result.returncode, result.stdout, result.stderr]))
-        self.result = subprocess.CompletedProcess([*map(str, command)], *json.loads(printed.read_text()))
+                printed.write_text(json.dumps([result.returncode, result.stdout, result.stderr]), encoding="utf-8")
+        self.result = subprocess.CompletedProcess([*map(str, command)], *json.loads(printed.read_bytes()))
 
 
 class SmallSearch(OneSearch):
@@ -102,3 +116,16 @@ def small_search(common: Path) -> SmallSearch:
 @pytest.fixture(scope="session")
 def small_gan_search(common: Path) -> SmallGANSearch:
     return SmallGANSearch(common / "gan")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """PostgreSQL, started for the session; skips if it is not installed."""
+    programs = find_postgres()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed: no postgres in /usr/lib/postgresql or PATH")
+    server = Postgres(programs)
+    try:
+        yield server
+    finally:
+        server.remove()

@@ -1,6 +1,7 @@
 """Small GAN searches through the real command: the scripts' own files, pictures, judges, data sets and objectives."""
 
 import json
+import shutil
 import struct
 import subprocess
 import sys
@@ -13,9 +14,13 @@ import torch
 from optuna.trial import TrialState
 from PIL import Image
 
+from command_line import BadOptions
 from search_spaces.gan import SPACES
 from tests.conftest import GAN_STEPS, ROOT, SmallGANSearch, run
+from trainables.gan import judge
+from trainables.gan.images import load_images
 from trainables.gan.model import load_generator
+from tune_gan import GANOptions, preparation
 
 
 def read(file: Path) -> dict[str, object]:
@@ -114,13 +119,11 @@ def test_three_lines_load_the_winner_and_draw(small_gan_search: SmallGANSearch) 
     assert images.std() > 0.2  # ink on paper, not one gray
 
 
-def write_idx(folder: Path, kind: str, count: int, seed: int) -> None:
-    """IDX files of ``count`` images: bright bars, one position a class."""
-    draw = np.random.default_rng(seed)
-    labels = draw.integers(0, 10, count, dtype=np.uint8)
-    pixels = draw.integers(0, 40, (count, 28, 28), dtype=np.uint8)
-    for image, label in zip(pixels, labels, strict=True):
-        image[:, 2 * label + 4 : 2 * label + 6] = 230
+def write_idx(folder: Path, kind: str, count: int) -> None:
+    """IDX files of ``count`` of scikit-learn's digits: for training (train) or for testing (t10k)."""
+    digits = load_images("digits", "")
+    part = (digits.train, digits.train_labels) if kind == "train" else (digits.test, digits.test_labels)
+    pixels, labels = part[0][:count], part[1][:count].astype(np.uint8)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{kind}-images-idx3-ubyte").write_bytes(struct.pack(">IIII", 0x803, count, 28, 28) + pixels.tobytes())
     (folder / f"{kind}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, count) + labels.tobytes())
@@ -129,8 +132,8 @@ def write_idx(folder: Path, kind: str, count: int, seed: int) -> None:
 @pytest.mark.slow
 def test_another_data_set_two_objectives_and_the_core_space_in_two_sessions(tmp_path: Path) -> None:
     folder = tmp_path / "images" / "FashionMNIST" / "raw"
-    write_idx(folder, "train", 400, 0)
-    write_idx(folder, "t10k", 200, 1)
+    write_idx(folder, "train", 400)
+    write_idx(folder, "t10k", 200)
     first = run(
         "tune_gan.py", "--dataset", "fashion-mnist", "--data-root", "images", "--space", "core", "--objectives", "fd", "clean",
         "--max-steps", 36, "--num-samples", 2, "--confirm", 0, "--final-steps", 0, "--name", "bars", "--no-dashboard",
@@ -138,6 +141,11 @@ def test_another_data_set_two_objectives_and_the_core_space_in_two_sessions(tmp_
     )  # fmt: skip
     assert first.returncode == 0, first.stderr
     lines = first.stderr.splitlines()
+    cautions = [line for line in lines if line.startswith("caution: ")]
+    assert [line.split()[4] for line in cautions[:2]] == ["400", "200"]
+    lines = [line for line in lines if line not in cautions]
+    record = json.loads((tmp_path / "runs" / "bars" / "search.json").read_text())
+    assert record["cautions"] == [line.removeprefix("caution: ") for line in cautions]
     assert [line.split()[:3] for line in lines[:4]] == [
         ["training", "judge", "1"], ["judge", "1", "names"], ["training", "judge", "2"], ["judge", "2", "names"],
     ]  # fmt: skip
@@ -168,18 +176,71 @@ def test_another_data_set_two_objectives_and_the_core_space_in_two_sessions(tmp_
     assert build.returncode == 0, build.stderr
 
 
-def test_a_missing_data_set_is_refused_before_ray_starts(tmp_path: Path) -> None:
+def refused(cwd: Path, *arguments: str) -> str:
+    """The one line on stderr with which the command refuses its data, if it starts no Ray and leaves no run."""
     code = (
         "import sys, ray; ray.init = lambda *a, **k: sys.exit('Ray was started'); sys.path.insert(0, sys.argv.pop(1));"
         "import tune_gan; sys.exit(tune_gan.main())"
     )
     proxy = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "PATH": "/usr/bin:/bin"}
     result = subprocess.run(
-        [sys.executable, "-c", code, str(ROOT), "--dataset", "mnist", "--data-root", "empty"],
-        cwd=tmp_path, env=proxy, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert result.returncode == 2
+        [sys.executable, "-c", code, str(ROOT), *arguments], cwd=cwd, env=proxy, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 2, result.stderr
+    assert not list(cwd.glob("runs/*"))
     (line,) = result.stderr.splitlines()
+    return line
+
+
+def test_a_missing_data_set_is_refused_before_ray_starts(tmp_path: Path) -> None:
+    line = refused(tmp_path, "--dataset", "mnist", "--data-root", "empty")
     assert "--dataset digits" in line
     assert "empty/MNIST/raw" in line
-    assert not list((tmp_path / "runs").iterdir())
+
+
+def test_images_that_measure_nothing_are_refused_before_ray_starts(tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "MNIST" / "raw"
+    for kind in ("train", "t10k"):
+        write_idx(folder, kind, 200)
+    black = folder / "t10k-images-idx3-ubyte"
+    black.write_bytes(black.read_bytes()[:16] + bytes(200 * 784))
+    assert "all 200 test images of mnist are the same" in refused(tmp_path)
+
+
+class TestPreparation:
+    def prepare(self, run: Path) -> list[str]:
+        """What is said as the judges of a run are made ready; the run's record then has them."""
+        said: list[str] = []
+        prepared = preparation(GANOptions(dataset="digits"))(said.append, run)
+        run.mkdir(exist_ok=True)
+        (run / "search.json").write_text(json.dumps(dict(prepared.about)))
+        return said
+
+    def test_a_run_does_not_go_on_with_another_judge(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(judge, "TRAINING_STEPS", 40)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "here"))
+        run = tmp_path / "run"
+        self.prepare(run)
+        (own,) = (run / "judges").glob("*-seed1.safetensors")
+        whole = own.read_bytes()
+
+        own.write_bytes(whole[:-1])
+        damaged, *others = self.prepare(run)  # the user's cache has the same
+        assert damaged.startswith(f"{own} is not used")
+        assert not any("training judge" in line for line in others)
+        assert own.read_bytes() == whole
+
+        own.unlink()
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another machine"))
+        monkeypatch.setattr(judge, "TRAINING_STEPS", 39)  # as rounding differs there
+        with pytest.raises(BadOptions, match=r"judge 1 of this machine is not the one that the run began with"):
+            self.prepare(run)
+        assert not own.exists()
+
+        other = tmp_path / "other run"
+        self.prepare(other)
+        shutil.copy(other / "judges" / own.name, own)  # whole, and for the same images, but another
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "here"))
+        swapped, *others = self.prepare(run)
+        assert swapped == f"{own} is not used (the run did not begin with it): it is replaced"
+        assert own.read_bytes() == whole

@@ -22,6 +22,9 @@ BOOKKEEPING_KEYS = ("trial", "seed", "known", "restore_from", "lost")
 MAY_GROW = ("max_steps",)
 """Settings of which a trial may be given more after it has begun."""
 
+METADATA_KEY = "identity"
+"""One entry, since safetensors writes several in no fixed order: the same weights then make the same file."""
+
 LONGEST_HEADER = 10_000_000
 
 
@@ -42,6 +45,11 @@ def identity(config: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
+def metadata(saved: Mapping[str, str]) -> dict[str, str]:
+    """An identity as the metadata of a safetensors file."""
+    return {METADATA_KEY: json.dumps(saved, sort_keys=True)}
+
+
 def read_identity(folder: Path) -> dict[str, str] | None:
     """The identity of a checkpoint, with the ``step`` at which it was saved. None if the file is missing, cut or foreign."""
     try:
@@ -49,7 +57,7 @@ def read_identity(folder: Path) -> dict[str, str] | None:
             (length,) = struct.unpack("<Q", file.read(8))
             header = json.loads(file.read(min(length, LONGEST_HEADER)))
             size = os.fstat(file.fileno()).st_size
-        found = header.pop("__metadata__")
+        found = json.loads(header.pop("__metadata__")[METADATA_KEY])
         whole = size == 8 + length + max(tensor["data_offsets"][1] for tensor in header.values())
         return found if whole and found["step"].isdigit() and found["format"] else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error, RecursionError):

@@ -24,7 +24,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from trainables.checkpoint import identity, read_identity
+from trainables.checkpoint import identity, metadata, read_identity
 from trainables.nameplate import announce
 
 logger = logging.getLogger(__name__)
@@ -201,7 +201,7 @@ class Trial(tune.Trainable):
 
     def _save(self, folder: Path) -> None:
         saved = {**identity(self._given), "step": str(self.step_number)}
-        save_file(self.model.state_dict(), folder / "model.safetensors", saved)
+        save_file(self.model.state_dict(), folder / "model.safetensors", metadata(saved))
         state = {
             "identity": saved,
             "step_number": self.step_number,

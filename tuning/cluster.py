@@ -18,12 +18,12 @@ from typing import Any
 
 import ray
 import torch
-from ray._private import ray_constants
+from ray._private import ray_constants, services
 from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 
 from command_line import BadOptions
 from tuning.experiment import Experiment
-from tuning.machine import MB, check_folder, check_limits, free_memory, in_words, ray_folder, token_file, usable_cores
+from tuning.machine import MB, check_folder, check_limits, free_memory, in_words, make_own, ray_folder, token_file, usable_cores
 from tuning.options import SearchOptions
 from tuning.ray_processes import ray_processes, signals_kept
 from tuning.recorder import KEEP_CHECKPOINTS, KEEP_WEIGHTS
@@ -67,7 +67,8 @@ def check_machine(options: SearchOptions, experiment: Experiment) -> None:
     cores = usable_cores()
     if not place and options.cpus_per_trial > cores.usable:
         raise BadOptions(
-            f"--cpus-per-trial {options.cpus_per_trial:g} is more than this machine's {cores}: ask for {cores.usable} at most"
+            f"--cpus-per-trial {options.cpus_per_trial:g} is more than this machine has ({cores}):"
+            f" ask for {cores.usable} at most"
         )
     slots = 1 if place else _slots(options, cores.usable)
     demand = experiment.demand(experiment.largest_settings) if experiment.demand else None
@@ -77,6 +78,7 @@ def check_machine(options: SearchOptions, experiment: Experiment) -> None:
     check_folder(run, RECORD_BYTES + (demand.checkpoint * (KEEP_WEIGHTS + KEEP_CHECKPOINTS * slots) if demand else 0))
     if not place:
         ray_folder()
+        _check_given_token()
         check_limits(slots, dashboard=not options.no_dashboard)
 
 
@@ -133,6 +135,9 @@ def _start(options: SearchOptions, cores: int) -> tuple[Any, str | None]:
         os.environ["RAY_AUTH_TOKEN_PATH"] = str(token)
         if token.parent.name != ".ray":
             note = f"nothing can be written in ~/.ray: the dashboard's token is in {token}"
+    if not folder.parent.exists():
+        make_own(folder.parent)
+    os.environ["TMPDIR"] = str(folder.parent)  # where Ray's dashboard has sockets of its own
     try:
         with _within(START_TIMEOUT_S), _on_loopback(), ray_processes.starting():
             context = ray.init(
@@ -148,13 +153,27 @@ def _start(options: SearchOptions, cores: int) -> tuple[Any, str | None]:
     except Exception as error:  # Ray raises what its first failed step happens to raise
         with contextlib.suppress(Exception):
             ray.shutdown()
-        cause = " ".join(str(error).split()) or type(error).__name__
-        raise BadOptions(f"Ray does not start on this machine: {cause} (its logs: {folder}/session_latest/logs)") from None
+        logs = folder / "session_latest" / "logs"
+        raise BadOptions(f"Ray does not start on this machine: {_cause(error)} (its logs are in {logs})") from None
     return context, note
+
+
+def _check_given_token() -> None:
+    """Raise BadOptions if RAY_AUTH_TOKEN_PATH names no file with a token, for which Ray's processes die in silence."""
+    file = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    if file is None or "RAY_AUTH_TOKEN" in os.environ:
+        return
+    try:
+        problem = None if Path(file).read_text().strip() else "the file is empty"
+    except (OSError, ValueError) as error:
+        problem = getattr(error, "strerror", None) or "the file is no text"
+    if problem:
+        raise BadOptions(f"RAY_AUTH_TOKEN_PATH={file}: {problem}. Unset it, or make a token with ray get-auth-token --generate")
 
 
 def _join(source: str, address: str) -> Any:
     """The Ray that runs at ``address`` already."""
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
     # `ray start` asks for the token of ~/.ray where there is one; ray.init sends it only where RAY_AUTH_MODE says so.
     maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
     try:
@@ -163,8 +182,14 @@ def _join(source: str, address: str) -> Any:
         ray_processes.joined()
         return context
     except Exception as error:
-        cause = " ".join(str(error).split()) or type(error).__name__
-        raise BadOptions(f"{source} {address}: no Ray cluster can be joined there: {cause}") from None
+        raise BadOptions(f"{source} {address}: no Ray cluster can be joined there: {_cause(error)}") from None
+
+
+def _cause(error: Exception) -> str:
+    """An error of Ray's in one line: the whole of it, or the last error that is named in a log that it quotes."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    named = [line for line in lines if re.match(r"[\w.]*(Error|Exception): ", line)]
+    return named[-1] if named else " ".join(lines)
 
 
 @contextlib.contextmanager
@@ -228,7 +253,8 @@ def _check_memory(options: SearchOptions, experiment: Experiment, slots: int) ->
     if needed <= free:
         return
     numbers = [name for name, value in settings.items() if isinstance(value, int | float) and value > 1]
-    name = min(numbers, key=lambda name: demand({**settings, name: settings[name] / 2}).memory)
+    weights = {name: demand({**settings, name: settings[name] / 2}).memory / needed for name in numbers}
+    name = min(numbers, key=lambda name: (round(weights[name], 2), -settings[name]))
     setting = f"--set {name}" if name in {**experiment.space.parameters, **experiment.space.fixed} else _flag(name)
     trials = f"{slots} trials at once need" if slots > 1 and not gpus else "a trial needs"
     fewer = ", or --max-concurrent" if slots > 1 and not gpus else ""
@@ -249,17 +275,24 @@ def _slots(options: SearchOptions, cores: int) -> int:
 def _address(options: SearchOptions) -> tuple[str, str] | None:
     """Where the search runs and what says so: --address or RAY_ADDRESS; None for this machine.
 
-    "local" and nothing are this machine. Ray reads RAY_ADDRESS too if --address is auto.
+    "local" and nothing are this machine. "auto" is RAY_ADDRESS, or the cluster that ``ray start`` made on this machine: Ray
+    itself would also join the private Ray of another search. Raises BadOptions if there is no such cluster.
     """
     given, environment = options.address or "", os.environ.get("RAY_ADDRESS", "").strip()
     source, address = ("RAY_ADDRESS", environment) if environment and given in ("", "auto") else ("--address", given)
+    if address == "auto":
+        cluster = services.find_bootstrap_address(None)
+        if not cluster:
+            raise BadOptions(
+                f"{source} auto: no Ray cluster was started on this machine. Start one with ray start --head, give host:port,"
+                f" or leave {source} out"
+            )
+        address = cluster
     return None if address in ("", "local") else (source, address)
 
 
 def _check_address(source: str, address: str) -> None:
     """Raise BadOptions if ``address`` is none that a search can join, or if nothing answers there."""
-    if address == "auto":
-        return
     scheme, found, _ = address.partition("://")
     if found:
         hint = {

@@ -116,9 +116,12 @@ def check_folder(folder: Path, needed: float) -> None:
     """
     try:
         existing = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+        longest = max((len(os.fsencode(part)) for part in folder.relative_to(existing).parts), default=0)
         problem = _problem(existing, needed)
+        if problem is None and longest > os.pathconf(existing, "PC_NAME_MAX"):
+            problem = f"a name of {longest} bytes is too long there"
     except OSError as error:
-        raise BadOptions(f"no run can be kept in {folder}: {error.strerror}. Choose another --storage-path") from None
+        problem = error.strerror
     if problem:
         raise BadOptions(f"no run can be kept in {existing}: {problem}. Make room there, or choose another --storage-path")
 
@@ -130,14 +133,13 @@ def ray_folder() -> Path:
     folder is left.
     """
     chosen = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
-    mine = f"ray-{os.geteuid()}"
-    others = ["/tmp", "/var/tmp", os.environ.get("XDG_RUNTIME_DIR"), "/dev/shm"]
+    bases = ["/tmp", "/var/tmp", os.environ.get("XDG_RUNTIME_DIR"), "/dev/shm"]
     problems = {}
-    for folder in (Path(chosen).absolute() / "ray", *(Path(base) / mine for base in others if base)):
-        problem = _ray_problem(folder)
+    for base in (Path(chosen).absolute(), *(_own_folder(base) for base in bases if base)):
+        problem = _ray_problem(base)
         if problem is None:
-            return folder
-        problems[folder.parent] = problem
+            return base / "ray"
+        problems[base] = problem
     causes = "; ".join(f"{folder}: {problem}" for folder, problem in problems.items())
     raise BadOptions(f"Ray has no folder for its sockets and logs ({causes}): set RAY_TMPDIR to a folder with a short path")
 
@@ -150,13 +152,11 @@ def token_file() -> Path:
     """
     home, runtime = os.environ.get("HOME"), os.environ.get("XDG_RUNTIME_DIR")
     folders = [Path(home) / ".ray"] if home else []
-    folders += [Path(base) / f"ray-token-{os.geteuid()}" for base in (runtime, tempfile.gettempdir()) if base]
+    folders += [_own_folder(base) for base in (runtime, tempfile.gettempdir()) if base]
     causes = []
     for folder in folders:
         try:
-            folder.mkdir(mode=0o700, exist_ok=True)
-            if folder.name != ".ray":
-                _check_own(folder)
+            make_own(folder) if folder.name != ".ray" else folder.mkdir(mode=0o700, exist_ok=True)
             return _written_token(folder / "auth_token")
         except (OSError, ValueError) as error:
             causes.append(f"{folder}: {getattr(error, 'strerror', None) or error}")
@@ -173,21 +173,33 @@ def _written_token(file: Path) -> Path:
     return file
 
 
+def _own_folder(base: str) -> Path:
+    """This user's folder in one that all users share. Ray opens its own folder to all, so that is made inside this one."""
+    return Path(base) / f"ray-{os.geteuid()}"
+
+
+def make_own(folder: Path) -> None:
+    """Make a folder that only this user can enter. Raises PermissionError if one of that name is somebody else's."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    _check_own(folder)
+
+
 def _check_own(folder: Path) -> None:
-    """Raise PermissionError if a folder is somebody else's, or can be written by others."""
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
         raise PermissionError(None, "it is not a folder that this user alone can write")
 
 
-def _ray_problem(folder: Path) -> str | None:
-    """Why Ray cannot use ``folder``, which need not exist; None if it can."""
+def _ray_problem(base: Path) -> str | None:
+    """Why Ray cannot have its folder in ``base``, which is missing only if it is this user's own; None if it can."""
+    folder, own = base / "ray", base.name == _own_folder("").name
     if len(os.fsencode(folder)) + len(LONGEST_SOCKET) > SOCKET_PATH_BYTES:
         return "its path is too long for a socket"
     try:
-        if folder.name != "ray" and folder.exists():
-            _check_own(folder)
-        return _problem(folder if folder.exists() else folder.parent, RAY_FOLDER_BYTES)
+        if own and os.path.lexists(base):
+            _check_own(base)
+        existing = folder if folder.exists() else base.parent if own and not base.exists() else base
+        return _problem(existing, RAY_FOLDER_BYTES)
     except OSError as error:
         return error.strerror
 

@@ -29,6 +29,17 @@ STORAGE_VARIABLE = "TUNE_OPTUNA_STORAGE"
 """Environment variable from which ``--optuna-storage`` is read if the flag is not given."""
 
 
+MAX_STEPS = 10_000_000
+"""Training steps of a trial: days of work."""
+MAX_DAYS = 3650
+MAX_NAME = 255
+"""Characters that a file system allows in a folder's name."""
+MAX_SHOWN = 100
+"""Characters of a refused value that a message repeats."""
+MAX_TEXT = 1_000
+"""Characters of any other name, path or address: paths made from it must stay below the 4,096 that Linux allows."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SearchOptions:
     """Options every search has."""
@@ -91,6 +102,7 @@ class SearchOptions:
     """Options of the script's own that do not define the experiment: a resumed run may be given others."""
 
     def __post_init__(self) -> None:
+        self._check_texts()
         _require(1 <= self.num_samples <= MAX_SAMPLES, f"--num-samples must be 1 to {MAX_SAMPLES:,}", self.num_samples)
         alone = self.scheduler == "pbt" and self.num_samples == 1
         _require(not alone, "--scheduler pbt needs a population: --num-samples must be at least 2", self.num_samples)
@@ -98,7 +110,10 @@ class SearchOptions:
         whole_gpus = self.gpus_per_trial <= 1 or self.gpus_per_trial == int(self.gpus_per_trial)
         _require(whole_gpus, "--gpus-per-trial above 1 must be a whole number", self.gpus_per_trial)
         _require(0 < self.cpus_per_trial < float("inf"), "--cpus-per-trial must be above 0", self.cpus_per_trial)
-        _require(self.max_concurrent >= 0, "--max-concurrent must be 0 or more", self.max_concurrent)
+        for flag, amount in (("--cpus-per-trial", self.cpus_per_trial), ("--gpus-per-trial", self.gpus_per_trial)):
+            _require(round(amount, 4) == amount, f"{flag} may have 4 decimals (Ray counts in 0.0001)", amount)
+        most = f"--max-concurrent must be 0 to {MAX_SAMPLES:,}"
+        _require(0 <= self.max_concurrent <= MAX_SAMPLES, most, self.max_concurrent)
         _require(0 <= self.seed < 2**31, "--seed must be 0 to 2147483647", self.seed)
         _require(0 <= self.confirm <= 1000, "--confirm must be 0 to 1000", self.confirm)
         _require("://" not in self.storage_path, "--storage-path must be a folder", self.storage_path)
@@ -118,12 +133,26 @@ class SearchOptions:
         _require(self.scheduler != "pbt" or self.target is None, "--target ends no population: leave it out", self.target)
         if self.target is not None:
             _require(self.confirm > 0, "--target is held against fresh seeds: --confirm must be above 0", self.confirm)
-            _require(0 < self.target < float("inf"), "--target must be above 0", self.target)
+            _require(0 < self.target < float("inf"), "--target must be above 0 and finite", self.target)
         if self.name is not None:
             plain = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name) is not None
             _require(plain, "--name takes letters, digits, '.', '_' and '-', starting with a letter or digit", self.name)
+            _require(len(self.name) <= MAX_NAME, f"--name may have {MAX_NAME} characters", f"{len(self.name):,}")
         if self.time_budget is not None:
             _require(seconds(self.time_budget) > 0, "--time-budget takes a time such as 90s, 30m or 2h", self.time_budget)
+            within = seconds(self.time_budget) <= MAX_DAYS * 86400
+            _require(within, f"--time-budget may be {MAX_DAYS:,} days at most", self.time_budget)
+
+    def _check_texts(self) -> None:
+        """Refuse what no path, name or address can be: nothing, control characters, bytes that are no text, endless text."""
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            flag = f"--{field.name.replace('_', '-')}"
+            for text in value if isinstance(value, tuple) else [value] if isinstance(value, str) else []:
+                _require(field.name == "set" or text.strip() != "", f"{flag} must not be empty", repr(text))
+                _require(text.isprintable(), f"{flag} must be printable text, on one line", ascii(text))
+                fits = len(text) <= MAX_TEXT or field.name == "set"
+                _require(fits, f"{flag} may have {MAX_TEXT:,} characters at most", f"{len(text):,}")
 
     def _read_as(self, field: str, value: object) -> None:
         object.__setattr__(self, field, value)
@@ -142,7 +171,7 @@ class SearchOptions:
 
 def seconds(time: str) -> float:
     """A time such as 90, 90s, 30m, 2h or 1d in seconds; 0 where it cannot be read."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", time.strip())
+    match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]+)?)([smhd]?)", time.strip())
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]] if match else 0.0
 
 
@@ -157,7 +186,8 @@ def _is_utf8(path: str) -> bool:
 
 def _require(condition: bool, rule: str, value: object) -> None:
     if not condition:
-        raise BadOptions(f"{rule}, got {value}")
+        shown = str(value) if not isinstance(value, int) or abs(value) < 10**MAX_SHOWN else f"a number above 1e{MAX_SHOWN}"
+        raise BadOptions(f"{rule}, got {shown if len(shown) <= MAX_SHOWN else shown[:MAX_SHOWN] + '…'}")
 
 
 Options = TypeVar("Options", bound=SearchOptions)

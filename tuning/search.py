@@ -378,6 +378,8 @@ class Search:
         self.lock.release()
         if not self.options.resume:
             shutil.rmtree(self.directory.path)
+            with contextlib.suppress(OSError):  # it holds other runs
+                self.directory.path.parent.rmdir()
 
     def _ended(self) -> Counter[str]:
         """How the trials of earlier sessions ended; those that the end of the search cut off are asked for again."""

@@ -53,6 +53,20 @@ def test_a_search_json_cut_at_any_byte_is_refused_in_one_line(copy: Path) -> Non
         assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize(("number", "shown"), [(None, True), (0, True), (1, True), (2, False), ("next", False), ([1], False)])
+def test_older_formats_are_shown_and_newer_ones_refused(number: object, shown: bool, copy: Path) -> None:
+    search = json.loads((copy / "search.json").read_text(encoding="utf-8"))
+    search = {name: value for name, value in search.items() if name != "format"} | (
+        {"format": number} if number is not None else {}
+    )
+    (copy / "search.json").write_text(json.dumps(search), encoding="utf-8")
+    if shown:
+        assert len(Run.open(copy).trials) == 6
+    else:
+        with pytest.raises(NotARun, match="was written by a newer version"):
+            Run.open(copy)
+
+
 def foreign(folder: Path) -> None:
     """Another program's search.json."""
     (folder / "search.json").write_text(json.dumps({"query": "cats", "results": [1, 2, 3]}))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -92,6 +93,21 @@ def test_a_single_value_is_fixed_and_of_the_parameters_type(space: SearchSpace, 
         (LSTM, "lr=1e-3..inf", "inf is not a finite number"),
         (LSTM, "lr=nan", "nan is not a finite number"),
         (LSTM, "lr=fast", "lr=fast: fast is not a finite number"),
+        (LSTM, "lr=1e400", "lr=1e400: 1e400 is too large"),
+        (LSTM, "lr=1e39", "lr=1e+39: it takes numbers up to 3.4e+38, not 1e+39"),
+        (LSTM, "lr=1e-400..1", "1e-400 is too small to be told from 0"),
+        (LSTM, "hidden_dim=1e30", "hidden_dim=1e+30: it takes numbers up to 9.0072e+15, not 1e+30"),
+        (LSTM, "hidden_dim=1.." + 400 * "9", "is too large"),
+        (LSTM, "lr=1,000", "--set lr=1,000: did you mean 1000? A number does not start with 0, and a comma stands between"),
+        (LSTM, "hidden_dim=1,024,000", "did you mean 1024000? "),
+        (LSTM, "lr=007", "--set lr=007: A number does not start with 0"),
+        (LSTM, "lr=1e-4...1", "--set lr=1e-4...1: a range has two dots, as in 1e-4..1"),
+        (LSTM, "lr=1e-4..0.1..1", "0.1..1 is not a finite number"),
+        (LSTM, "lr=..1", "--set lr=..1: takes"),
+        (LSTM, "lr=\u0661", "\u0661 is not a finite number"),
+        (LSTM, "lr=\uff11e-3..1", "is not a finite number"),
+        (LSTM, "lr=1e\u22123", "is not a finite number"),
+        (LSTM, "lr=" + 5000 * "x", "…"),
         (LSTM, "lr=1e-1..1e-4", "lr=0.1..0.0001: the lower end must be below the upper one"),
         (LSTM, "lr=0.1..0.1", "the lower end must be below the upper one"),
         (LSTM, "lr=0..0.1", "lr=0..0.1: a log range must start above 0 (or add :linear)"),
@@ -112,6 +128,7 @@ def test_a_single_value_is_fixed_and_of_the_parameters_type(space: SearchSpace, 
         (EXTENDED, "loss=hing", "loss=hing: it takes non-saturating, hinge, least-squares, relativistic, not hing"),
         (EXTENDED, "loss=0..1", "loss=0..1: it takes non-saturating, hinge, least-squares, relativistic, which is no range"),
         (EXTENDED, "beta1=1", "beta1=1: it takes numbers below 1, not 1"),
+        (EXTENDED, "d_steps=1e9", "d_steps=1000000000: it takes numbers below 101, not 1000000000"),
         (EXTENDED, "ema=0..1", "it takes numbers below 1, not 1"),
         (CORE, "penalty=1", "penalty=1: penalty has a meaning only where loss=relativistic"),
     ],
@@ -299,6 +316,17 @@ class TestFile:
             ("s.toml", "lr = {low = 1, high = 2, log = 'yes'}", "lr: log is true or false, got yes"),
             ("s.toml", "lr = []", "lr: takes a value, a list of values, or a range with low and high"),
             ("s.toml", "lr = [[1]]", "lr: takes a value"),
+            ("s.toml", "lr = " + 5_000 * "[", "cannot be read: it is nested too deeply"),
+            ("s.yaml", "lr: " + 5_000 * "[", "cannot be read: it is nested too deeply"),
+            ("s.yaml", "a: &a [1, 1]\nb: &b [*a, *a]", "cannot be read: it has an alias (*name): write the value itself"),
+            ("s.yaml", "a: &a\n  - *a", "it has an alias"),
+            ("s.yaml", "lr: 1\nlr: 2", "cannot be read: lr is there twice"),
+            ("s.toml", "lr = 1\nlr = 2", "cannot be read"),
+            ("s.yaml", "lr: 2026-01-01", "lr: takes a value"),
+            ("s.yaml", "lr: {low: 1, high: 1" + 400 * "0" + "}", "lr: 1000"),
+            ("s.yaml", "lr: 1" + 5_000 * "0", "cannot be read"),
+            ("s.yaml", "lr: " + 200_000 * "1", "it has 200,004 bytes, and a space file 100,000 at most"),
+            ("s.yaml", "lr: [[" + 30_000 * "1," + "]]", "lr: takes a value"),
             ("s.toml", "lr = 2026-01-01", "lr: takes a value"),
             ("s.toml", "loss = 'hinge,least-squares'", "loss: hinge,least-squares cannot be a value"),
         ],
@@ -308,6 +336,27 @@ class TestFile:
             read_space_file(self.write(tmp_path, name, content))
         assert message in str(refused.value)
         assert name in str(refused.value)
+        assert len(str(refused.value)) < 600
+
+    def test_a_file_that_never_ends_or_is_no_text_is_refused_at_once(self, tmp_path: Path) -> None:
+        (tmp_path / "folder.toml").mkdir()
+        os.mkfifo(tmp_path / "pipe.toml")
+        (tmp_path / "device.yaml").symlink_to("/dev/zero")
+        (tmp_path / "binary.yaml").write_bytes(b"lr: \xff\xfe")
+        with (tmp_path / "huge.toml").open("wb") as huge:
+            huge.truncate(10**9)
+        messages = {
+            "folder.toml": "it is a folder",
+            "pipe.toml": "it is not a regular file",
+            "device.yaml": "it is not a regular file",
+            "binary.yaml": "it is not text in UTF-8",
+            "huge.toml": "it has 1,000,000,000 bytes",
+            "gone.toml": "No such file or directory",
+            "x" * 300 + ".toml": "File name too long",
+        }
+        for name, message in messages.items():
+            with pytest.raises(BadOptions, match=message):
+                read_space_file(tmp_path / name)
 
     def test_a_missing_file_and_bytes_that_are_no_text_are_refused(self, tmp_path: Path) -> None:
         with pytest.raises(BadOptions, match=r"gone\.toml cannot be read: No such file"):

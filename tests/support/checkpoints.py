@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from trainables.checkpoint import identity
+from trainables.checkpoint import identity, metadata
 
 
 def write_checkpoint(folder: Path, config: Mapping[str, Any], step: int, state: str = "") -> Path:
     """A checkpoint of the trial with ``config`` after ``step`` steps, with one weight; ``state`` is what is in state.pt."""
     folder.mkdir(parents=True, exist_ok=True)
-    metadata = {**identity(config), "step": str(step)}
-    save_file({"weight": torch.full((1,), float(step))}, folder / "model.safetensors", metadata)
+    saved = metadata({**identity(config), "step": str(step)})
+    save_file({"weight": torch.full((1,), float(step))}, folder / "model.safetensors", saved)
     (folder / "state.pt").write_text(state, encoding="utf-8")
     return folder

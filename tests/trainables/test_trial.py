@@ -1,11 +1,12 @@
 from pathlib import Path
 
+import pytest
 import ray
 import torch
 
 from tests.trainables.lstm.test_trainable import CONFIG, trial
 from trainables.lstm.trainable import LSTMTrial
-from trainables.trial import STREAMS, generator
+from trainables.trial import STREAMS, assigned_device, generator
 
 
 def test_the_streams_of_a_seed_and_of_its_neighbours_are_unrelated() -> None:
@@ -53,7 +54,7 @@ def test_names_itself_by_trial_and_settings() -> None:
     assert repr(trial(trial=7)).startswith("trial 7: model=lstm input_length=3 lr=0.003 max_norm=1 ")
 
 
-def test_in_a_worker_numbers_too_small_to_be_normal_count_as_zero_on_the_way_there_and_back() -> None:
+def test_in_a_worker_tiny_numbers_are_zero_and_a_gpu_that_torch_cannot_use_is_an_error() -> None:
     def left() -> tuple[int, int]:
         trial()
         weight = torch.full((1_000,), 1e-20, requires_grad=True)
@@ -63,8 +64,11 @@ def test_in_a_worker_numbers_too_small_to_be_normal_count_as_zero_on_the_way_the
         return int(made.count_nonzero()), int(weight.grad.count_nonzero())
 
     assert left() == (1_000, 1_000)
-    ray.init("local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+    ray.init("local", num_cpus=1, num_gpus=1, include_dashboard=False, log_to_driver=False)
     try:
         assert ray.get(ray.remote(left).remote()) == (0, 0)
+        if not torch.cuda.is_available():  # a GPU that Ray counts and torch cannot use
+            with pytest.raises(RuntimeError, match=r"Ray gave this trial 0\.5 GPU on .*, but torch .* cannot use it: install"):
+                ray.get(ray.remote(num_gpus=0.5)(assigned_device).remote())
     finally:
         ray.shutdown()

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from trainables.demand import Demand
+from trainables.gan.model import PIXELS
 from trainables.gan.quality import MADE
 
 FLOAT = 4
@@ -27,7 +28,8 @@ def demand(settings: Mapping[str, Any]) -> Demand:
     B, Z = settings["batch_size"], settings["latent_dim"]
     made = min(MADE, DIGITS) if settings["dataset"] == "digits" else MADE
     generator, discriminator = FLOAT * (GENERATOR + FIRST_LAYER * Z), FLOAT * DISCRIMINATOR
-    step = B * (STEP_IMAGE + 3 * FLOAT * Z)
+    places = (2 * settings.get("shift", 0) + 1) ** 2  # of which the way back keeps an image each, real and made
+    step = B * (STEP_IMAGE + 3 * FLOAT * Z + 2 * FLOAT * PIXELS * (places - 1))
     evaluation = made * (MEASURED_IMAGE + 2 * FLOAT * Z)
     saved = 5 * generator + 3 * discriminator  # with the running average and both optimizers
     return Demand(memory=saved + generator + discriminator + max(step, evaluation), checkpoint=saved)

@@ -158,8 +158,11 @@ def _folder(dataset: Dataset, data_root: str | Path) -> Path:
         data_root = Path(data_root).expanduser()
     folder = Path(data_root) / NAMES[dataset] / "raw"
     for part in (folder.parent.parent, folder.parent, folder):
-        if os.path.lexists(part) and not os.path.isdir(part):  # noqa: PTH112 (Path.is_dir raises PermissionError)
-            raise ImagesUnavailable(f"{part} is not a folder: --data-root must be a folder that holds {NAMES[dataset]}/raw")
+        if not os.path.lexists(part):
+            break
+        fault = "cannot be read (no permission)" if os.path.isdir(part) else "is not a folder"  # noqa: PTH112 (raises)
+        if not os.path.isdir(part) or not os.access(part, os.R_OK | os.X_OK):  # noqa: PTH112 (raises)
+            raise ImagesUnavailable(f"{part} {fault}: --data-root must be a folder that holds {NAMES[dataset]}/raw")
     return folder
 
 

@@ -98,16 +98,20 @@ def look(judge: Judge, images: Tensor) -> Seen:
     return Seen(torch.cat(features), torch.cat(probabilities))
 
 
-def load_judge(images: Images, seed: int, say: Say, kept: Path) -> Judge:
+def load_judge(images: Images, seed: int, say: Say, kept: Path, began_with: str | None = None) -> Judge:
     """The judge of this data set and seed: a run's own, in the folder ``kept``, else the user's, which is copied there.
 
     So a run that goes on, on whatever machine, is judged as it began. A judge that is not in the user's cache is trained
     and put there. ``say`` is given a line about all that takes long and about every file that is passed over because it is
-    damaged or another judge. Raises ImagesUnavailable if the run began with other images or its folder cannot be written.
+    damaged or another judge. ``began_with`` is the fingerprint of the judge by which the run has measured so far. Raises
+    ImagesUnavailable if the run began with other images or cannot have that judge again, or if ``kept`` cannot be written.
     """
     name = f"{images.dataset}-{_digest(images)}-seed{seed}"
     file = kept / f"{name}.safetensors"
     judge = _read(file, name, say)
+    if judge is not None and began_with not in (None, fingerprint(judge)):
+        say(f"{file} is not used (the run did not begin with it): it is replaced")
+        judge = None
     if judge is None:
         if any(other != file for other in kept.glob(f"*-seed{seed}.safetensors")):
             raise ImagesUnavailable(
@@ -115,6 +119,11 @@ def load_judge(images: Images, seed: int, say: Say, kept: Path) -> Judge:
                 f" began it ({kept}): give their --data-root, or start a new search"
             )
         judge = _from_cache(images, seed, name, say)
+        if began_with not in (None, fingerprint(judge)):
+            raise ImagesUnavailable(
+                f"judge {seed} of this machine is not the one that the run began with, so figures would not compare: put"
+                f" {file} back from a copy, or start a new search"
+            )
         try:
             kept.mkdir(parents=True, exist_ok=True)
             _write(judge, name, file)

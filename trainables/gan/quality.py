@@ -248,7 +248,7 @@ def check_yardstick(yardstick: Yardstick, seed: int, images: Images) -> list[str
     chance = commonest + 3 * math.sqrt(commonest * (1 - commonest) / count)  # three standard errors above the best guess
     right = f"judge {seed} names {yardstick.accuracy:.1%} of the {count:,} test images of {images.dataset} rightly"
     remedy = "check that the labels are those of the images, or use --dataset digits"
-    if yardstick.accuracy < LEAST_SOUND:
+    if not yardstick.accuracy >= LEAST_SOUND:
         raise ImagesUnavailable(f"{right}, and must name {LEAST_SOUND:.0%}: {remedy}")
     if yardstick.accuracy <= chance:
         raise ImagesUnavailable(f"{right}, hardly more than the {commonest:.1%} that have the commonest label: {remedy}")

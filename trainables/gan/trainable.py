@@ -90,11 +90,12 @@ class Shared:
         return {"images": {**counts, "shares": shares}, "judges": judges, "cautions": list(self.cautions)}
 
 
-def create_shared(images: Images, say: Say, judges: Path) -> Shared:
+def create_shared(images: Images, say: Say, judges: Path, before: Mapping[str, Mapping[str, Any]] | None = None) -> Shared:
     """The images with a yardstick for each role. ``judges``: the run's folder of them (see ``load_judge``).
 
-    ``say`` is given a line about all that takes long, and every caution. Raises ImagesUnavailable if the run began with
-    other images, or if figures measured with these images or with a judge of them would mean nothing.
+    ``before`` is what ``about`` said of the judges when the run began. ``say`` is given a line about all that takes long,
+    and every caution. Raises ImagesUnavailable if the run began with other images or judges, or if figures measured with
+    these would mean nothing.
     """
     cautions: list[str] = []
 
@@ -107,7 +108,8 @@ def create_shared(images: Images, say: Say, judges: Path) -> Shared:
     seeds: dict[Role, int] = {"search": SEARCH_JUDGE, "final": FINAL_JUDGE}
     yardsticks: dict[Role, Yardstick] = {}
     for role, seed in seeds.items():
-        judge = load_judge(images, seed, say, judges)
+        began_with = (before or {}).get(role, {}).get("fingerprint")
+        judge = load_judge(images, seed, say, judges, began_with)
         with Heartbeat(say, f"judge {seed}: measuring the real images"):
             yardsticks[role] = create_yardstick(images, judge)
         caution(check_yardstick(yardsticks[role], seed, images))

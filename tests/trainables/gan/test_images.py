@@ -4,6 +4,8 @@ import hashlib
 import os
 import resource
 import struct
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -17,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torchvision import datasets
 
+from tests.conftest import ROOT
 from trainables.gan import images as images_module
 from trainables.gan.images import (
     FILES,
@@ -214,6 +217,24 @@ def test_without_files_or_network_says_where_they_go_and_names_digits(tmp_path: 
     assert str(tmp_path / "new" / "KMNIST" / "raw") in str(caught.value)
     assert not (tmp_path / "new").exists()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("closed", ["MNIST/raw", "MNIST", "."])
+def test_a_folder_that_may_not_be_read_is_named(raw: Path, closed: str) -> None:
+    root = raw.parent.parent
+    code = (
+        "import os, sys; from trainables.gan.images import ImagesUnavailable, load_images\n"
+        "os.chmod(sys.argv[2], 0)\n"
+        "os.getuid() or os.setuid(65534)\n"
+        "try: load_images('mnist', sys.argv[1])\n"
+        "except ImagesUnavailable as error: print(error)"
+    )
+    for parent in (root, *root.parents[:2]):
+        parent.chmod(0o755)
+    command = [sys.executable, "-c", code, str(root), str(root / closed)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    (root / closed).chmod(0o755)
+    assert result.stdout.startswith(f"{root / closed} cannot be read (no permission)"), result.stderr
 
 
 class Mirror:

@@ -111,14 +111,21 @@ def to_the_other_judge(file: Path) -> None:
     shutil.copy(other, file)
 
 
+def filled(content: bytes) -> Callable[[Path], None]:
+    def damage(file: Path) -> None:
+        file.write_bytes(content)
+
+    return damage
+
+
 DAMAGE: list[Callable[[Path], None]] = [
     flip,
-    lambda file: file.write_bytes(b"") and None,
+    filled(b""),
+    filled(b"\xff" * 64),
     lambda file: os.truncate(file, 5),
     lambda file: os.truncate(file, file.stat().st_size - 1),
-    lambda file: file.write_bytes(b"\xff" * 64) and None,
-    lambda file: rewritten(file, 1, "2"),
     lambda file: rewritten(file, 0, "digits-0-seed1"),
+    lambda file: rewritten(file, 1, "2"),
     lambda file: rewritten(file, 2, "0" * 64),
     to_pipe,
     to_loop,

@@ -1,4 +1,7 @@
 import copy
+import math
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,10 +11,12 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 
-from trainables.gan.images import Images, to_float
+from trainables.gan.images import Images, ImagesUnavailable, to_float
 from trainables.gan.judge import Seen, look
 from trainables.gan.quality import (
     Gaussian,
+    check_images,
+    check_yardstick,
     class_shares,
     density_and_coverage,
     frechet_distance,
@@ -57,6 +62,12 @@ class TestFrechetDistance:
         flat = cloud(50, 16, 0)
         flat[:, 3:] = 0
         assert frechet_distance(Gaussian.of(flat), Gaussian.of(flat)) == pytest.approx(0, abs=1e-6)
+
+    def test_of_what_is_not_finite_is_not_a_number(self) -> None:
+        broken = cloud(50, 16, 0)
+        broken[3, 3] = math.inf
+        assert math.isnan(frechet_distance(Gaussian.of(broken), Gaussian.of(cloud(50, 16, 1))))
+        assert math.isnan(frechet_distance(Gaussian.of(cloud(50, 16, 1)), Gaussian.of(broken)))
 
 
 class TestDensityAndCoverage:
@@ -130,3 +141,70 @@ class TestYardstick:
         tensors = [moved.real.mean, moved.real.covariance, moved.features, moved.shares, *moved.judge.state_dict().values()]
         assert {tensor.device.type for tensor in tensors} == {"meta"}
         assert moved.floor == shared.yardsticks["search"].floor
+
+
+class TestCheckImages:
+    def test_digits_are_in_order(self, digits: Images) -> None:
+        assert check_images(digits) == []
+
+    @pytest.mark.parametrize(
+        ("changed", "said"),
+        [
+            (lambda d: {"train": d.train * 0}, "all 1,198 training images of digits are the same"),
+            (lambda d: {"test": d.test * 0 + 77}, "all 599 test images of digits are the same"),
+            (lambda d: {"train": d.train[np.arange(1198) % 128]}, "only 128 different training images of digits among 1,198"),
+            (lambda d: {"test": d.test[:30], "test_labels": d.test_labels[:30]}, "only 30 different test images of digits"),
+            (lambda d: {"train": d.train[:1], "train_labels": d.train_labels[:1]}, "1 training images"),
+            (lambda d: {"test_labels": d.test_labels * 0 + 4}, "all 599 test images of digits have the label 4"),
+            (lambda d: {"train_labels": d.train_labels * 0}, "all 1,198 training images of digits have the label 0"),
+            (
+                lambda d: {"test": d.train, "test_labels": d.train_labels},
+                "1,198 of the 1,198 test images of digits are training",
+            ),
+            (lambda d: {"test": np.concatenate((d.test[:290], d.train[:309]))}, "309 of the 599 test images of digits are tr"),
+        ],
+    )
+    def test_images_that_measure_nothing_are_refused(self, digits: Images, changed: Any, said: str) -> None:
+        with pytest.raises(ImagesUnavailable, match=said) as caught:
+            check_images(replace(digits, **changed(digits)))
+        assert "--dataset digits" in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("changed", "said"),
+        [
+            (lambda d: {"test": d.test[:300], "test_labels": d.test_labels[:300]}, "only 300 different test images"),
+            (lambda d: {"train": d.train[:129], "train_labels": d.train_labels[:129]}, "only 129 different training images"),
+            (lambda d: {"test_labels": np.minimum(d.test_labels, 7)}, "none of the 599 test images of digits has the label 8"),
+            (lambda d: {"test": np.concatenate((d.test[:590], d.train[:9]))}, "9 of the 599 test images of digits are train"),
+        ],
+    )  # fmt: skip
+    def test_images_that_measure_poorly_get_a_caution(self, digits: Images, changed: Any, said: str) -> None:
+        (caution,) = check_images(replace(digits, **changed(digits)))
+        assert said in caution
+
+
+class TestCheckYardstick:
+    def test_a_good_one_is_in_order(self, shared: Shared, digits: Images) -> None:
+        assert check_yardstick(shared.yardsticks["search"], 1, digits) == []
+
+    @pytest.mark.parametrize(
+        ("changed", "said"),
+        [
+            ({"accuracy": 0.1}, "judge 1 names 10.0% of the 599 test images of digits rightly, and must name 50%"),
+            ({"accuracy": math.nan}, "judge 1 names nan%"),
+            ({"accuracy": 0.92, "shares": torch.tensor([0.9, 0.1] + [0] * 8)}, "hardly more than the 90.0%"),
+            ({"floor": {"fd": 0.0}}, "judge 1 measures an fd of 0 between training and test images"),
+            ({"floor": {"fd": math.nan, "clean": 1.0, "density": math.inf}}, "measures no fd and no density"),
+        ],
+    )
+    def test_one_that_measures_nothing_is_refused(
+        self, shared: Shared, digits: Images, changed: dict[str, Any], said: str
+    ) -> None:
+        with pytest.raises(ImagesUnavailable, match=said) as caught:
+            check_yardstick(replace(shared.yardsticks["search"], **changed), 1, digits)
+        assert "\n" not in str(caught.value)
+
+    def test_one_that_is_often_wrong_gets_a_caution_with_its_accuracy(self, shared: Shared, digits: Images) -> None:
+        (caution,) = check_yardstick(replace(shared.yardsticks["search"], accuracy=0.913), 2, digits)
+        assert "judge 2 names 91.3% of the 599 test images" in caution

@@ -1,4 +1,6 @@
 import io
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,10 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy
 
-from trainables.gan.images import to_float
+from trainables.gan import judge
+from trainables.gan.images import Images, ImagesUnavailable, to_float
 from trainables.gan.model import SimpleDiscriminator, SimpleGenerator
-from trainables.gan.trainable import GANTrial
+from trainables.gan.trainable import GANTrial, create_shared
 from trainables.trial import Row
 
 R3GAN = {"loss": "relativistic", "penalty": 1.0, "beta1": 0.0, "beta2": 0.99, "ema": 0.99, "lr_decay": "linear"}
@@ -314,3 +317,33 @@ def test_dropout_can_change_and_files_are_kept_over_a_change(gan: Any) -> None:
     row = trial.step()
     assert row["files"]["kept"] == b"content"
     assert [module.p for module in trial.discriminator.modules() if isinstance(module, torch.nn.Dropout)] == [0.1, 0.1]
+
+
+class TestCreateShared:
+    def test_says_its_cautions_and_puts_them_where_a_report_finds_them(
+        self, digits: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(judge, "TRAINING_STEPS", 40)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        few = replace(digits, test=digits.test[:200], test_labels=digits.test_labels[:200])
+        said: list[str] = []
+        about = create_shared(few, said.append, tmp_path / "judges").about()
+        cautions = [line.removeprefix("caution: ") for line in said if line.startswith("caution: ")]
+        assert about["cautions"] == cautions
+        assert "only 200 different test images of digits" in cautions[0]
+        assert said[0].startswith("caution: ")  # before anything that takes long
+        assert {len(one["fingerprint"]) for one in about["judges"].values()} == {64}
+        assert json.loads(json.dumps(about)) == about
+
+    def test_a_judge_that_has_learned_nothing_is_refused_before_another_is_trained(
+        self, digits: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(judge, "TRAINING_STEPS", 40)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        shuffled = replace(digits, train_labels=np.random.default_rng(0).permutation(digits.train_labels))
+        said: list[str] = []
+        with pytest.raises(
+            ImagesUnavailable, match=r"judge 1 names \d+\.\d% of the 599 test images of digits rightly, and must"
+        ):
+            create_shared(shuffled, said.append, tmp_path / "judges")
+        assert not any(line.startswith("training judge 2") for line in said)

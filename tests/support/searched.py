@@ -1,0 +1,56 @@
+"""A run that is searched trial by trial in this process, without Ray: its records and its study are as a search leaves them."""
+
+from pathlib import Path
+
+from tune_lstm import LSTMOptions
+from tuning.experiment import Experiment
+from tuning.identity import open_run
+from tuning.patience import Patience
+from tuning.run_directory import RunDirectory
+from tuning.study import StudySearch
+
+ENDS = ("budget", "converged", "stopped early", "diverged", "error")
+"""How the trials end, in turn."""
+
+
+class Searched:
+    """A run that is searched trial by trial, without Ray."""
+
+    def __init__(self, options: LSTMOptions, experiment: Experiment) -> None:
+        self.options, self.experiment = options, experiment
+        self.notes: list[str] = []
+        path = Path(options.storage_path) / str(options.name)
+        self.run = RunDirectory(path) if options.resume else RunDirectory.create(options)
+        if not options.resume:
+            self.run.start_session(options)
+        storage, self.study, self.notes = open_run(options, experiment, self.run, Patience())
+        self.run.start_session(options)
+        done = sum(record.ended is not None for _, record in self.run.trials())
+        self.searcher = StudySearch(options, experiment, self.run, storage, trials_done=done, slots=100)
+
+    def hand_out(self, name: str) -> int:
+        config = self.searcher.suggest(name)
+        assert config is not None
+        return int(config["trial"])
+
+    def end(self, name: str, number: int) -> None:
+        """Report twice and end, as ``ENDS`` has it for this number."""
+        directory, ended = self.run.trial(number), ENDS[number % len(ENDS)]
+        for step in (100, 200):
+            row = {"step": step, "mean_accuracy": number / 100 + step / 1000, "ended": ended if step == 200 else None}
+            directory.append(row)
+            if step == 100:
+                self.searcher.on_trial_result(name, row)
+        record = directory.read()
+        assert record is not None
+        self.searcher.on_trial_complete(name, row, error=ended == "error")
+        record.ended, record.finished = ended, record.started + 5
+        directory.write(record)
+
+    def search(self, count: int) -> list[int]:
+        """Hand out ``count`` trials and end them; returns their numbers."""
+        numbers = []
+        for place in range(count):
+            numbers.append(self.hand_out(f"trial {place}"))
+            self.end(f"trial {place}", numbers[-1])
+        return numbers
