@@ -97,7 +97,10 @@ def test_an_outcome_outlives_weights_that_cannot_be_saved(
         (TrialState.COMPLETE, "budget")
     ] * 2
     for _, record in directory.trials():
-        assert (record.ended, record.error) == ("budget", "a checkpoint cannot be saved: No space left on device")
+        assert (record.ended, record.error) == (
+            "budget",
+            "trainables.trial.SaveFailed: a checkpoint cannot be saved: No space left on device",
+        )
 
 
 def raised(error: Exception, traceback: str = "") -> Exception:
