@@ -1,11 +1,13 @@
 """A run's directory: what a search leaves on disk, written so that it can be cut off at any moment and gone on with.
 
-    runs/NAME/search.json               options, versions, commit, host, and one session for every start of the search
+    runs/NAME/search.json               the run's id and format, options, versions, commit, host, and one session for every
+                                        start of the search
     runs/NAME/optuna.db                 the study, one Optuna trial for every trial
     runs/NAME/trial_0007/trial.json     settings, seed, when it ran and how it ended
     runs/NAME/trial_0007/result.json    one line a report (Ray Tune's own file name and format, without its constants)
     runs/NAME/trial_0007/schedule.json  where others' weights were taken over: one line a change of the settings
     runs/NAME/trial_0007/checkpoint_*   the latest weights and state; kept for the best few once a trial has ended
+    runs/NAME/trial_0007/error.txt      what it failed of; lost.txt: what the machine failed of under it
     runs/NAME/confirmation/             the same again for the trials on fresh seeds
     runs/NAME/final/                    the same again for the winner's final training, where there is one
     runs/NAME/ablation/trial_0007/      the same for the way from the hand-tuned settings to trial 7, where asked for

@@ -78,6 +78,7 @@ class Search:
         self.options = options
         self.experiment = experiment
         self.in_session = False
+        self.study: optuna.Study | None = None
 
     def run(self) -> int:
         """Search, confirm, report. Returns the exit status: 0 done, 1 failed; 2 exits at once, and so does 130, interrupted."""
@@ -85,6 +86,7 @@ class Search:
         _quiet_libraries()
         try:
             ray_cluster.check_machine(self.options, self.experiment)
+            self.storage_existed = Path(self.options.storage_path).exists()
             self.directory = self._open_directory()
             self.tuned, self.lock = self.directory, self.directory.lock()
         except BadOptions as error:
@@ -99,6 +101,7 @@ class Search:
             self.prepared = prepare(self._say, self.directory.path) if prepare else Prepared(None, {})
             self.cluster = ray_cluster.connect(self.options)
         except (BadOptions, ImportError) as error:
+            self._discard_study()
             self._discard_directory()
             exit_bad_options(str(error) if isinstance(error, BadOptions) else words(error))
         except Exception as error:
@@ -196,11 +199,14 @@ class Search:
         """End the trials that were cut off, in their records and in the study; False where there are none."""
         cut = [(directory, record) for directory, record in self.directory.trials() if record.ended is None]
 
+        study = self.study
+        assert study is not None
+
         def close() -> None:
             for directory, record in cut:
                 record.ended = ended
                 directory.write(record)
-            close_running(self.study, ended)
+            close_running(study, ended)
 
         self.patience("the run directory or the study's database", close)
         return bool(cut)
@@ -373,13 +379,19 @@ class Search:
     def _failure_line(self, what: str) -> str:
         return failure_line(f"{what}; finished trials are kept, go on with: {self._resume_command()}")
 
+    def _discard_study(self) -> None:
+        """Remove the study of a run that never started from a database of the user's, where its name would be taken."""
+        if self.study is not None and not self.options.resume and self.options.optuna_storage:
+            optuna.delete_study(study_name=self.study.study_name, storage=self.storage)
+
     def _discard_directory(self) -> None:
         """Remove the directory of a run that never started."""
         self.lock.release()
         if not self.options.resume:
             shutil.rmtree(self.directory.path)
-            with contextlib.suppress(OSError):  # it holds other runs
-                self.directory.path.parent.rmdir()
+            if not self.storage_existed:
+                with contextlib.suppress(OSError):  # it holds another run since
+                    self.directory.path.parent.rmdir()
 
     def _ended(self) -> Counter[str]:
         """How the trials of earlier sessions ended; those that the end of the search cut off are asked for again."""
