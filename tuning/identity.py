@@ -146,9 +146,16 @@ def _restore_records(study: optuna.Study, run: RunDirectory, experiment: Experim
     unreadable = {one.path.name: one for one in run.unreadable()}
     for frozen in study.get_trials(deepcopy=False):
         directory = unreadable.get(run.trial(frozen.number).path.name)
-        if directory is not None and "seed" in frozen.user_attrs:
+        if directory is not None and "seed" in frozen.user_attrs and _knows(frozen, directory, experiment):
             directory.write(_record(frozen, experiment))
             yield f"{directory.path.name}/trial.json could not be read: written again from the study"
+
+
+def _knows(frozen: FrozenTrial, directory: TrialDirectory, experiment: Experiment) -> bool:
+    """Whether the reports in the directory can be those of the study's trial. Not all need agree: some are made twice."""
+    reports = intermediate_values(experiment, directory.rows())
+    common = frozen.intermediate_values.keys() & reports.keys()
+    return not common or any(frozen.intermediate_values[step] == reports[step] for step in common)
 
 
 def _record(frozen: FrozenTrial, experiment: Experiment) -> TrialRecord:
@@ -165,8 +172,8 @@ def _record(frozen: FrozenTrial, experiment: Experiment) -> TrialRecord:
 def _refuse_unreadable(run: RunDirectory) -> None:
     for directory in run.unreadable():
         raise BadOptions(
-            f"{directory.path / 'trial.json'} cannot be read, and the study does not know that trial: put the file back from"
-            f" a copy, or move the folder {directory.path.name} out of the run, then resume"
+            f"{directory.path / 'trial.json'} cannot be read or is another trial's, and the study does not know that trial:"
+            f" put the file back from a copy, or move the folder {directory.path.name} out of the run, then resume"
         )
 
 

@@ -114,9 +114,12 @@ class TrialDirectory:
         write_json(self.path / "trial.json", asdict(record))
 
     def read(self) -> TrialRecord | None:
-        """The trial's record, or None where there is none that can be read."""
+        """The trial's record, or None if there is none that can be read, or another trial's."""
         with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
-            return TrialRecord(**json.loads((self.path / "trial.json").read_bytes()))
+            record = TrialRecord(**json.loads((self.path / "trial.json").read_bytes()))
+            folder = re.fullmatch(r"trial_(\d+)", self.path.name)
+            if isinstance(record.config, dict) and (folder is None or int(folder[1]) == record.number):
+                return record
         return None
 
     def append(self, row: Mapping[str, Any]) -> None:

@@ -257,8 +257,27 @@ def test_a_record_that_neither_tells_is_refused_and_nothing_is_touched(
     before = files(searched.run.path)
     with pytest.raises(BadOptions) as refused:
         go_on(searched)
-    assert "trial_0006/trial.json cannot be read, and the study does not know that trial" in str(refused.value)
+    assert "trial_0006/trial.json cannot be read or is another trial's, and the study does not know" in str(refused.value)
     assert files(searched.run.path) == before
+
+
+@pytest.mark.parametrize("what", ["trial.json", "folder"])
+def test_another_trials_files_in_a_trials_place_are_not_taken_for_its_own(what: str, searched: Searched) -> None:
+    own, other = searched.run.trial(3).path, searched.run.trial(6).path
+    if what == "folder":
+        shutil.rmtree(own)
+        shutil.copytree(other, own)
+        with pytest.raises(BadOptions, match=r"trial_0003/trial\.json cannot be read or is another trial's"):
+            go_on(searched)
+    else:
+        was = searched.run.trial(3).read()
+        shutil.copyfile(other / "trial.json", own / "trial.json")
+        again = go_on(searched)
+        record = again.run.trial(3).read()
+        assert record is not None
+        assert was is not None
+        assert (record.config, record.ended) == (was.config, was.ended)
+        assert again.notes == ["trial_0003/trial.json could not be read: written again from the study"]
 
 
 @pytest.mark.parametrize("number", [4, TRIALS - 1])
