@@ -12,7 +12,7 @@ KNOWN_LINES = ("7 trials", "varied ", "fixed ", "confirmed ", "run ", "trial ", 
 
 def descendants(pid: int) -> dict[int, str]:
     """The commands of a process's children and of theirs, by process id: other tests run Ray beside this one."""
-    listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(["ps", "-ww", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
     processes = [line.split(None, 2) for line in listed.splitlines()]
     found, parents = dict[int, str](), {pid}
     while parents:
