@@ -16,7 +16,7 @@ import pytest
 from optuna.trial import TrialState
 
 from tests.conftest import SmallSearch, run, start
-from tests.faults.processes import KNOWN_LINES, check_ended, descendants, sessions, wait_for
+from tests.support.processes import KNOWN_LINES, check_ended, descendants, sessions, wait_for
 from tuning.interruption import NOTHING_BEGUN
 
 Send = Callable[[subprocess.Popen[str], signal.Signals], None]

@@ -1,12 +1,13 @@
 """Workers that die, and workers that Ray's memory monitor kills: the trial goes on, in its own folder, with its own weights."""
 
+import functools
 import json
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import run, start
-from tests.support.processes import kill, named, wait_until
+from tests.support.processes import kill, named, wait_for
 from trainables.checkpoint import read_identity
 from tuning.run_directory import RunDirectory
 
@@ -21,12 +22,16 @@ def reports(folder: Path) -> int:
     return len(file.read_text().splitlines()) if file.exists() else 0
 
 
+def has_reports(folder: Path, count: int) -> bool:
+    return reports(folder) >= count
+
+
 @pytest.mark.slow
 def test_a_trial_that_loses_two_workers_is_as_one_that_lost_none(tmp_path: Path) -> None:
     process = start("tune_lstm.py", *SEARCH, cwd=tmp_path)
     trial = tmp_path / "runs/lost/trial_0000"
     for count in (7, 13):
-        assert wait_until(lambda count=count: reports(trial) >= count, 120, every=0.02)  # type: ignore[misc]
+        wait_for(functools.partial(has_reports, trial, count), process, every=0.02)
         kill(named(process.pid, "ray::LSTMTrial"))
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err

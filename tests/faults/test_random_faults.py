@@ -25,7 +25,7 @@ import pytest
 from optuna.trial import TrialState
 
 from tests.conftest import run, start
-from tests.support.processes import family, kill, named
+from tests.support.processes import descendants, kill, named
 
 FAULTS = int(os.environ.get("RANDOM_FAULTS", "200"))
 TRIALS, SEEDS = 6, 1
@@ -130,7 +130,7 @@ def finish(process: subprocess.Popen[str]) -> tuple[str, str]:
     try:
         return process.communicate(timeout=240)
     except subprocess.TimeoutExpired:
-        kill(family(process.pid))
+        kill([process.pid, *descendants(process.pid)])
         out, err = process.communicate()
         raise AssertionError(f"it hung:\n{out}\n{err}") from None
 
@@ -140,7 +140,7 @@ def kill_driver(process: subprocess.Popen[str], disturbed: Disturbed) -> None:
 
 
 def kill_everything(process: subprocess.Popen[str], disturbed: Disturbed) -> None:
-    kill(family(process.pid))
+    kill([process.pid, *descendants(process.pid)])
 
 
 def interrupt(process: subprocess.Popen[str], disturbed: Disturbed) -> None:
@@ -171,9 +171,9 @@ def lock_the_database(process: subprocess.Popen[str], disturbed: Disturbed) -> N
 
 def freeze(process: subprocess.Popen[str], disturbed: Disturbed) -> None:
     """As a laptop that is closed for a moment; then killed."""
-    kill(family(process.pid), signal.SIGSTOP)
+    kill([process.pid, *descendants(process.pid)], signal.SIGSTOP)
     time.sleep(disturbed.draw.uniform(0, 3))
-    kill(family(process.pid), signal.SIGCONT)
+    kill([process.pid, *descendants(process.pid)], signal.SIGCONT)
     time.sleep(disturbed.draw.uniform(0, 2))
     process.kill()
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, run, start
-from tests.faults.processes import KNOWN_LINES, check_ended, descendants, sessions, wait_for
+from tests.support.processes import KNOWN_LINES, check_ended, descendants, sessions, wait_for
 
 RAY = str(Path(sys.executable).parent / "ray")
 SEARCH = ("--input-length", 6, "--max-steps", 3000, "--num-samples", 7, "--confirm", 0, "--name", "lost", "--no-dashboard")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import run, start
-from tests.support.processes import wait_until
+from tests.support.processes import wait_for
 
 SEARCH = (
     "--input-length", 6, "--max-steps", 1500, "--num-samples", 4, "--confirm", 1, "--name", "full", "--no-dashboard",
@@ -44,7 +44,7 @@ def search_and_fill(folder: Path, patience_s: str) -> tuple[subprocess.Popen[str
         process = start("tune_lstm.py", *SEARCH, "--storage-path", folder, cwd=folder)
     finally:
         del os.environ["TUNE_PATIENCE_S"]
-    assert wait_until(lambda: records(folder / "full") or process.poll() is not None, 200, every=0.05)
+    wait_for(lambda: bool(records(folder / "full")), process)
     ballast = folder / "ballast"
     with ballast.open("wb", buffering=0) as file:
         for size in (MB, 4096, 1):

@@ -3,12 +3,9 @@
 The moments follow from a seed that a failure prints: TEN_KILLS_SEED=7 python -m pytest -m slow tests/faults/test_ten_kills.py
 """
 
-import contextlib
 import json
 import os
 import random
-import signal
-import subprocess
 import time
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -18,6 +15,7 @@ import pytest
 from optuna.trial import TrialState
 
 from tests.conftest import run, start
+from tests.support.processes import alive, descendants, kill
 
 TRIALS, SEEDS, STEPS = 14, 2, 252
 SEARCH = (
@@ -63,22 +61,6 @@ def finished(run: Path) -> Snapshot:
     return {**records, **{file: file.read_text() for record in records for file in record.parent.glob("result.json")}}
 
 
-def processes_under(pid: int) -> set[int]:
-    """The process and all that descend from it: Ray's own and its workers."""
-    listed = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout.splitlines()
-    pairs = [(int(line.split()[0]), int(line.split()[1])) for line in listed]
-    found = {pid}
-    while more := {child for child, parent in pairs if parent in found} - found:
-        found |= more
-    return found
-
-
-def alive(pids: set[int]) -> set[int]:
-    """Those that still run; the dead that nobody has collected do not."""
-    listed = subprocess.run(["ps", "-eo", "pid=,stat="], capture_output=True, text=True, check=True).stdout.splitlines()
-    return pids & {int(line.split()[0]) for line in listed if not line.split()[1].startswith("Z")}
-
-
 def search_until(folder: Path, arguments: tuple[object, ...], moment: Moment, everything: bool) -> set[int]:
     """Run the search up to the moment and kill it there: the driver alone, or everything at once as a reboot does.
 
@@ -95,10 +77,8 @@ def search_until(folder: Path, arguments: tuple[object, ...], moment: Moment, ev
         time.sleep(0.01)
     time.sleep(moment.delay)
     assert process.poll() is None, f"over before the moment: {process.communicate()}"
-    family = processes_under(process.pid)
-    for pid in alive(family) if everything else {process.pid}:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    family = {process.pid, *descendants(process.pid)}
+    kill(family if everything else {process.pid})
     process.communicate()
     return family
 
@@ -128,8 +108,8 @@ def test_ten_kills_cost_no_finished_trial(tmp_path: Path) -> None:
     assert {file: now.get(file) for file in before} == before
     check_whole(folder)
     deadline = time.monotonic() + 120  # workers go within seconds, Ray's own agents after a minute
-    while alive(killed):
-        assert time.monotonic() < deadline, f"{len(alive(killed))} processes outlive the searches they belonged to"
+    while left := {pid for pid in killed if alive(pid)}:
+        assert time.monotonic() < deadline, f"{len(left)} processes outlive the searches they belonged to"
         time.sleep(1)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.processes import sessions
+from tests.support.processes import sessions
 from trainables.lstm.demand import demand
 from tune_lstm import LSTMOptions, lstm_experiment
 from tuning.experiment import Prepared

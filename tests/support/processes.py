@@ -1,43 +1,67 @@
-"""Processes as a test kills them: a search, Ray's daemons under it, and the workers under those."""
+"""The processes of a search that is cut off, and what it may print."""
 
 import contextlib
+import json
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
-import psutil
-
-
-def family(pid: int) -> list[psutil.Process]:
-    """The process and all that descend from it, those that still run."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        parent = psutil.Process(pid)
-        return [parent, *parent.children(recursive=True)]
-    return []
+KNOWN_LINES = ("7 trials", "varied ", "fixed ", "confirmed ", "run ", "trial ", "confirm ", "early ", "waiting ")
+"""How the lines begin that a search itself writes to stderr."""
 
 
-def named(pid: int, word: str) -> list[psutil.Process]:
-    """Those of the family whose command line has ``word`` in it, such as ``raylet`` or ``ray::LSTMTrial``."""
-    found = []
-    for process in family(pid)[1:]:
-        with contextlib.suppress(psutil.Error):
-            if word in " ".join(process.cmdline()):
-                found.append(process)
+def descendants(pid: int) -> dict[int, str]:
+    """The commands of a process's children and of theirs, by process id: other tests run Ray beside this one."""
+    listed = subprocess.run(["ps", "-ww", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+    processes = [line.split(None, 2) for line in listed.splitlines()]
+    found, parents = dict[int, str](), {pid}
+    while parents:
+        children = {int(child): command for child, parent, command in processes if int(parent) in parents}
+        found |= children
+        parents = set(children)
     return found
 
 
-def kill(processes: Iterable[psutil.Process], number: int = signal.SIGKILL) -> None:
-    for process in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            os.kill(process.pid, number)
+def alive(pid: int) -> bool:
+    """Whether there is such a process, and no zombie, which has no command line."""
+    try:
+        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
-def wait_until(condition: Callable[[], object], seconds: float, every: float = 0.1) -> bool:
-    """Whether the condition comes to hold within so many seconds."""
-    deadline = time.monotonic() + seconds
+def check_ended(processes: dict[int, str], within: float = 30) -> None:
+    """All of these processes are gone, or will be soon."""
+    deadline = time.monotonic() + within
+    while left := {pid: command for pid, command in processes.items() if alive(pid)}:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.2)
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str], within: float = 180, every: float = 0.2) -> None:
+    """Wait until the condition holds, while the process runs."""
+    deadline = time.monotonic() + within
     while not condition():
-        if time.monotonic() > deadline:
-            return False
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
         time.sleep(every)
-    return True
+
+
+def sessions(run: Path) -> list[str]:
+    """How each session of a run ended."""
+    return [session["how"] for session in json.loads((run / "search.json").read_text())["sessions"]]
+
+
+def named(pid: int, word: str) -> list[int]:
+    """The descendants whose command line has ``word`` in it, such as ``raylet/raylet`` or ``ray::LSTMTrial``."""
+    return [child for child, command in descendants(pid).items() if word in command]
+
+
+def kill(pids: Iterable[int], number: int = signal.SIGKILL) -> None:
+    """Send a signal to those that still run."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
