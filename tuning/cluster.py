@@ -46,6 +46,7 @@ class Cluster:
         alone: What Ray reserves for a trial that runs with no other beside it: on this machine, what all slots have.
         dashboard: Its address, or None.
         notice: One line the user should read, or None.
+        joined: Whether it ran already, perhaps on other machines.
     """
 
     slots: int
@@ -54,6 +55,7 @@ class Cluster:
     dashboard: str | None
     description: str
     notice: str | None
+    joined: bool = False
 
 
 def check_machine(options: SearchOptions, experiment: Experiment) -> None:
@@ -124,6 +126,7 @@ def connect(options: SearchOptions) -> Cluster:
         dashboard=f"http://{context.dashboard_url}" if context.dashboard_url else None,
         description=f"{where}, {_words(request)} a trial",
         notice=notice,
+        joined=place is not None,
     )
 
 
@@ -240,26 +243,34 @@ def _together(request: dict[str, float], slots: int) -> dict[str, float]:
 
 
 def _check_memory(options: SearchOptions, experiment: Experiment, slots: int) -> None:
-    """Refuse trials whose largest settings need more memory than there is, with the setting that matters most."""
-    settings, demand = experiment.largest_settings, experiment.demand
-    assert demand is not None
-    needed = demand(settings).memory
-    gpus = torch.cuda.device_count() if options.gpus_per_trial else 0
-    if gpus:
+    """Refuse trials that this machine's memory cannot hold, or the GPU's if they have a share of one."""
+    if options.gpus_per_trial and torch.cuda.device_count():
         share = min(1.0, options.gpus_per_trial)
-        free, where = torch.cuda.get_device_properties(0).total_memory * share, f"{share:g} of a GPU"
+        check_memory(experiment, torch.cuda.get_device_properties(0).total_memory * share, f"{share:g} of a GPU")
     else:
-        needed, free, where = (needed + WORKER_BYTES) * slots, free_memory(), "this machine"
-    if needed <= free:
+        check_memory(experiment, free_memory(), "this machine", slots)
+
+
+def check_memory(experiment: Experiment, free: float, where: str, slots: int = 0) -> None:
+    """Raise BadOptions if trials with the largest settings need more memory than is ``free``, with the setting to lower.
+
+    Args:
+        slots: Trials that share a machine's memory, each in a worker process; 0 for one trial in the memory of its GPU.
+    """
+    if experiment.demand is None:
+        return
+    settings, demand = experiment.largest_settings, experiment.demand
+    needed = demand(settings).memory
+    together = (needed + WORKER_BYTES) * slots if slots else needed
+    if together <= free:
         return
     numbers = [name for name, value in settings.items() if isinstance(value, int | float) and value > 1]
     weights = {name: demand({**settings, name: settings[name] / 2}).memory / needed for name in numbers}
     name = min(numbers, key=lambda name: (round(weights[name], 2), -settings[name]))
     setting = f"--set {name}" if name in {**experiment.space.parameters, **experiment.space.fixed} else _flag(name)
-    trials = f"{slots} trials at once need" if slots > 1 and not gpus else "a trial needs"
-    fewer = ", or --max-concurrent" if slots > 1 and not gpus else ""
+    trials, fewer = (f"{slots} trials at once need", ", or --max-concurrent") if slots > 1 else ("a trial needs", "")
     raise BadOptions(
-        f"{trials} about {in_words(needed)} of memory and {where} has {in_words(free)} free: lower {setting}"
+        f"{trials} about {in_words(together)} of memory and {where} has {in_words(free)} free: lower {setting}"
         f" (at most {settings[name]:,.6g} now){fewer}"
     )
 

@@ -33,6 +33,7 @@ from tuning.failure import Watch
 from tuning.final import final_queue, final_training
 from tuning.identity import open_run
 from tuning.interruption import FAILED, NOTHING_BEGUN, early_exit
+from tuning.nodes import check_nodes
 from tuning.options import MAX_SAMPLES, SearchOptions, seconds
 from tuning.patience import Patience, check_writable
 from tuning.progress import Best, Progress
@@ -100,6 +101,8 @@ class Search:
             self.storage, self.study, self.notes = open_run(self.options, self.experiment, self.directory, self.patience)
             self.prepared = prepare(self._say, self.directory.path) if prepare else Prepared(None, {})
             self.cluster = ray_cluster.connect(self.options)
+            if self.cluster.joined:
+                check_nodes(self.cluster, self.options, self.experiment, self.directory.path)
         except (BadOptions, ImportError) as error:
             self._discard_study()
             self._discard_directory()

@@ -1,24 +1,32 @@
 """Workers that die, through real Ray: while a trial runs, and between two trials; and exceptions of a trial's own."""
 
+import contextlib
 import errno
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 from optuna.trial import TrialState
 from ray import exceptions, tune
 from ray.tune import Callback
 
+from tests.conftest import ROOT, environment
 from tests.tuning.conftest import tune_run
 from trainables.trial import SaveFailed
 from tune_lstm import LSTMOptions
 from tuning.experiment import Experiment
 from tuning.failure import Blame, NotTheTrials, Watch, blamed
+from tuning.patience import Patience
 from tuning.run_directory import RunDirectory
 from tuning.study import StudySearch, open_storage
+from tuning.trouble import Trouble
 
 
 class Mortal(tune.Trainable):
@@ -101,6 +109,80 @@ def test_an_outcome_outlives_weights_that_cannot_be_saved(
             "budget",
             "trainables.trial.SaveFailed: a checkpoint cannot be saved: No space left on device",
         )
+
+
+class Unready(tune.Trainable):
+    """Fails in its setup as ``errors`` says, by the trial's number; ends at once without an entry there."""
+
+    errors: ClassVar[dict[int, str]]
+
+    def setup(self, config: dict[str, Any]) -> None:
+        if error := self.errors.get(config["trial"]):
+            raise RuntimeError(error)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.setup(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        return {"step": 100, "mean_accuracy": 0.5, "ended": "budget", "done": True}
+
+
+@pytest.mark.slow
+def test_three_setups_that_fail_alike_end_a_search_unless_one_differs_or_works(
+    local_ray: Callable[[int], None], options: LSTMOptions, experiment: Experiment
+) -> None:
+    local_ray(1)
+
+    def ended(name: str, errors: dict[int, str]) -> tuple[list[str | None], str]:
+        mine = replace(options, name=name, num_samples=5, sampler="random")
+        run = RunDirectory.create(mine)
+        run.start_session(mine)
+        patience = Patience()
+        searcher = StudySearch(mine, experiment, run, open_storage(mine, run.path), trials_done=0, slots=1, patience=patience)
+        trainable = type("Unready", (Unready,), {"errors": errors})
+        with contextlib.suppress(Trouble):  # Ray Tune may swallow it
+            tune_run(trainable, run, experiment, [Watch(searcher)], search_alg=searcher, max_concurrent_trials=1)
+        return [record.ended for _, record in run.trials()], str(patience.trouble or "")
+
+    alike = dict.fromkeys(range(5), "no libgomp")
+    trials, trouble = ended("alike", alike)
+    assert trouble == "the first 3 trials all failed: RuntimeError: no libgomp"
+    assert len(trials) == 3
+    assert ended("one-differs", alike | {1: "no luck"}) == (["error"] * 5, "")
+    works = {number: error for number, error in alike.items() if number != 2}
+    assert ended("one-works", works) == (["error", "error", "budget", "error", "error"], "")
+
+
+SEARCH = """
+import sys
+from dataclasses import replace
+
+from trainables.lstm.trainable import LSTMTrial
+from tune_lstm import LSTMOptions, lstm_experiment
+from tuning.search import Search
+
+
+class Unready(LSTMTrial):
+    def setup(self, config):
+        raise RuntimeError("no libgomp")
+
+
+options = LSTMOptions(num_samples=9, name="unready", no_dashboard=True)
+sys.exit(Search(options, replace(lstm_experiment(options), trainable=Unready)).run())
+"""
+
+
+def test_a_search_whose_first_setups_fail_alike_ends_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "tune.py").write_text(SEARCH)
+    command, variables = [sys.executable, "tune.py"], {**environment(), "PYTHONPATH": str(ROOT)}
+    result = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False, timeout=300)
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    line = result.stderr.splitlines()[-1]
+    assert line.startswith("tune.py: the first 3 trials all failed: RuntimeError: no libgomp")
+    assert "--resume --name unready" in line
+    assert len(list(tmp_path.glob("runs/unready/trial_*"))) <= 5
 
 
 def raised(error: Exception, traceback: str = "") -> Exception:

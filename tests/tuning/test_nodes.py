@@ -1,0 +1,210 @@
+"""Real nodes on this machine: each is a raylet of its own, those that lack something in a mount namespace of their own."""
+
+import contextlib
+import importlib.util
+import os
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, run
+from tests.support.processes import kill, named
+
+RAY = """
+from ray._private import services
+services.get_node_ip_address = lambda *_: "127.0.0.1"
+from ray.scripts.scripts import main
+main()
+"""
+"""The command ``ray``, but it keeps 127.0.0.1 where Ray takes an address of the network, and then listens on all."""
+ON_LOOPBACK = {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # the same for what joins the cluster to search there
+    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": "0123456789abcdef" * 4,
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+FREE_PORTS = ("--min-worker-port", 0, "--max-worker-port", 0, "--dashboard-agent-listen-port", 0)
+
+
+class Cluster:
+    """Nodes on the loopback address of this machine; the head has one CPU."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="ray-"))  # short enough for Ray's sockets
+        self._processes: list[subprocess.Popen[bytes]] = []
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.address = f"127.0.0.1:{free.getsockname()[1]}"
+
+    def start(self) -> None:
+        port = self.address.split(":")[1]
+        head = ("--head", "--port", port, "--temp-dir", self.folder / "ray", "--include-dashboard", "false")
+        self._start("head", *head, "--num-cpus", 1, "--num-gpus", 0)
+
+    def join(
+        self, name: str, cpus: int, gpus: int = 0, hidden: Mapping[Path, Path] | None = None, read_only: Sequence[Path] = ()
+    ) -> subprocess.Popen[bytes]:
+        """A node that sees other files or folders in place of some, and can only read others; for which it takes root."""
+        mounts = [["mount", "--bind", over, place] for place, over in (hidden or {}).items()]
+        for folder in read_only:
+            mounts += [["mount", "--bind", folder, folder], ["mount", "-o", "remount,bind,ro", folder]]
+        if mounts and os.geteuid() != 0:
+            pytest.skip("only root can hide a folder from a node (unshare, mount)")
+        here = ("--address", self.address, "--node-name", name, "--num-cpus", cpus, "--num-gpus", gpus)
+        return self._start(name, *here, mounts=mounts)
+
+    def _start(self, name: str, *arguments: object, mounts: Sequence[Sequence[object]] = ()) -> subprocess.Popen[bytes]:
+        node = [sys.executable, "-c", RAY, "start", "--block", "--node-ip-address", "127.0.0.1", *FREE_PORTS, *arguments]
+        command = [*map(str, node)]
+        if mounts:
+            script = [*(shlex.join(map(str, mount)) for mount in mounts), f"exec {shlex.join(command)}"]
+            command = ["unshare", "--mount", "sh", "-ec", "\n".join(script)]
+        log = self.folder / name
+        with log.open("wb") as out:
+            environment = {**os.environ, **ON_LOOPBACK, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1"}
+            process = subprocess.Popen(command, stdout=out, stderr=out, env=environment, start_new_session=True)
+        self._processes.append(process)
+        deadline = time.monotonic() + 120
+        while "Ray runtime started" not in log.read_text():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.1)
+        return process
+
+    def end(self) -> None:
+        for process in reversed(self._processes):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    started = Cluster()
+    try:
+        started.start()
+        yield started
+    finally:
+        started.end()
+
+
+def refusal(cluster: Cluster, folder: Path, *options: object) -> str:
+    """The line with which a search is refused before its first trial; it leaves no run behind."""
+    command = ("--address", cluster.address, *options, "--storage-path", folder / "runs", "--name", "refused")
+    result = run("tune_lstm.py", *command, cwd=folder)
+    assert result.returncode == 2, result.stdout
+    (line,) = result.stderr.splitlines()
+    assert not (folder / "runs/refused").exists()
+    return line.removeprefix("tune_lstm.py: error: ")
+
+
+@pytest.fixture(autouse=True)
+def on_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in ON_LOOPBACK.items():
+        monkeypatch.setenv(name, value)
+
+
+def installed_from_a_checkout() -> list[Path]:
+    """The files by which an environment finds this project although it is not on the path."""
+    return [*Path(sysconfig.get_path("purelib")).glob("__editable__*.pth")]
+
+
+def test_a_node_without_the_project_is_named_with_the_remedy(cluster: Cluster, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    hidden = {ROOT / "trainables": tmp_path / "empty", **{file: Path(os.devnull) for file in installed_from_a_checkout()}}
+    cluster.join("bare", 2, hidden=hidden)
+    assert refusal(cluster, tmp_path, "--cpus-per-trial", 2) == (
+        "node 127.0.0.1 (bare): it cannot import trainables.lstm.trainable (No module named 'trainables.lstm')."
+        f" The project must lie there as it does here, in {ROOT}"
+    )
+
+
+@pytest.mark.slow
+def test_a_node_with_another_version_of_the_project_is_named(cluster: Cluster, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(ROOT / "trainables", other)
+    with (other / "lstm/model.py").open("a") as file:
+        file.write("# changed")
+    cluster.join("old", 3, hidden={ROOT / "trainables": other})
+    assert refusal(cluster, tmp_path, "--cpus-per-trial", 3) == (
+        f"node 127.0.0.1 (old): it has another version of this project, in {ROOT}/trainables/lstm/trainable.py."
+        f" The project must lie there as it does here, in {ROOT}"
+    )
+
+
+@pytest.mark.slow
+def test_nodes_that_see_another_storage_or_an_old_copy_are_named(cluster: Cluster, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "old/refused/.nodes").mkdir(parents=True)
+    (tmp_path / "old/refused/.nodes/driver").write_text("an earlier word")
+    (tmp_path / "runs").mkdir()
+    for name in ("empty", "old"):
+        cluster.join(name, 4, hidden={tmp_path / "runs": tmp_path / name})
+    named = r"127\.0\.0\.1 \((empty|old)\)"
+    assert re.fullmatch(
+        rf"nodes {named}, {named}: it does not see what this machine writes in {tmp_path}/runs\."
+        r" Choose a --storage-path that every node sees",
+        refusal(cluster, tmp_path, "--cpus-per-trial", 4),
+    )
+
+
+@pytest.mark.slow
+def test_a_node_that_can_only_read_the_storage_is_named(cluster: Cluster, tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    cluster.join("reader", 5, read_only=[tmp_path / "runs"])
+    assert refusal(cluster, tmp_path, "--cpus-per-trial", 5) == (
+        f"node 127.0.0.1 (reader): it cannot write in {tmp_path}/runs (Read-only file system)."
+        " Choose a --storage-path that every node sees and can write in"
+    )
+
+
+@pytest.mark.slow
+def test_a_node_without_the_memory_or_with_a_gpu_that_torch_cannot_use_is_named(cluster: Cluster, tmp_path: Path) -> None:
+    cluster.join("poor", 6, gpus=1)
+    assert re.fullmatch(
+        r"a trial needs about [\d.]+ [A-Z]B of memory and node 127\.0\.0\.1 \(poor\) has [\d.]+ .B free:"
+        r" lower --set batch_size \(at most 1e\+07 now\)",
+        refusal(cluster, tmp_path, "--cpus-per-trial", 6, "--set", "batch_size=1e7"),
+    )
+    assert re.fullmatch(
+        r"node 127\.0\.0\.1 \(poor\): it declares a GPU, but torch [\w.+]+ cannot use it there\. Install a torch that fits"
+        r" the node's GPU driver, start the node without the GPU, or search with --gpus-per-trial 0",
+        refusal(cluster, tmp_path, "--cpus-per-trial", 6, "--gpus-per-trial", 0.5),
+    )
+
+
+@pytest.mark.slow
+def test_a_node_without_a_package_is_named(cluster: Cluster, tmp_path: Path) -> None:
+    broken = tmp_path / "torch"
+    broken.mkdir()
+    (broken / "__init__.py").write_text("raise ImportError('libtorch.so: cannot open shared object file')")
+    (place,) = importlib.util.find_spec("torch").submodule_search_locations  # type: ignore[union-attr,misc]
+    cluster.join("torchless", 7, hidden={Path(place): broken})
+    assert refusal(cluster, tmp_path, "--cpus-per-trial", 7) == (
+        "node 127.0.0.1 (torchless): it cannot import torch (libtorch.so: cannot open shared object file)."
+        " Install requirements.txt there"
+    )
+
+
+@pytest.mark.slow
+def test_a_node_that_does_not_answer_is_named(cluster: Cluster, tmp_path: Path) -> None:
+    silent = cluster.join("silent", 8)
+    raylets = named(silent.pid, "raylet/raylet")
+    kill(raylets, signal.SIGSTOP)
+    try:
+        refused = refusal(cluster, tmp_path, "--cpus-per-trial", 8)
+    finally:
+        kill(raylets, signal.SIGCONT)
+    assert refused == "node 127.0.0.1 (silent): it does not answer. Look at the node with ray status, or stop it"
