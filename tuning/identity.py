@@ -9,7 +9,7 @@ never used again.
 import contextlib
 import sqlite3
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -82,11 +82,16 @@ def agree(
     ``storage`` is None if the run's own database is no database any more. Returns the storage to go on with and what the user
     should know, a line each. Raises BadOptions if something is lost that neither of the two can tell.
     """
-    notes = [*_moved(run), *_set_aside(run)]
     study = None if storage is None else _load(options, storage, run)
-    if study is not None:
-        notes += _restore_records(study, run, experiment)
-    _refuse_unreadable(run)
+    known = {} if study is None else _known_records(study, run, experiment)
+    for directory in run.unreadable():
+        if directory.path.name not in known:
+            raise BadOptions(
+                f"{directory.path / 'trial.json'} cannot be read or is another trial's, and the study does not know that trial:"
+                f" put the file back from a copy, or move the folder {directory.path.name} out of the run, then resume"
+            )
+    notes = [*_moved(run), *_write_records(run, known), *_set_aside(run)]
+    study = None if storage is None else _load(options, storage, run)  # of a copy, which has another id now, another one
     _forget_unbegun(study, run)
     why = "there is none of this run" if study is None else _disagreement(study, run, experiment)
     if why is None:
@@ -116,8 +121,11 @@ def _moved(run: RunDirectory) -> Iterator[str]:
     """A folder that was moved is the same run. A copy is another one from now on, with an id of its own."""
     record = run.read() or {}
     before = Path(str(record.get("path", "")))
-    if not record.get("path") or before == run.path.absolute() or (before.exists() and before.samefile(run.path)):
+    if not record.get("path") or before == run.path.absolute():
         return
+    with contextlib.suppress(OSError):  # nothing is there any more, or nothing that may be looked at
+        if before.samefile(run.path):
+            return
     if read_json(before / "search.json").get("id") == record["id"]:
         write_json(run.path / "search.json", {**record, "id": uuid.uuid4().hex, "copied_id": record["id"]})
         yield f"this is a copy of {before}, and from now on a run of its own"
@@ -141,14 +149,21 @@ def _rename(folder: Path) -> str:
     return f"{folder.parent.name}/{folder.name} has a record that cannot be read: kept as {kept.name}, and done again"
 
 
-def _restore_records(study: optuna.Study, run: RunDirectory, experiment: Experiment) -> Iterator[str]:
-    """Write the records that cannot be read again, from what the study says of the same trials."""
+def _known_records(study: optuna.Study, run: RunDirectory, experiment: Experiment) -> dict[str, TrialRecord]:
+    """The records that cannot be read, by the name of their folder, as far as the study knows what was in them."""
     unreadable = {one.path.name: one for one in run.unreadable()}
+    known = {}
     for frozen in study.get_trials(deepcopy=False):
         directory = unreadable.get(run.trial(frozen.number).path.name)
         if directory is not None and "seed" in frozen.user_attrs and _knows(frozen, directory, experiment):
-            directory.write(_record(frozen, experiment))
-            yield f"{directory.path.name}/trial.json could not be read: written again from the study"
+            known[directory.path.name] = _record(frozen, experiment)
+    return known
+
+
+def _write_records(run: RunDirectory, known: Mapping[str, TrialRecord]) -> Iterator[str]:
+    for name, record in known.items():
+        run.trial(record.number).write(record)
+        yield f"{name}/trial.json could not be read: written again from the study"
 
 
 def _knows(frozen: FrozenTrial, directory: TrialDirectory, experiment: Experiment) -> bool:
@@ -167,14 +182,6 @@ def _record(frozen: FrozenTrial, experiment: Experiment) -> TrialRecord:
     if frozen.datetime_complete:
         record.finished, record.ended = frozen.datetime_complete.timestamp(), frozen.user_attrs["ended"]
     return record
-
-
-def _refuse_unreadable(run: RunDirectory) -> None:
-    for directory in run.unreadable():
-        raise BadOptions(
-            f"{directory.path / 'trial.json'} cannot be read or is another trial's, and the study does not know that trial:"
-            f" put the file back from a copy, or move the folder {directory.path.name} out of the run, then resume"
-        )
 
 
 def _forget_unbegun(study: optuna.Study | None, run: RunDirectory) -> None:

@@ -4,6 +4,7 @@ A database may be locked or restarted, a disk may be full until somebody makes r
 tries again. When its patience is over it ends in one line, and everything that had finished is kept.
 """
 
+import contextlib
 import errno
 import os
 import sys
@@ -15,11 +16,13 @@ from typing import TypeVar
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from command_line import hide_secrets
+from command_line import BadOptions, hide_secrets
 from tuning.trouble import Trouble
 
 PATIENCE_S = 300.0
-"""How long a search waits for a database or a storage that fails. The environment variable TUNE_PATIENCE_S replaces it."""
+"""How long a search waits for a database or a storage that fails, unless the environment has ``VARIABLE``."""
+
+VARIABLE = "TUNE_PATIENCE_S"
 
 PAUSES_S = (0.5, 1.0, 2.0, 5.0)
 """Pauses between two tries; the last one is repeated."""
@@ -46,6 +49,8 @@ def say_on_stderr(line: str) -> None:
 class Patience:
     """Does what the search needs of the world outside, again and again if it has to.
 
+    Raises BadOptions if TUNE_PATIENCE_S is not a number of seconds.
+
     Attributes:
         trouble: Why the search has to end, once patience was lost. Ray Tune swallows some exceptions, so whoever started the
             Tuner looks here when it is back.
@@ -54,6 +59,7 @@ class Patience:
     def __init__(self, say: Callable[[str], None] = say_on_stderr) -> None:
         self.say = say
         self.trouble: Trouble | None = None
+        self.seconds = _seconds(os.environ.get(VARIABLE, ""))
 
     def __call__(self, what: str, action: Callable[[], Result]) -> Result:
         """``action()``, tried again as long as ``what`` (a database, a folder) fails. It must be one that can be repeated.
@@ -62,7 +68,7 @@ class Patience:
         """
         if self.trouble:
             raise self.trouble
-        seconds = float(os.environ.get("TUNE_PATIENCE_S", PATIENCE_S))
+        seconds = self.seconds
         began, tries = time.monotonic(), 0
         while True:
             try:
@@ -90,6 +96,14 @@ class Patience:
         """The trouble that ends the search, for its finder to raise."""
         self.trouble = self.trouble or Trouble(why)
         return self.trouble
+
+
+def _seconds(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        seconds = float(text or PATIENCE_S)
+        if 0 <= seconds < float("inf"):
+            return seconds
+    raise BadOptions(f"{VARIABLE} must be a number of seconds, 0 or more, got {text}")
 
 
 def reason(error: BaseException) -> str:

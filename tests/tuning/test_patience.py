@@ -15,6 +15,7 @@ from optuna.trial import TrialState
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import OperationalError
 
+from command_line import BadOptions
 from tests.support.postgres import Postgres
 from tests.support.searched import ENDS, Searched
 from tune_lstm import LSTMOptions
@@ -75,10 +76,16 @@ def test_what_fails_for_a_while_is_waited_for_with_one_line(patience: Patience, 
     assert len(lines) == 2
 
 
-def test_patience_ends_and_then_nothing_is_tried_any_more(
-    patience: Patience, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("seconds", ["soon", "-1", "nan", "inf", "1e999"])
+def test_a_patience_that_is_none_is_refused(seconds: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNE_PATIENCE_S", seconds)
+    with pytest.raises(BadOptions, match=f"TUNE_PATIENCE_S must be a number of seconds, 0 or more, got {seconds}"):
+        Patience()
+
+
+def test_patience_ends_and_then_nothing_is_tried_any_more(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TUNE_PATIENCE_S", "1")
+    patience = Patience()
     with pytest.raises(Trouble, match=r"^the disk failed for \d s: No such file or directory"):
         patience("the disk", lambda: check_writable(tmp_path / "gone"))
     with pytest.raises(Trouble, match="the disk failed"):
@@ -136,9 +143,9 @@ class TestALockedDatabase:
         assert "database is locked" in lines[0]
 
     def test_for_too_long_ends_the_search_and_leaves_the_trial_open(
-        self, searcher: StudySearch, directory: RunDirectory, monkeypatch: pytest.MonkeyPatch
+        self, searcher: StudySearch, directory: RunDirectory, patience: Patience
     ) -> None:
-        monkeypatch.setenv("TUNE_PATIENCE_S", "1")
+        patience.seconds = 1.0
         searcher.suggest("a")
         with locked(directory.path / "optuna.db", 13), pytest.raises(Trouble, match="the study's database failed for"):
             searcher.on_trial_complete("a", {"step": 200, "mean_accuracy": 0.3, "ended": "budget"})
