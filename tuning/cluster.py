@@ -185,7 +185,8 @@ def _join(source: str, address: str) -> Any:
         ray_processes.joined()
         return context
     except Exception as error:
-        raise BadOptions(f"{source} {address}: no Ray cluster can be joined there: {_cause(error)}") from None
+        hint = ". Does this machine have the cluster's token? See docs/cluster.md" * isinstance(error, ConnectionError)
+        raise BadOptions(f"{source} {address}: no Ray cluster can be joined there: {_cause(error)}{hint}") from None
 
 
 def _cause(error: Exception) -> str:
@@ -316,9 +317,22 @@ def _check_address(source: str, address: str) -> None:
     if not match or not 1 <= int(match["port"]) <= 65535:
         raise BadOptions(f"{source} takes host:port with a port from 1 to 65535, [IPv6]:port, auto or local, got {address}")
     try:
-        socket.create_connection((match["six"] or match["four"], int(match["port"])), timeout=5).close()
+        with socket.create_connection((match["six"] or match["four"], int(match["port"])), timeout=5) as connection:
+            speaks = _speaks_http2(connection)
     except (OSError, UnicodeError) as error:
         raise BadOptions(f"{source} {address}: no Ray cluster can be joined there: {error}") from None
+    if not speaks and os.environ.get("RAY_USE_TLS", "0") == "0":
+        raise BadOptions(f"{source} {address}: no Ray cluster can be joined there: another program listens at that port")
+
+
+def _speaks_http2(connection: socket.socket) -> bool:
+    """Whether an HTTP/2 server, as Ray's control store is one, answers: with a frame of settings (RFC 9113, 3.4 and 4.1).
+
+    Ray itself would try for many minutes to join another program. Raises TimeoutError if nothing is answered.
+    """
+    connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+    header = connection.recv(9, socket.MSG_WAITALL)
+    return len(header) == 9 and header[3] == 4 and header[5:] == bytes(4)
 
 
 def _most_cores(options: SearchOptions, cores: int) -> int:

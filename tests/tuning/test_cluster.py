@@ -4,6 +4,7 @@ import resource
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -70,6 +71,22 @@ def test_an_address_where_nothing_answers_is_refused_before_ray_tries_for_minute
         closed.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{closed.getsockname()[1]}"
         assert refusal(address=address).startswith(f"--address {address}: no Ray cluster can be joined there: ")
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 505 no\r\n\r\n", b"SSH-2.0-x\r\n", b""])
+def test_an_address_where_another_program_listens_is_refused_before_ray_tries_for_minutes(answer: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            connection.recv(100)
+            connection.sendall(answer)
+            connection.close()
+
+        threading.Thread(target=serve, daemon=True).start()
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        refused = refusal(address=address)
+    assert refused == f"--address {address}: no Ray cluster can be joined there: another program listens at that port"
 
 
 @pytest.mark.parametrize(

@@ -208,3 +208,15 @@ def test_a_node_that_does_not_answer_is_named(cluster: Cluster, tmp_path: Path) 
     finally:
         kill(raylets, signal.SIGCONT)
     assert refused == "node 127.0.0.1 (silent): it does not answer. Look at the node with ray status, or stop it"
+
+
+@pytest.mark.slow
+def test_a_search_without_the_clusters_token_is_told_to_look_for_it(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "f" * 64)
+    address = cluster.address
+    assert refusal(cluster, tmp_path) == (
+        f"--address {address}: no Ray cluster can be joined there: Failed to connect to Ray cluster at {address}."
+        " Does this machine have the cluster's token? See docs/cluster.md"
+    )

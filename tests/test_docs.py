@@ -1,0 +1,72 @@
+"""The commands in docs/, run as they stand; addresses and folders are those of this machine."""
+
+import contextlib
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.support.processes import kill
+from tests.tuning.test_nodes import FREE_PORTS, RAY
+
+
+def commands(page: str) -> list[str]:
+    """The indented lines of a page."""
+    return re.findall(r"^ {4}(\S.*)$", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_cluster_page_make_a_token_two_nodes_and_a_search(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    folder = Path(tempfile.mkdtemp(prefix="ray-"))  # short enough for Ray's sockets
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "ray").write_text(f"#!{sys.executable}\n{RAY}")
+    (programs / "ray").chmod(0o755)
+    here = {"10.0.0.1": "127.0.0.1", "6379": port, "/shared": str(tmp_path), "tune_lstm.py": str(ROOT / "tune_lstm.py")}
+    small = {
+        "ray start": f" --node-ip-address 127.0.0.1 --num-cpus 1 {' '.join(map(str, FREE_PORTS))}",
+        "ray start --head": f" --temp-dir {folder}/ray --include-dashboard false",
+        "python": " --num-samples 2 --input-length 3 --max-steps 200 --confirm 0",
+    }
+    script = ["set -e"]
+    for command in commands("docs/cluster.md"):
+        shortened = command + "".join(options for start, options in small.items() if command.startswith(start))
+        for there, place in here.items():
+            shortened = shortened.replace(there, place)
+        script.append("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 " * shortened.startswith("python") + shortened)
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
+    variables |= {"PATH": path, "HOME": str(tmp_path), "RAY_USAGE_STATS_ENABLED": "0"}
+    log = tmp_path / "log"
+    with log.open("wb") as out:  # a pipe would stay open as long as the nodes run
+        shell = subprocess.Popen(["sh", "-c", "\n".join(script)], cwd=tmp_path, env=variables, stdout=out, stderr=out)
+    try:
+        status, said = shell.wait(timeout=400), log.read_text()
+        assert status == 0, said
+        assert "2 at once on 2 nodes at 127.0.0.1:" in said
+        assert "2 trials: 2 budget" in said
+        assert (tmp_path / ".ray/auth_token").stat().st_size >= 32
+    finally:
+        shell.kill()
+        kill(started_in(folder))
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def started_in(folder: Path) -> list[int]:
+    """The processes that name a folder in their command line."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if os.fsencode(folder) in (process / "cmdline").read_bytes():
+                found.append(int(process.name))
+    return found
