@@ -71,8 +71,7 @@ GAN_BAD = {
     "--resume": "--resume: there is no gan run under runs/",
     "--input-length 20": "--input-length",
     "--data-root": "--data-root",
-    "--dataset digits --set batch_size=64,2000": "batch_size 2,000 is more than the 1,198 training images: lower it",
-    "--data-root /dev/null": "use --dataset digits, which needs no network",
+    "--data-root /dev/null": "/dev/null is not a folder: --data-root must be a folder that holds MNIST/raw",
 }
 
 

@@ -73,9 +73,9 @@ def test_a_refusal_keeps_its_status(how: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("how", ["ascii", "latin-1", "C locale", "a column"])
 def test_a_refusal_has_the_same_words_everywhere(how: str, tmp_path: Path) -> None:
     for arguments, words in (
-        (("--seed", "q"), b"Error parsing --seed: invalid literal for int() with base 10: 'q'"),
+        (("--seed", "q"), b"--seed takes a whole number, got 'q'"),
         (("--nope",), b"Unrecognized options: --nope"),
-        (("--storage-path", "s3://" + "x/" * 90), b"--storage-path must be a folder, got s3://" + b"x/" * 90),
+        (("--storage-path", "s3://" + "x/" * 20), b"--storage-path must be a folder, got s3://" + b"x/" * 20),
     ):
         shell(BROKEN[how].format(command=command("tune_lstm.py", *arguments)), tmp_path)
         assert (tmp_path / "err").read_bytes() == b"tune_lstm.py: error: " + words + b"\n"
@@ -140,7 +140,7 @@ def test_every_file_that_is_opened_as_text_says_in_which_encoding() -> None:
     assert [file for file in sources if re.search(r"text=True|universal_newlines", file.read_text(encoding="utf-8"))] == []
 
 
-ODD = "a 'b' \"c\" ü?x=1#y%20[z]*{SCHEMA_VERSION}\n-$HOME`id`;"
+ODD = "a 'b' \"c\" ü?x=1#y%20[z]*{SCHEMA_VERSION} -$HOME`id`;"
 
 
 @pytest.fixture(scope="module")

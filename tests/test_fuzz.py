@@ -28,6 +28,7 @@ from tune_lstm import LSTMOptions, lstm_experiment
 from tuning.cluster import check_machine
 from tuning.experiment import Experiment
 from tuning.options import SearchOptions, parse
+from tuning.run_directory import TrialRecord
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "40"))
 
@@ -221,8 +222,8 @@ def test_run_folders(seed: int, searched_run: Path, tmp_path_factory: pytest.Tem
 
 def readable(record: bytes) -> bool:
     try:
-        return bool(json.loads(record)["config"])
-    except (ValueError, LookupError, TypeError):
+        return isinstance(TrialRecord(**json.loads(record)).config, dict)
+    except (ValueError, TypeError):
         return False
 
 

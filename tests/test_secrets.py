@@ -169,7 +169,7 @@ def test_ps_does_not_show_it_once_the_options_are_read(tmp_path: Path) -> None:
     script.write_text(
         "import subprocess, os\nfrom tune_lstm import LSTMOptions\nfrom tuning.options import parse\n"
         "parse(LSTMOptions)\nprint(open(f'/proc/{os.getpid()}/cmdline').read())\n"
-        "print(subprocess.run(['ps', '-o', 'args=', '-p', str(os.getpid())], capture_output=True, text=True).stdout)\n",
+        "print(subprocess.run(['ps', '-ww', '-o', 'args=', '-p', str(os.getpid())], capture_output=True, text=True).stdout)\n",
         encoding="utf-8",
     )
     command = [sys.executable, str(script), "--seed", "7", "--optuna-storage", "postgresql://u:sec ret/word@h/d"]
@@ -224,7 +224,9 @@ class TestPostgreSQL:
         said = [process.stderr.readline()]
         listed = ""
         while process.poll() is None:
-            listed += subprocess.run(["ps", "-eo", "args"], capture_output=True, check=True).stdout.decode("utf-8", "replace")
+            listed += subprocess.run(["ps", "-ww", "-eo", "args"], capture_output=True, check=True).stdout.decode(
+                "utf-8", "replace"
+            )
             time.sleep(0.3)
         out, err = process.communicate(timeout=60)
         assert process.returncode == 0, err

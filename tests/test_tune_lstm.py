@@ -1,6 +1,7 @@
 """One small search through the real command, looked at from every side a user has."""
 
 import json
+import os
 from pathlib import Path
 
 import optuna
@@ -9,7 +10,7 @@ import torch
 from optuna.trial import TrialState
 from safetensors.torch import load_file
 
-from tests.conftest import SMALL, SmallSearch, run
+from tests.conftest import ROOT, SMALL, SmallSearch, run
 from trainables.lstm.model import LSTM
 from trainables.lstm.palindromes import draw_batch
 
@@ -31,7 +32,8 @@ def test_the_plan_comes_first_and_every_trial_has_a_line(small_search: SmallSear
 def test_the_verdict_ends_with_the_run_and_the_next_command(small_search: SmallSearch) -> None:
     lines = small_search.result.stdout.splitlines()
     assert lines[-2] == "run        runs/small"
-    assert lines[-1] == "next       python reports/build.py runs/small"
+    report = os.path.relpath(ROOT / "reports" / "build.py", small_search.folder)
+    assert lines[-1] == f"next       python {report} runs/small"
     words = [line.split()[0] for line in lines]
     assert {"best", "selected", "confirmed"} <= set(words)
     assert sum(word == "known" for word in words) == 3

@@ -167,7 +167,7 @@ def _check_given_token() -> None:
     if file is None or "RAY_AUTH_TOKEN" in os.environ:
         return
     try:
-        problem = None if Path(file).read_text().strip() else "the file is empty"
+        problem = None if Path(file).read_text(encoding="utf-8").strip() else "the file is empty"
     except (OSError, ValueError) as error:
         problem = getattr(error, "strerror", None) or "the file is no text"
     if problem:

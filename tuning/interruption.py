@@ -8,6 +8,7 @@ Source: https://docs.python.org/3/library/signal.html#signal.set_wakeup_fd
 """
 
 import contextlib
+import fcntl
 import os
 import select
 import signal
@@ -54,7 +55,7 @@ class EarlyExit:
 
     def install(self) -> None:
         """Handle the signals from now on; SIGHUP unless it is ignored, as ``nohup`` wants it. Call in the main thread."""
-        reading, writing = os.pipe()
+        reading, writing = (_above_console(end) for end in os.pipe())
         os.set_blocking(writing, False)
         threading.Thread(target=self._watch, args=(reading,), name="early exit", daemon=True).start()
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
@@ -116,6 +117,15 @@ class EarlyExit:
             _write(1 if lost is None else 2, line + "\n")
         finally:
             os._exit(status)
+
+
+def _above_console(descriptor: int) -> int:
+    """The same end of a pipe under a number that no standard stream has, should one of those be closed."""
+    if descriptor > 2:
+        return descriptor
+    above = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
+    os.close(descriptor)
+    return above
 
 
 def _signalled(pipe: int, timeout: float) -> bool:

@@ -165,7 +165,7 @@ def token_file() -> Path:
 
 def _written_token(file: Path) -> Path:
     """``file``, with a new token if it holds none; nobody else may read it."""
-    if not (file.exists() and file.read_text().strip()):
+    if not (file.exists() and file.read_text(encoding="utf-8").strip()):
         new = file.with_name(f"{file.name}.{os.getpid()}")
         with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as content:
             content.write(secrets.token_hex(32))
@@ -257,7 +257,7 @@ def _control_groups(controller: str, root: Path) -> list[Path]:
 def _numbers(file: Path) -> list[float]:
     """The numbers in a control group's file, where "max" is infinite; none if it cannot be read."""
     try:
-        return [math.inf if word == "max" else float(word) for word in file.read_text().split()]
+        return [math.inf if word == "max" else float(word) for word in file.read_text(encoding="utf-8").split()]
     except (OSError, ValueError):
         return []
 
@@ -288,6 +288,6 @@ def _threads_of(user: int, root: Path) -> int:
 
 def _lines(file: Path) -> list[str]:
     try:
-        return file.read_text(errors="replace").splitlines()
+        return file.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []

@@ -176,7 +176,7 @@ def arrives(file: Path, word: str) -> bool:
     deadline = time.monotonic() + SEEN_WITHIN_S
     while True:
         try:
-            if file.read_text() == word:
+            if file.read_text(encoding="utf-8") == word:
                 return True
         except (OSError, ValueError):
             pass

@@ -108,7 +108,9 @@ class TestPaths:
         assert narrowed.set == ("lr=0.01..0.1",)
 
     @pytest.mark.parametrize("flag", ["--storage-path", "--data-root", "--warm-start", "--space-file"])
-    @pytest.mark.parametrize(("path", "words"), [("~nobody-here/x", "there is no home of such a user"), ("", "is empty")])
+    @pytest.mark.parametrize(
+        ("path", "words"), [("~nobody-here/x", "there is no home of such a user"), ("", "must not be empty")]
+    )
     def test_a_home_of_nobody_is_refused(self, flag: str, path: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit):
             parse(GANOptions, [flag, path])
@@ -116,7 +118,7 @@ class TestPaths:
         assert words in said
 
     def test_a_folder_that_no_name_in_unicode_has_is_refused(self) -> None:
-        with pytest.raises(BadOptions, match="--storage-path must be UTF-8"):
+        with pytest.raises(BadOptions, match="--storage-path must be printable text"):
             LSTMOptions(storage_path="/tmp/\udcff")
 
     def test_what_looks_like_an_option_or_a_home_is_named_otherwise(
