@@ -32,17 +32,12 @@ RAY_CONSTANTS = (
 
 
 class Recorder(Callback):
-    """Records the trials of ``run`` under the number that each config carries as ``trial``.
-
-    Attributes:
-        unsaved: Numbers of the trials that ended, but whose weights could not be saved, with the reason.
-    """
+    """Records the trials of ``run`` under the number that each config carries as ``trial``."""
 
     def __init__(self, run: RunDirectory, objective: Objective, patience: Patience | None = None) -> None:
         self.run = run
         self.objective = objective
         self._patience = patience or Patience()
-        self.unsaved: dict[int, str] = {}
         self._kept = [
             self._rank(record.number, record.ended, rows[-1])
             for directory, record in run.trials()
@@ -73,7 +68,6 @@ class Recorder(Callback):
             return  # it has not ended
         record = self.finish(trial, failure.outcome or "error", error=failure.line)
         if failure.outcome:
-            self.unsaved[record.number] = failure.line
             self._keep_best(self._rank(record.number, record.ended, trial.last_result))
 
     def finish(self, trial: Trial, ended: str, error: str | None = None) -> TrialRecord:
