@@ -354,6 +354,8 @@ class StudySearch(OptunaSearch):
         self._ot_trials = {name: Trial(self.study, trial._trial_id) for name, trial in self._ot_trials.items()}
         self._cut_off = [(Trial(self.study, trial._trial_id), lost) for trial, lost in self._cut_off]
         self._start_up = StartUp(self._options, self._experiment, self.study)
+        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        self._reported = {trial.number: max(trial.intermediate_values, default=0) for trial in running}
 
     def suggest(self, trial_id: str) -> Any:
         """The next trial's config; None where it is too early to say; ``Searcher.FINISHED`` once all have ended."""

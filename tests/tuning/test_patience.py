@@ -142,6 +142,28 @@ class TestALockedDatabase:
         ]
         assert "database is locked" in lines[0]
 
+    def test_what_is_rolled_back_at_the_very_end_is_done_again_whole(self, searcher: StudySearch, lines: Lines) -> None:
+        failing = iter([False])
+
+        @event.listens_for(searcher._database.engine, "commit")
+        def before_commit(connection: Connection) -> None:
+            if next(failing, False):
+                raise OperationalError("COMMIT", None, Exception("disk I/O error"))
+
+        for number, ended in enumerate((None, "budget")):  # stopped early, and by itself
+            failing = iter([True])
+            assert searcher.suggest(str(number))["trial"] == number
+            failing = iter([True])
+            searcher.on_trial_result(str(number), {"step": 100, "mean_accuracy": 0.3, "ended": None})
+            failing = iter([True])
+            searcher.on_trial_complete(str(number), {"step": 200, "mean_accuracy": 0.4, "ended": ended})
+        trials = [one for one in searcher.study.trials if one.state != TrialState.WAITING]
+        assert [(one.number, one.state, one.value) for one in trials] == [
+            (0, TrialState.PRUNED, 0.4), (1, TrialState.COMPLETE, 0.4),
+        ]  # fmt: skip
+        assert [one.intermediate_values for one in trials] == [{100: 0.3, 200: 0.4}] * 2
+        assert sum(line.startswith("waiting: ") for line in lines) == 6
+
     def test_for_too_long_ends_the_search_and_leaves_the_trial_open(
         self, searcher: StudySearch, directory: RunDirectory, patience: Patience
     ) -> None:
