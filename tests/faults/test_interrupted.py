@@ -155,6 +155,7 @@ def reports_of_running_trials(folder: Path) -> list[int]:
     return [len(file.read_text().splitlines()) if file.exists() else 0 for file in files]
 
 
+@pytest.mark.slow
 def test_a_worker_killed_while_it_trains_costs_no_trial(tmp_path: Path) -> None:
     process = search_until_two_have_ended(tmp_path)
     deadline = time.monotonic() + 60

@@ -56,6 +56,7 @@ def search_and_fill(folder: Path, patience_s: str) -> tuple[subprocess.Popen[str
     return process, ballast
 
 
+@pytest.mark.slow
 def test_a_disk_that_has_room_again_in_time_costs_no_trial(small_disk: Path) -> None:
     process, ballast = search_and_fill(small_disk, "200")
     assert process.stderr is not None
