@@ -1,10 +1,18 @@
-"""Bad options through the real script: exit status 2, one line on stderr, nothing started, nothing on disk."""
+"""Bad options: exit status 2, one line on stderr, nothing started, nothing on disk. Some through the real script, one for each
+stage at which options are refused; the others through its ``main`` in this process, which takes a tenth of the time."""
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
 
+import tune_gan
+import tune_lstm
 from tests.conftest import run
+from tuning.search import TUNE_ENVIRONMENT
+
+MAINS = {"tune_lstm.py": tune_lstm.main, "tune_gan.py": tune_gan.main}
 
 BAD = {
     "--num-samples 0": "--num-samples must be 1 to 900,000, got 0",
@@ -75,18 +83,54 @@ GAN_BAD = {
 }
 
 
+def check_refused(said: str, script: str, message: str, folder: Path) -> None:
+    (line,) = said.splitlines()
+    assert line.startswith(f"{script}: error: ")
+    assert message in line
+    assert not list(folder.iterdir())
+
+
 @pytest.mark.parametrize(
     ("script", "arguments", "message"),
     [("tune_lstm.py", *bad) for bad in BAD.items()] + [("tune_gan.py", *bad) for bad in GAN_BAD.items()],
 )
-def test_refused_in_one_line(script: str, arguments: str, message: str, tmp_path: Path) -> None:
+def test_refused_in_one_line(
+    script: str,
+    arguments: str,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [script, *arguments.split()])
+    for name in TUNE_ENVIRONMENT:
+        monkeypatch.setenv(name, os.environ.get(name, ""))  # to be as it was after the test
+    with pytest.raises(SystemExit) as stop:
+        MAINS[script]()
+    assert stop.value.code == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    check_refused(printed.err, script, message, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments"),
+    [
+        ("tune_lstm.py", "--num-samples many"),
+        ("tune_lstm.py", "--set lr=0.01 max_norm=1"),
+        ("tune_lstm.py", "--cpus-per-trial 4096"),
+        ("tune_lstm.py", "--optuna-storage nonsense"),
+        ("tune_gan.py", "--resume"),
+        ("tune_gan.py", "--data-root /dev/null"),
+    ],
+)
+def test_refused_in_one_line_by_the_script(script: str, arguments: str, tmp_path: Path) -> None:
     result = run(script, *arguments.split(), cwd=tmp_path, timeout=60)
     assert result.returncode == 2
     assert result.stdout == ""
-    (line,) = result.stderr.splitlines()
-    assert line.startswith(f"{script}: error: ")
-    assert message in line
-    assert not list(tmp_path.iterdir())
+    message = (BAD if script == "tune_lstm.py" else GAN_BAD)[arguments]
+    check_refused(result.stderr, script, message, tmp_path)
 
 
 def test_an_existing_run_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
