@@ -82,6 +82,11 @@ class EarlyExit:
         with self._one_at_a_time:
             self._status = status
 
+    def finish(self) -> None:
+        """All is done: ignore signals. Python gives those that it handles their deadly defaults while it ends."""
+        for number in self._handled:
+            signal.signal(number, signal.SIG_IGN)
+
     def _handle(self) -> None:
         for number in self._handled:
             signal.signal(number, self._stand_still)

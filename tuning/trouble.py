@@ -51,6 +51,7 @@ def guarded(main: Callable[[], int]) -> Callable[[], int]:
             status = FAILED
         finally:
             early_exit.lost = lambda: None  # what ends now ends as it should
+            early_exit.finish()
         early_exit.settle(status)
         return status
 

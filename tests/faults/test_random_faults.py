@@ -118,7 +118,8 @@ class Disturbed:
 
     def disturb_resting(self) -> str:
         """A fault in the run's folder."""
-        fault = self.draw.choice(RESTING)
+        untold = any(is_cut(file) for file in self.folder.glob("trial_*/trial.json"))  # but by the study, which must stay
+        fault = self.draw.choice([one for one in RESTING if not (untold and one in OF_THE_STUDY)])
         fault(self)
         return fault.__name__
 
@@ -227,9 +228,12 @@ def put_back_an_older_study(disturbed: Disturbed) -> None:
 
 
 def cut_a_record(disturbed: Disturbed) -> None:
-    """Of one trial of the search; the study knows it."""
-    files = sorted(disturbed.folder.glob("trial_*/trial.json"))
-    if files and (disturbed.folder / "optuna.db").exists():
+    """Of one trial of the search; the study knows it, or else nobody would."""
+    begun: list[int] = []
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(disturbed.folder / "optuna.db")) as database:
+        begun = [number for (number,) in database.execute("SELECT number FROM trials WHERE state != 'WAITING'")]
+    files = [file for number in begun if (file := disturbed.folder / f"trial_{number:04d}" / "trial.json").exists()]
+    if files:
         cut(disturbed.draw.choice(files), disturbed.draw)
 
 
@@ -269,6 +273,9 @@ RESTING: list[Callable[[Disturbed], None]] = [
     rename, copy, delete_the_study, cut_the_study, put_back_an_older_study, cut_a_record, cut_the_last_report,
     tear_a_checkpoint, swap_checkpoints,
 ]  # fmt: skip
+
+
+OF_THE_STUDY = (delete_the_study, cut_the_study, put_back_an_older_study)
 
 
 @pytest.mark.slow

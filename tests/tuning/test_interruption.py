@@ -147,3 +147,23 @@ def test_after_the_end_is_settled_a_signal_changes_no_status(program: Program) -
     assert process.stdout.readline() == b"settled\n"
     process.terminate()
     assert outcome(process) == (0, "", "")
+
+
+LAST = """
+class Last:
+    def __del__(self, sleep=time.sleep, write=os.write):
+        write(1, b"last\\n")
+        sleep(1.5)
+
+sys.modules["last"] = Last()
+early_exit.settle(0)
+early_exit.finish()
+"""
+
+
+def test_a_signal_while_python_itself_ends_changes_no_status(program: Program) -> None:
+    process = program(LAST)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"last\n"
+    process.send_signal(signal.SIGINT)
+    assert outcome(process) == (0, "", "")
