@@ -46,6 +46,7 @@ from tuning.run_directory import (
     TARGET_REACHED,
     TIME_BUDGET,
     RunDirectory,
+    TrialDirectory,
     resume_command,
     write_json,
 )
@@ -455,8 +456,13 @@ def _with_resources(trainable: type[Trial], resources: dict[str, float]) -> type
 
 
 def _drop_tune_state(run: RunDirectory) -> None:
+    """Remove what Ray Tune has left in the run directory, with its word on failures that did not end a trial."""
     for pattern in TUNE_STATE:
         for file in run.path.glob(pattern):
+            file.unlink(missing_ok=True)
+    for file in run.path.glob("trial_*/error.*"):
+        record = TrialDirectory(file.parent).read()
+        if file.name == "error.pkl" or (record is not None and record.error is None):
             file.unlink(missing_ok=True)
 
 
