@@ -176,7 +176,7 @@ def kill_a_daemon(process: subprocess.Popen[str], disturbed: Disturbed) -> None:
 def lock_the_database(process: subprocess.Popen[str], disturbed: Disturbed) -> None:
     """For longer than SQLite itself waits; the search goes on by itself."""
     database = disturbed.folder / "optuna.db"
-    with contextlib.suppress(sqlite3.OperationalError), contextlib.closing(sqlite3.connect(database, timeout=1)) as held:
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(database, timeout=1)) as held:
         held.execute("BEGIN EXCLUSIVE")
         time.sleep(disturbed.draw.uniform(0, 9))
         held.rollback()
