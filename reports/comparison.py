@@ -29,7 +29,7 @@ class Compared:
     """All that the comparison shows of one run.
 
     Attributes:
-        by_hand: What the best of the hand-tuned settings came to in it.
+        by_hand: The figure that the best hand-tuned settings reached in it.
         curve: The best trial's reports, a column by its name; None if there is no best trial.
         point: Of an LSTM's run, its place in the picture of lengths.
     """

@@ -23,7 +23,7 @@ INTERRUPTED, FAILED = 130, 1
 """Exit statuses: as a shell gives it to a program that Ctrl-C ended; and of a search that cannot go on."""
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
-"""Ctrl-C; ``kill``, ``timeout``, a job manager; a terminal that closes; what Slurm can be asked to send beforehand."""
+"""Ctrl-C; ``kill``, ``timeout``, a job manager; a terminal that closes; the early warning that Slurm can send."""
 
 SAME_REQUEST_S = 1.0
 """Signals that follow the first one sooner are no second request: ``timeout``, a shell and systemd send two at once."""

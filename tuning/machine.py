@@ -147,8 +147,7 @@ def ray_folder() -> Path:
 def token_file() -> Path:
     """The file with this user's token for Ray, made if missing: Ray's own in ~/.ray, or one in a private folder.
 
-    Ray's own place is of no use to a user without a home folder, or if nothing can be written there. Raises BadOptions if
-    no folder can hold a token.
+    Ray's own place needs a home folder that can be written to. Raises BadOptions if no folder can hold a token.
     """
     home, runtime = os.environ.get("HOME"), os.environ.get("XDG_RUNTIME_DIR")
     folders = [Path(home) / ".ray"] if home else []

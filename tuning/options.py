@@ -257,7 +257,7 @@ def _recorded_options(given: Options) -> Options:
         raise BadOptions(f"--resume: there is no run {name} under {runs}/") from None
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise BadOptions(f"--resume: {file} cannot be read, or is of another version ({reason})") from None
+        raise BadOptions(f"--resume: {file} cannot be read, or another version wrote it ({reason})") from None
 
 
 def _typed(option: str, value: Any) -> list[str]:

@@ -467,7 +467,7 @@ class StudySearch(OptunaSearch):
         self._latest.pop(trial_id, None)
 
     def _hand_out_again(self, trial_id: str, config: dict[str, Any], failure: Failure) -> None:
-        """Put a trial that the machine has failed back in the queue; with less beside it if memory was short."""
+        """Put a trial that the machine has failed back in the queue, with fewer trials at once if memory was short."""
         if failure.blame == "memory":
             self.room.shrink()
         if failure.blame == "storage":

@@ -89,7 +89,7 @@ class Disturbed:
         return (*SEARCH, "--name", self.name)
 
     def check_ended(self) -> None:
-        """A record that a fault has cut is mended by the next session that comes so far; its reports are there all along."""
+        """A record that a fault has cut is mended by the next session that opens the run. Its reports stay as they were."""
         now = ended(self.folder)
         cut = {place: self.before[place] for place in self.before if is_cut(self.folder / place / "trial.json")}
         for place, (_, _, reports) in cut.items():

@@ -63,7 +63,7 @@ def test_an_odd_record_is_refused_in_one_line(content: Any, tmp_path: Path, caps
         parse(LSTMOptions, ["--resume", "--name", "run", "--storage-path", str(tmp_path)])
     assert stop.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "run/search.json cannot be read, or is of another version (" in line
+    assert "run/search.json cannot be read, or another version wrote it (" in line
     assert len(line) < 700
 
 

@@ -54,8 +54,7 @@ class Heartbeat:
 def held(lock: Path, say: Say, work: str) -> Iterator[None]:
     """Hold a lock among processes, or go on without it after ``LONGEST_WAIT_S``: its holder may be stopped.
 
-    What is done under the lock must therefore come to no harm if two processes do it. Raises OSError if the file cannot
-    be made.
+    The work under the lock must therefore be safe to do in two processes at once. Raises OSError if the file cannot be made.
     """
     one = FileLock(lock)
     try:
