@@ -22,7 +22,7 @@ from command_line import BadOptions
 from tuning.experiment import Experiment
 from tuning.options import SearchOptions
 from tuning.patience import Patience
-from tuning.run_directory import DAMAGED, FORMAT, RunDirectory, TrialDirectory, TrialRecord, read_json, write_json
+from tuning.run_directory import COMPLETE, DAMAGED, FORMAT, RunDirectory, TrialDirectory, TrialRecord, read_json, write_json
 from tuning.study import RUN_ID, StartUp, create_study, find_study, intermediate_values, open_storage, open_study, outcome
 
 OWN_DATABASE = "optuna.db"
@@ -196,7 +196,7 @@ def _forget_unbegun(study: optuna.Study | None, run: RunDirectory) -> None:
 def _disagreement(study: optuna.Study, run: RunDirectory, experiment: Experiment) -> str | None:
     """What the study does not know, or says otherwise, of the trials on record; None if nothing."""
     trials = study.get_trials(deepcopy=False)
-    for _, record in run.trials():
+    for directory, record in run.trials():
         if record.number >= len(trials) or trials[record.number].state == TrialState.WAITING:
             return f"it had no trial {record.number}"
         frozen = trials[record.number]
@@ -204,6 +204,10 @@ def _disagreement(study: optuna.Study, run: RunDirectory, experiment: Experiment
             return f"its trial {record.number} had other settings"
         if record.ended and frozen.state.is_finished() and frozen.user_attrs.get("ended") != record.ended:
             return f"its trial {record.number} ended otherwise"
+        if record.ended in COMPLETE and frozen.state == TrialState.COMPLETE and (rows := directory.rows()):
+            _, values = outcome(experiment, record.ended, rows[-1])
+            if rows[-1].get("ended") == record.ended and values != frozen.values:
+                return f"its trial {record.number} came to another figure"
     return None
 
 

@@ -202,7 +202,6 @@ class Search:
     def _close(self, ended: str) -> bool:
         """End the trials that were cut off, in their records and in the study; False where there are none."""
         cut = [(directory, record) for directory, record in self.directory.trials() if record.ended is None]
-
         study = self.study
         assert study is not None
 

@@ -122,7 +122,15 @@ def another_end(run: Path) -> None:
         database.execute("UPDATE trial_user_attributes SET value_json = '\"diverged\"' WHERE key = 'ended' AND trial_id = 3")
 
 
-@pytest.mark.parametrize("damage", [delete, empty, garbage, cut, without_trials, without_studies, another_value, another_end])
+def another_figure(run: Path) -> None:
+    with contextlib.closing(sqlite3.connect(run / "optuna.db")) as database, database:
+        database.execute("UPDATE trial_values SET value = 0.99 WHERE trial_id = 1")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [delete, empty, garbage, cut, without_trials, without_studies, another_value, another_end, another_figure],
+)
 def test_a_study_that_is_lost_or_wrong_is_built_anew_from_the_records(
     damage: Callable[[Path], None], searched: Searched
 ) -> None:
