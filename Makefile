@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo demo-gan test lint format report bench bench-search pictures clean
+.PHONY: help setup demo demo-gan test test-fast lint format report bench bench-search pictures clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -33,6 +33,9 @@ STAMP := $(shell date +%Y%m%d-%H%M%S)
 
 test: .venv/installed-dev ## the tests
 	$(BIN)/python -m pytest
+
+test-fast: .venv/installed-dev ## the tests that start neither Ray nor a browser and train nothing
+	$(BIN)/python -m pytest -m "not slow and not ray and not training"
 
 lint: .venv/installed-dev ## ruff and mypy
 	$(BIN)/ruff check .

@@ -46,12 +46,12 @@ NOT_A_NUMBER = {
 """What tyro hands on of Python's own messages, by what would be right."""
 
 
-class BadOptions(ValueError):
+class UsageError(ValueError):
     """Something the user asked for cannot be done; the message is one line that says what would be right."""
 
 
 def run_script(main: Callable[[], int | None]) -> NoReturn:
-    """Run ``main`` and exit with its status: 2 and one line on stderr for BadOptions, 130 for Ctrl-C.
+    """Run ``main`` and exit with its status: 2 and one line on stderr for UsageError, 130 for Ctrl-C.
 
     Whatever becomes of the console meanwhile (closed, full, a pipe without a reader, another encoding) changes nothing.
     """
@@ -59,11 +59,11 @@ def run_script(main: Callable[[], int | None]) -> NoReturn:
     try:
         Path.cwd()
     except FileNotFoundError:
-        exit_bad_options("the current folder has been removed: change to another one")
+        exit_usage_error("the current folder has been removed: change to another one")
     try:
         sys.exit(main())
-    except BadOptions as error:
-        exit_bad_options(str(error))
+    except UsageError as error:
+        exit_usage_error(str(error))
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -71,7 +71,7 @@ def run_script(main: Callable[[], int | None]) -> NoReturn:
 def read_arguments(options: type[Options], arguments: list[str] | None = None, default: Options | None = None) -> Options:
     """The arguments (sys.argv if None) as ``options``, with ``default`` in place of the fields' own defaults.
 
-    Secrets in them are hidden (see ``reveal``), in the process's title too. Raises BadOptions if they are wrong; prints the
+    Secrets in them are hidden (see ``reveal``), in the process's title too. Raises UsageError if they are wrong; prints the
     help and exits if it is asked for.
     """
     import tyro  # takes a while: a script handles signals before it is imported
@@ -90,14 +90,14 @@ def read_arguments(options: type[Options], arguments: list[str] | None = None, d
                 return tyro.cli(options, args=shown, config=config)
             return tyro.cli(options, args=shown, default=default, config=config)
     except SystemExit as stop:
-        if isinstance(stop.__context__, BadOptions):  # the options' own: tyro would break its lines
+        if isinstance(stop.__context__, UsageError):  # the options' own: tyro would break its lines
             raise stop.__context__ from None
         if stop.code:
-            raise BadOptions(_message(said.getvalue())) from None
+            raise UsageError(_message(said.getvalue())) from None
         raise
 
 
-def exit_bad_options(message: str) -> NoReturn:
+def exit_usage_error(message: str) -> NoReturn:
     """Say what is wrong in one line on stderr and leave with status 2."""
     print(f"{Path(sys.argv[0]).name}: error: {' '.join(hide_secrets(message).split())}", file=sys.stderr)
     sys.exit(2)
@@ -210,13 +210,13 @@ def _spellings(secret: str) -> set[str]:
 def user_path(flag: str, path: str) -> str:
     """A path that the user gave: ``~`` expanded, and never such that a program could take it for an option.
 
-    Raises BadOptions if it is empty, or begins with ``~`` and a name that is no user's.
+    Raises UsageError if it is empty, or begins with ``~`` and a name that is no user's.
     """
     if not path:
-        raise BadOptions(f"{flag} is empty: name a folder or file, such as .")
+        raise UsageError(f"{flag} is empty: name a folder or file, such as .")
     expanded = os.path.expanduser(path)  # noqa: PTH111 (Path takes ./~ for a home as well)
     if expanded.startswith("~"):
-        raise BadOptions(f"{flag} {path}: there is no home of such a user; a folder of that name is ./{path}")
+        raise UsageError(f"{flag} {path}: there is no home of such a user; a folder of that name is ./{path}")
     return f"./{expanded}" if expanded.startswith("-") else expanded
 
 

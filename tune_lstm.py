@@ -11,12 +11,12 @@ if __name__ == "__main__":
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from command_line import BadOptions, run_script
-from tuning.options import MAX_STEPS, SearchOptions, parse
-from tuning.trouble import guarded
+from command_line import UsageError, run_script
+from tuning.options import MAX_STEPS, SearchOptions
+from tuning.script import search_script
 
 if TYPE_CHECKING:
-    from tuning.experiment import Experiment
+    from tuning.task import Task
 
 Figure = Literal["mean_accuracy", "log_work", "accuracy", "steps_to_converge"]
 
@@ -31,48 +31,49 @@ class LSTMOptions(SearchOptions):
     experiment: ClassVar[str] = "lstm"
 
     input_length: int = 20
-    """T: how many digits are read before the first one must be named."""
+    """T: the number of digits to read before the first one must be named."""
     model: Literal["lstm", "rnn"] = "lstm"
-    """The LSTM, or the vanilla RNN to set beside it."""
+    """The LSTM, or a vanilla RNN to compare it with."""
     space: Literal["core", "extended"] = "core"
-    """What is varied: lr and max_norm around the coursework's model (for the RNN its ExponentialLR too), or also where the
-    weights start, how digits enter, optimizer, schedule, averaging, batch and a curriculum of lengths."""
+    """core: search lr and max_norm around the coursework's model (for the RNN also its ExponentialLR). extended: search also
+    the initialisation, the input encoding, the optimizer, its schedule, weight averaging, the batch size and a curriculum."""
     max_steps: int = 10_000
-    """Training steps of a trial at most; one that has converged ends sooner by itself."""
+    """Maximum number of training steps of a trial. A trial that has converged ends earlier."""
     objectives: tuple[Figure, ...] = ()
-    """What is optimized, the first before all. Several give their Pareto front. Default: mean_accuracy in the core space,
-    log_work (of time steps until converged) in the extended one."""
+    """Metrics to optimize. Early stopping uses the first; several give their Pareto front. Default: mean_accuracy in the core
+    space, log_work (log10 of the time steps until convergence) in the extended one."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.input_length < 2:
-            raise BadOptions(f"--input-length must be at least 2, got {self.input_length}")
+            raise UsageError(f"--input-length must be at least 2, got {self.input_length}")
         if not 1 <= self.max_steps <= MAX_STEPS:
-            raise BadOptions(f"--max-steps must be 1 to {MAX_STEPS:,}, got {self.max_steps}")
+            raise UsageError(f"--max-steps must be 1 to {MAX_STEPS:,}, got {self.max_steps}")
         if self.target is not None and self.target > 1:
-            raise BadOptions(f"--target is a test accuracy here: it must be 1 at most, got {self.target:g}")
+            raise UsageError(f"--target is a test accuracy here: it must be 1 at most, got {self.target:g}")
         if len(set(self.objectives)) < len(self.objectives):
-            raise BadOptions(f"--objectives takes each figure once, got {' '.join(self.objectives)}")
+            raise UsageError(f"--objectives takes each figure once, got {' '.join(self.objectives)}")
         if len(self.objectives) > 1 and self.sampler == "cmaes":
-            raise BadOptions("--sampler cmaes optimizes one figure only: name one of --objectives, or another sampler")
+            raise UsageError("--sampler cmaes optimizes one figure only: name one of --objectives, or another sampler")
         if self.objectives[:1] == ("steps_to_converge",) and self.scheduler != "none":
-            raise BadOptions("--objectives: early stopping goes by the first figure, which steps_to_converge cannot be")
-        if self.scheduler == "pbt":
-            raise BadOptions("--scheduler pbt is for tune_gan.py: take asha, hyperband or none")
+            raise UsageError("--objectives: early stopping goes by the first figure, which steps_to_converge cannot be")
+        if self.synchronous:
+            raise UsageError("--scheduler pbt is for tune_gan.py: take asha, hyperband or none")
 
 
-def lstm_experiment(options: LSTMOptions) -> "Experiment":
+def lstm_task(options: LSTMOptions) -> "Task":
     """What the options ask to be searched."""
+    from records.objective import Goal, Objective
     from search_spaces.lstm import SPACES
     from trainables.lstm.demand import demand
     from trainables.lstm.trainable import LSTMTrial
-    from trainables.trial import REPORT_EVERY
-    from tuning.experiment import Experiment, Goal, Objective, Rungs
+    from trainables.resumable import REPORT_EVERY
+    from tuning.task import Rungs, Task
 
     extended = options.space == "extended"
     length, max_steps = options.input_length, options.max_steps
     objectives = options.objectives or ("log_work" if extended else "mean_accuracy",)
-    return Experiment(
+    return Task(
         trainable=LSTMTrial,
         space=options.searched(SPACES[options.model, options.space]),
         settings={
@@ -95,19 +96,13 @@ def lstm_experiment(options: LSTMOptions) -> "Experiment":
         rungs=Rungs(grace_steps=(5 * length) if extended else 500, reduction_factor=3),
         time_attr="work" if extended else "step",
         max_t=max_steps * length if extended else max_steps,
-        spare_known=not extended,
+        protect_baselines=not extended,
         checkpoint_every=20 if extended else 5,
         demand=demand,
     )
 
 
-@guarded
-def main() -> int:
-    options = parse(LSTMOptions)
-    from tuning.search import Search
-
-    return Search(options, lstm_experiment(options)).run()
-
+main = search_script(LSTMOptions, lstm_task)
 
 if __name__ == "__main__":
     run_script(main)

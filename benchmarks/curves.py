@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from scipy.stats import qmc
 
+from records.surrogate import Surrogate
 from search_spaces import SearchSpace
-from tuning.design import share_below, value_at
-from tuning.surrogate import Surrogate
+from search_spaces.unit_scale import place, quantile
 
 TRAINING = {"input_length": 50, "max_steps": 400, "report_every": 10}
 """How a setting is recorded: over as many time steps as 400 steps on whole palindromes have, up to 30 s on a core."""
@@ -60,7 +60,7 @@ def sobol_settings(space: SearchSpace, count: int) -> list[dict[str, Any]]:
         values: dict[str, Any] = {}
         for (name, parameter), u in zip(space.parameters.items(), point, strict=True):
             if parameter.applies(values):
-                values[name] = value_at(parameter.distribution, float(u))
+                values[name] = quantile(float(u), parameter.distribution)
         settings.append(values)
     return settings
 
@@ -107,17 +107,15 @@ class Curves:
 
     def _place(self, values: Mapping[str, Any]) -> NDArray[np.float64]:
         """Unit coordinates of a setting, (parameters,); a category's is its number, NaN where a parameter does not apply."""
-        place = np.full(len(self.space.parameters), np.nan)
+        coordinates = np.full(len(self.space.parameters), np.nan)
         for at, (name, parameter) in enumerate(self.space.parameters.items()):
             if parameter.applies(values):
-                share = share_below(parameter.distribution, values[name])
-                place[at] = _choices(parameter.distribution).index(values[name]) if share is None else share
-        return place
-
-
-def _choices(distribution: BaseDistribution) -> tuple[Any, ...]:
-    assert isinstance(distribution, CategoricalDistribution)
-    return distribution.choices
+                distribution, value = parameter.distribution, values[name]
+                if isinstance(distribution, CategoricalDistribution):
+                    coordinates[at] = distribution.choices.index(value)
+                else:
+                    coordinates[at] = place(value, distribution)
+        return coordinates
 
 
 def settings_of(table: pd.DataFrame, space: SearchSpace) -> Iterator[Setting]:

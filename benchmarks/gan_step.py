@@ -22,7 +22,7 @@ from search_spaces.gan import BY_HAND, COURSEWORK
 from trainables.gan.images import Images
 from trainables.gan.judge import Judge
 from trainables.gan.model import SimpleDiscriminator, SimpleGenerator
-from trainables.gan.quality import create_yardstick
+from trainables.gan.quality import create_evaluator
 from trainables.gan.trainable import GANTrial, Shared
 
 COUNT = 60_000
@@ -52,10 +52,10 @@ class OneByOne(Dataset[Tensor]):
 
 
 def ours(images: Images) -> Callable[[], None]:
-    yardstick = create_yardstick(
+    evaluator = create_evaluator(
         Images("mnist", images.train[:200], images.train_labels[:200], images.test, images.test_labels), Judge().eval()
     )
-    GANTrial.shared = Shared(images, {"search": yardstick, "final": yardstick})
+    GANTrial.shared = Shared(images, {"search": evaluator, "final": evaluator})
     trial = GANTrial({**BY_HAND, **COURSEWORK, "judge": "search", "max_steps": 10**6, "seed": 0})
 
     def step() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
@@ -231,11 +231,12 @@ def stock(curves: Curves, seed: int, folder: Path) -> tuple[Any, Any]:
 
 def ours(curves: Curves, seed: int, folder: Path) -> tuple[Any, Any]:
     """What ``tune_lstm.py --space extended`` searches with, less the settings known beforehand."""
-    from tune_lstm import LSTMOptions, lstm_experiment
+    from records.run_directory import RunDirectory
+    from tune_lstm import LSTMOptions, lstm_task
+    from tuning.engine.asha import create_scheduler
+    from tuning.engine.searcher import StudySearch
+    from tuning.engine.storage import open_storage
     from tuning.options import MAX_SAMPLES
-    from tuning.run_directory import RunDirectory
-    from tuning.scheduler import RungScheduler, create_scheduler
-    from tuning.study import StudySearch, open_storage
 
     run = RunDirectory(folder / "run")
     options = LSTMOptions(
@@ -246,11 +247,10 @@ def ours(curves: Curves, seed: int, folder: Path) -> tuple[Any, Any]:
         num_samples=MAX_SAMPLES,  # the ledger ends the search
     )
     run.path.mkdir()
-    experiment = lstm_experiment(options)
-    experiment = replace(experiment, space=replace(experiment.space, known={}))
-    searcher = StudySearch(options, experiment, run, open_storage(options, run.path), trials_done=0, slots=1)
-    scheduler = create_scheduler(options, experiment, run, searcher.start_up, searcher.room)
-    searcher.held = cast(RungScheduler, scheduler).held
+    task = lstm_task(options)
+    task = replace(task, space=replace(task.space, known={}))
+    searcher = StudySearch(options, task, run, open_storage(options, run.path), trials_done=0, slots=1)
+    scheduler = create_scheduler(options, task, run, searcher.start_up, searcher.room)
     return searcher, scheduler
 
 

@@ -1,7 +1,7 @@
 """Build the report of one run or several: static pages and pictures that open without a server or a network.
 
 python reports/build.py                    # every run under runs/
-python reports/build.py runs/lstm-T20 --output reports/site
+python reports/build.py runs/NAME --output reports/site
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from typing import Annotated
 
 import tyro
 
-from command_line import BadOptions, read_arguments, run_script, user_path
+from command_line import UsageError, read_arguments, run_script, user_path
 
 WATCH_EVERY_S = 5
 
@@ -24,7 +24,7 @@ STATE = ("search.json", "trial_*/trial.json", "trial_*/result.json", "*/trial_*/
 """What changes while a search runs."""
 
 
-class NoRunYet(BadOptions):
+class NoRunYet(UsageError):
     """There is a folder to look in, and no run in it that can be shown."""
 
 
@@ -53,10 +53,11 @@ class ReportOptions:
 def build(options: ReportOptions) -> tuple[int, Path]:
     """Build every page; returns how many runs are shown, and the index. A run that cannot be shown is named on stderr.
 
-    Raises NoRunYet if there is no run, BadOptions if a folder is not there or there is nowhere to write.
+    Raises NoRunYet if there is no run, UsageError if a folder is not there or there is nowhere to write.
     """
+    from records.run import Run, find_runs
+    from records.search_json import NotARun
     from reports.pages import Site
-    from reports.run import NotARun, Run, find_runs
 
     runs: dict[Path, Run] = {}
     companions: dict[Path, Run] = {}
@@ -64,7 +65,7 @@ def build(options: ReportOptions) -> tuple[int, Path]:
     output = options.site
     for path in options.folders:
         if not is_folder(path):
-            raise BadOptions(f"{path} is not a folder" + ("" if options.runs else ": no search has run here yet"))
+            raise UsageError(f"{path} is not a folder" + ("" if options.runs else ": no search has run here yet"))
         found, refused = find_runs(path.resolve())
         try:
             found = found or [Run.open(path.resolve())]
@@ -89,11 +90,11 @@ def build(options: ReportOptions) -> tuple[int, Path]:
 
 
 def is_folder(path: Path) -> bool:
-    """Whether ``path`` is a folder that can be reached. Raises BadOptions if that cannot be said."""
+    """Whether ``path`` is a folder that can be reached. Raises UsageError if that cannot be said."""
     try:
         return path.is_dir()
     except OSError as error:
-        raise BadOptions(f"{path} cannot be read: {error.strerror}") from None
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def say(words: str) -> None:
@@ -126,7 +127,7 @@ def on_interrupt() -> threading.Event:
 def watch(options: ReportOptions) -> None:
     """Build whenever a run has changed, from the first one on that there is, until Ctrl-C.
 
-    Raises BadOptions if the very first build is refused for more than that there is no run yet.
+    Raises UsageError if the very first build is refused for more than that there is no run yet.
     """
     interrupted = on_interrupt()
     before, said = None, ""
@@ -135,7 +136,7 @@ def watch(options: ReportOptions) -> None:
             if (now := changes(options)) != before:
                 try:
                     words = built(*build(options))
-                except BadOptions as error:
+                except UsageError as error:
                     if before is None and not isinstance(error, NoRunYet):
                         raise
                     words = f"waiting: {error}"
@@ -151,7 +152,7 @@ def built(count: int, index: Path) -> str:
 
 def main() -> None:
     options = read_arguments(ReportOptions)
-    from reports.style import apply
+    from reports.figures.style import apply
 
     apply()
     warnings.simplefilter("ignore")  # of figures that are no number, which the pages show as what they are

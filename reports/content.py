@@ -1,6 +1,7 @@
 """What every run's page is made of: its pictures as files, its answer in words, and how figures are printed."""
 
 import datetime
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,12 +12,10 @@ from urllib.parse import quote
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
+from optuna.distributions import CategoricalDistribution
 
-from reports.figures import Scale
-from reports.run import Run
-
-SHARES = ("accuracy", "mean_accuracy", "test_accuracy", "clean", "coverage")
-"""Columns that are printed as percentages."""
+from records.run import Run
+from reports.figures.printed import Scale
 
 
 @dataclass(frozen=True)
@@ -25,25 +24,6 @@ class Picture:
 
     file: str
     alt: str
-
-
-@dataclass(frozen=True)
-class Content:
-    """What an experiment puts on its run's page.
-
-    Attributes:
-        template: Of the page.
-        front_page: The picture for the index, by its name among ``pictures``.
-        pictures: By name; one that cannot be drawn is None.
-        figures: Columns of the table of trials after the settings.
-        extra: What else the template reads.
-    """
-
-    template: str
-    front_page: str
-    pictures: dict[str, Picture | None]
-    figures: list[str]
-    extra: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -102,9 +82,9 @@ def settings(run: Run, row: Any) -> str:
 def scales(run: Run) -> dict[str, Scale]:
     """How each setting was searched: among choices, on a logarithmic or on a linear scale."""
     drawn: dict[str, Scale] = {}
-    for name, parameter in run.search["space"].items():
-        words = parameter["distribution"]
-        drawn[name] = "choice" if words.startswith("Categorical") else "log" if "log=True" in words else "linear"
+    for name, parameter in run.parameters.items():
+        categorical = isinstance(parameter.distribution, CategoricalDistribution)
+        drawn[name] = "choice" if categorical else "log" if getattr(parameter.distribution, "log", False) else "linear"
     return drawn
 
 
@@ -124,30 +104,28 @@ def rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def answer(run: Run, selected: str, show: Callable[[Any], str] = number, final: str = "") -> Answer | None:
-    """The winner's answer: ``selected`` is the column that the search's own figure is read from, ``show`` prints it."""
-    if run.best is None:
+def answer(run: Run, selected: str, shown: Callable[[str, Any], str], final: str = "") -> Answer | None:
+    """The winner's answer: ``selected`` is the metric by which the search's own result is told, ``shown`` prints a value."""
+    if run.winner is None or run.goal is None:
         return None
-    row = run.trials[run.trials["number"] == run.best].iloc[0]
-    goal, mine = run.search["goal"], run.confirmed
-    figures = mine[goal["metric"]].dropna().tolist() if not mine.empty else []
+    row, goal, mine = run.winner.last, run.goal, run.confirmed
+    values = mine[goal.metric].dropna().tolist() if not mine.empty else []
     steps = mine["steps_to_converge"].dropna().tolist() if "steps_to_converge" in mine else []
-    least = goal["at"] == "least"
-    worst = show((min if least else max)(figures)) if figures else "—"
-    words = goal["metric"].replace("_", " ")
+    least = goal.at == "least"
+    worst = shown(goal.metric, (min if least else max)(values)) if values else "—"
     return Answer(
-        number=run.best,
-        settings=settings(run, row),
-        ended=row["ended"],
-        step=row["step"],
-        selected=show(row.get(selected)),
-        selected_words=f"{selected.replace('_', ' ')} {show(row.get(selected))}",
-        goal=f"{words} {show(goal['bound'])}" + ("" if least else " or less"),
+        number=run.winner.number,
+        settings=settings(run, run.winner.settings),
+        ended=run.winner.ended,
+        step=row.get("step", math.nan),
+        selected=shown(selected, row.get(selected)),
+        selected_words=f"{selected.replace('_', ' ')} {shown(selected, row.get(selected))}",
+        goal=f"{goal.metric.replace('_', ' ')} {shown(goal.metric, goal.bound)}" + ("" if least else " or less"),
         seeds=len(mine),
-        reached=sum(run.reached(value) for value in figures),
+        reached=sum(run.reached(value) for value in values),
         worst_figure=worst,
         worst=f"{'lowest' if least else 'highest'} {worst}",
-        mean=show(sum(figures) / len(figures)) if figures else "—",
+        mean=shown(goal.metric, sum(values) / len(values)) if values else "—",
         pace=f"converged at step {number(min(steps))} to {number(max(steps))}" if steps else "",
         final=final,
     )

@@ -14,22 +14,21 @@ from typing import Any
 import orjson
 import pandas as pd
 
-from reports import from_optuna, interactive
+from records.checks.ablation import seed_noise, stages
+from records.checks.early_stopping import let_run_on
+from records.checks.fresh_seeds import selected_and_confirmed
+from records.checks.statistics import mean_interval
+from records.checks.what_mattered import shares_by_budget
+from records.outcome import COMPLETE, STOPPED_EARLY
+from records.run import Run
+from records.tables import stretches
 from reports.content import number, scales, settings
-from reports.interactive import Axis, Figure
-from reports.run import Run
-from tuning.checks.ablation import seed_noise, stages
-from tuning.checks.early_stopping import let_run_on
-from tuning.checks.fresh_seeds import selected_and_confirmed
-from tuning.checks.statistics import mean_interval
-from tuning.checks.what_mattered import shares_by_budget
-from tuning.places import place
-from tuning.run_directory import COMPLETE
+from reports.experiments.default import Page
+from reports.figures import from_optuna, interactive
+from reports.figures.interactive import Axis, Figure
+from search_spaces.unit_scale import place
 
 FOLDER = "figures"
-COST = {"step": "training steps", "work": "time steps trained"}
-LOG = ("fd", "fd_ratio", "loss", "steps_to_converge", "work_to_converge")
-"""Figures that are drawn on a logarithmic scale."""
 
 
 @dataclass(frozen=True)
@@ -50,19 +49,17 @@ class Plot:
 
 @dataclass
 class Explorer:
-    """Writes the interactive figures of ``run`` under ``folder``; what cannot be drawn is named in the run's notes.
-
-    ``measured``: the columns of a report that learning curves are drawn of.
-    """
+    """Writes the interactive figures of ``run`` under ``folder``; what cannot be drawn is named in the run's notes."""
 
     run: Run
     folder: Path
-    measured: tuple[str, ...]
+    page: Page
     plots: dict[str, Plot] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         trials = self.run.trials
-        self.y = Axis(self.run.objective, self.run.objective.replace("_", " "), self.run.objective in LOG)
+        self.y = self.page.axis(self.run, self.run.metric)
+        self.cost = self.page.axis(self.run, self.run.time_attr)
         words = [
             f"trial {row['number']}: {row['ended'] or 'still running'}<br>{settings(self.run, row)}<br>"
             f"{self.y.title} {number(row.get(self.y.column), 4)}"
@@ -100,7 +97,7 @@ class Explorer:
 
     def _history(self, name: str) -> None:
         trials = self.run.trials.sort_values("number")
-        cost = self.run.cost if self.run.cost in trials else "step"
+        cost = self.run.time_attr if self.run.time_attr in trials else "step"
         begin = trials["started"].min()
         trials = trials.assign(
             spent=trials[cost].fillna(0).cumsum(),
@@ -108,7 +105,9 @@ class Explorer:
         )
         axes = {
             "trials": Axis("number", "trial"),
-            COST.get(cost, cost): Axis("spent", f"{COST.get(cost, cost)} so far, over all trials"),
+            self.page.axis(self.run, cost).title: Axis(
+                "spent", f"{self.page.axis(self.run, cost).title} so far, over all trials"
+            ),
             "wall clock": Axis("minutes", "minutes since the first trial began"),
         }
         drawn = {
@@ -121,23 +120,23 @@ class Explorer:
         self._keep(name, "The search's progress", alt, drawn)
 
     def _curves(self, name: str) -> None:
-        shown = [one for one in dict.fromkeys((*self.measured, self.run.objective)) if one in self.run.histories]
-        x = Axis(self.run.cost if self.run.cost in self.run.histories else "step", COST.get(self.run.cost, "training steps"))
+        shown = [one for one in dict.fromkeys((*self.page.measured(self.run), self.run.metric)) if one in self.run.histories]
+        x = self.cost if self.run.time_attr in self.run.histories else self.page.axis(self.run, "step")
         drawn = {
             column.replace("_", " "): interactive.all_curves(
-                self.run.histories, self.run.trials, x, Axis(column, column.replace("_", " "), column in LOG), self.run.best
+                self.run.histories, self.run.trials, x, self.page.axis(self.run, column), self.run.best
             )
             for column in shown
         }
         self._keep(name, "Learning curves of all trials", "Every trial's curve, coloured by how it ended.", drawn)
 
     def _timeline(self, name: str) -> None:
-        figure = interactive.timeline(self.run.trials, self.run.stretches, self.words)
+        figure = interactive.timeline(self.run.trials, stretches(self.run), self.words)
         alt = "A bar for each stretch that a trial was at work, coloured by how the trial ended; between two it waited."
         self._keep(name, "Which trial ran when", alt, {"": figure})
 
     def _rungs(self, name: str) -> None:
-        cost, histories = self.run.cost, self.run.histories
+        cost, histories = self.run.time_attr, self.run.histories
         if cost not in histories:
             return
         ends = self.run.trials.set_index("number")
@@ -145,11 +144,11 @@ class Explorer:
         for rung in self.run.search.get("rungs", []):
             there = histories[histories[cost] >= rung].groupby("number").first()
             last = ends[cost].reindex(there.index)
-            stopped = (ends["ended"].reindex(there.index) == "stopped early") & (there[cost] >= last)
+            stopped = (ends["ended"].reindex(there.index) == STOPPED_EARLY.name) & (there[cost] >= last)
             found.append(pd.DataFrame({"rung": rung, self.y.column: there[self.y.column], "stopped": stopped}).reset_index())
         table = pd.concat(found).dropna() if found else pd.DataFrame()
         if not table.empty:
-            figure = interactive.rungs(table, COST.get(cost, cost), self.y)
+            figure = interactive.rungs(table, self.cost.title, self.y)
             self._keep(
                 name,
                 "Rungs",
@@ -158,7 +157,7 @@ class Explorer:
             )
 
     def _importances(self, name: str) -> None:
-        shares = shares_by_budget(self.run.evidence)
+        shares = shares_by_budget(self.run)
         if shares:
             told = "; ".join(f"{budget}: {max(found, key=lambda one: found[one])} first" for budget, found in shares.items())
             self._keep(
@@ -177,7 +176,7 @@ class Explorer:
         self._keep(name, "Against each setting", f"{self.y.title} of every trial against one setting at a time.", drawn)
 
     def _path(self, name: str) -> None:
-        evidence = self.run.evidence
+        evidence = self.run
         places = [(one.changed, evidence.value(one.loss)) for one in stages(evidence)]
         if places:
             alt = "; ".join(f"{changed or 'by hand'}: {number(figure)}" for changed, figure in places)
@@ -194,19 +193,19 @@ class Explorer:
             self._keep(name, title, f"A contour of {self.y.title} over {plane[0].title} and {plane[1].title}.", {"": figure})
 
     def _pareto(self, name: str) -> None:
-        if len(self.run.search["objectives"]) == 2:
-            words = " and ".join(one["metric"].replace("_", " ") for one in self.run.search["objectives"])
+        if len(self.run.objectives) == 2:
+            words = " and ".join(one.metric.replace("_", " ") for one in self.run.objectives)
             alt = f"Every whole trial by {words}; those on the front are beaten by none in both."
             self._keep(name, f"Pareto front: {words}", alt, {"": from_optuna.front(self.run)})
 
     def _curse(self, name: str) -> None:
-        evidence = self.run.evidence
+        evidence = self.run
         if evidence.winner is None or evidence.goal is None or evidence.objective is None:
             return
         metric, selected, confirmed = selected_and_confirmed(evidence, evidence.objective, evidence.goal)
         if selected is None or len(confirmed) < 2:
             return
-        y = Axis(metric, metric.replace("_", " "), metric in LOG)
+        y = self.page.axis(self.run, metric)
         better_half = evidence.complete[: math.ceil(len(evidence.complete) / 2)]
         rows = [(one.number, one.last.get(metric)) for one in better_half]
         searched = pd.DataFrame(rows, columns=["number", metric]).dropna()
@@ -215,8 +214,8 @@ class Explorer:
         self._keep(name, "Was the winner lucky?", alt, {"": figure})
 
     def _audit(self, name: str) -> None:
-        value = self.run.evidence.value
-        audited, others = let_run_on(self.run.evidence)
+        value = self.run.value
+        audited, others = let_run_on(self.run)
         rows = []
         for one in audited:
             there = one.curve[one.curve[:, 0] >= float(one.audited or 0)]
@@ -260,7 +259,7 @@ class Explorer:
     def _places(self) -> pd.DataFrame:
         """Where every setting lies in its range, 0 to 1, a column a parameter; choices without order spread evenly."""
         table = {}
-        for name, parameter in self.run.evidence.parameters.items():
+        for name, parameter in self.run.parameters.items():
             choices = [str(one) for one in getattr(parameter.distribution, "choices", ())]
 
             def lies(value: Any, distribution: Any = parameter.distribution, choices: list[str] = choices) -> float | None:

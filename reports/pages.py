@@ -17,20 +17,21 @@ from typing import Any
 from urllib.parse import quote
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
-from command_line import BadOptions
-from reports import gan, lstm
+from command_line import UsageError
+from records.checks import run_checks
+from records.outcome import outcome_of
+from records.run import Run, readable
+from records.search_json import NotARun
+from records.tables import checkpoints, events, minutes
 from reports.comparison import compare, compared
-from reports.content import SHARES, address, confirmations, moment, number, rows, share
+from reports.content import address, confirmations, moment, number, rows, share
+from reports.experiments import page_of
 from reports.explore import Explorer
-from reports.run import NotARun, Run, readable
-from reports.style import FATE_WORDS
-from reports.trial_pages import command, settings, trial_pages
-from tuning.checks import run_checks
+from reports.trial_pages import command, trial_pages
 
-EXPERIMENTS = {"lstm": lstm, "gan": gan}
 SCRIPT = Path(__file__).parent / "static" / "report.js"
 OWN_FILES = (".html", ".js", ".png", ".svg")
 """Endings of the site's files, which no run's folder may take the place of."""
@@ -39,11 +40,14 @@ OUT_OF_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 def environment() -> Environment:
     pages = Environment(
-        loader=PackageLoader("reports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=ChoiceLoader([PackageLoader("reports"), PackageLoader("reports", "experiments")]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    pages.filters.update(number=number, share=share, moment=moment, fate=lambda ended: FATE_WORDS.get(ended, "still running"))
+    pages.filters.update(number=number, share=share, moment=moment, outcome=lambda ended: outcome_of(ended).words)
     pages.filters.update(python=lambda text: json.dumps(text, ensure_ascii=False), shell=lambda word: shlex.quote(str(word)))
-    pages.globals["shares"] = SHARES
     return pages
 
 
@@ -73,7 +77,7 @@ class Site:
         """Write every page; returns the index. Each run stands by itself: of one that cannot be shown or compared, ``broken``
         says why, a line each.
 
-        Raises NotARun if there is nothing to show, BadOptions if ``output`` cannot be written to or lies in a run.
+        Raises NotARun if there is nothing to show, UsageError if ``output`` cannot be written to or lies in a run.
         """
         self._keep_out_of_runs()
         try:
@@ -87,7 +91,7 @@ class Site:
             has_comparison = self._write_comparison(entries)
             (self.output / "index.html").write_text(self._index(entries, has_comparison), "utf-8", "replace")
         except OSError as error:
-            raise BadOptions(f"--output {self.output} cannot be written to: {error.strerror or error}") from None
+            raise UsageError(f"--output {self.output} cannot be written to: {error.strerror or error}") from None
         return self.output / "index.html"
 
     def _keep_out_of_runs(self) -> None:
@@ -96,11 +100,11 @@ class Site:
             for page in (self.output, *(self.output / folder for folder in self.folders.values())):
                 run = next((one for one in (page.resolve(), *page.resolve().parents) if (one / "search.json").exists()), None)
                 if run:
-                    raise BadOptions(f"--output {self.output} would write into the run {run}: choose another folder")
+                    raise UsageError(f"--output {self.output} would write into the run {run}: choose another folder")
             if self.output.exists() and not self.output.is_dir():
-                raise BadOptions(f"--output {self.output} is a file")
+                raise UsageError(f"--output {self.output} is a file")
         except OSError as error:
-            raise BadOptions(f"--output {self.output} cannot be written to: {error.strerror}") from None
+            raise UsageError(f"--output {self.output} cannot be written to: {error.strerror}") from None
 
     def _entry(self, run: Run, progress: Callable[[str], None]) -> dict[str, Any] | None:
         """What the index shows of a run once its pages are written; None if files that were cut off or changed by hand, and
@@ -125,12 +129,14 @@ class Site:
         try:
             comparable = [one for entry in entries if (one := entry.get("compared"))]
             names = {path: readable(folder) for path, folder in self.folders.items()}
-            content = compare(comparable, names, self.output)
-            if content is None:
+            groups = compare(comparable, names, self.output)
+            if not groups:
                 return False
             drawn = {entry["run"].path: entry["front_page"] for entry in entries}
-            content |= {"picture_of_lengths": content["picture"], "pictures_of": drawn}
-            self._render("comparison.html", self.output / "comparison.html", content)
+            plots = {name: plot for group in groups for name, plot in group.plots.items()}
+            self._render(
+                "comparison.html", self.output / "comparison.html", {"groups": groups, "plots": plots, "pictures_of": drawn}
+            )
         except Exception as error:
             if self._is_of_output(error):
                 raise
@@ -156,28 +162,30 @@ class Site:
     def _write_run(self, run: Run) -> dict[str, Any]:
         folder = self.output / self.folders[run.path]
         folder.mkdir(exist_ok=True)
-        experiment = EXPERIMENTS[run.search["experiment"]]
-        content = experiment.content(run, self.companions, folder)
+        page = page_of(run)
+        pictures = page.pictures(run, self.companions, folder)
         entry = {
             "run": run,
-            "answer": experiment.run_answer(run),
-            "pictures": content.pictures,
-            "front_page": content.pictures[content.front_page],
-            "plots": Explorer(run, folder, experiment.MEASURED).write(),
-            "fates": Counter(run.trials["ended"].fillna("running")).most_common() if not run.trials.empty else [],
+            "title": page.title(run),
+            "answer": page.answer(run),
+            "pictures": pictures,
+            "front_page": pictures[page.front_page],
+            "plots": Explorer(run, folder, page).write(),
+            "outcomes": Counter(run.trials["ended"].fillna("running")).most_common() if not run.trials.empty else [],
             "trials": rows(ranked(run)),
             "confirmations": confirmations(run),
-            "checks": run_checks(run.evidence),
-            "figures": content.figures,
-            "again_command": "" if run.best is None else command(run.evidence, settings(run.evidence, run.best)),
+            "checks": run_checks(run),
+            "columns": page.columns(run),
+            "percentages": page.percentages,
+            "again_command": "" if run.best is None else command(run, run.best),
             "weights": weights(run, folder),
-            "minutes": run.minutes,
-            **content.extra,
+            "minutes": minutes(run),
+            **page.extra(run, self.companions),
         }
         export(run, folder)
-        self._render(content.template, folder / "index.html", entry)
-        for page, values in trial_pages(run, folder, experiment.MEASURED):
-            self._render("trial.html", page, values)
+        self._render(page.template, folder / "index.html", entry)
+        for file, values in trial_pages(run, folder, page):
+            self._render("trial.html", file, {**values, "title": page.title(run)})
         return entry
 
     def _render(self, template: str, file: Path, content: dict[str, Any]) -> None:
@@ -206,7 +214,7 @@ def weights(run: Run, folder: Path) -> str:
 def ranked(run: Run) -> pd.DataFrame:
     """The run's trials with their ``rank``, the share of trials that are no worse, and the ``minutes`` they took."""
     trials = run.trials
-    rank = trials[run.objective].astype(float).rank(ascending=run.minimizes, method="max", pct=True)
+    rank = trials[run.metric].astype(float).rank(ascending=run.minimizes, method="max", pct=True)
     return trials.assign(rank=rank, minutes=(trials["finished"] - trials["started"]) / 60)
 
 
@@ -214,7 +222,7 @@ def export(run: Run, folder: Path) -> None:
     """The run's tables beside its page: reports by the hundred thousand as Parquet, the others as CSV."""
     run.trials.to_csv(folder / "trials.csv", index=False, encoding="utf-8", errors="replace")
     run.confirmations.to_csv(folder / "confirmations.csv", index=False, encoding="utf-8", errors="replace")
-    run.checkpoints.to_csv(folder / "checkpoints.csv", index=False, encoding="utf-8", errors="replace")
-    run.events.to_csv(folder / "events.csv", index=False, encoding="utf-8", errors="replace")
+    checkpoints(run).to_csv(folder / "checkpoints.csv", index=False, encoding="utf-8", errors="replace")
+    events(run).to_csv(folder / "events.csv", index=False, encoding="utf-8", errors="replace")
     with (folder / "histories.parquet").open("wb") as file:  # pyarrow takes no path that is not UTF-8
         run.histories.to_parquet(file, index=False)

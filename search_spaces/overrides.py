@@ -24,7 +24,7 @@ from typing import Any, Literal
 import yaml
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from command_line import BadOptions
+from command_line import UsageError
 from search_spaces import Parameter, SearchSpace, contains
 
 GRAMMAR = "takes NAME=VALUE, NAME=LOW..HIGH[:log|:linear][:step=S] or NAME=A,B,C"
@@ -55,18 +55,18 @@ Override = Range | tuple[str, ...]
 
 
 def parse_overrides(texts: Iterable[str]) -> dict[str, Override]:
-    """The arguments of ``--set`` by the name they set. Raises BadOptions where one cannot be read or a name comes twice."""
+    """The arguments of ``--set`` by the name they set. Raises UsageError where one cannot be read or a name comes twice."""
     overrides: dict[str, Override] = {}
     for text in texts:
         name, equals, value = (part.strip() for part in text.partition("="))
         if not equals or not name:
-            raise BadOptions(f"--set {_shown(text)}: {GRAMMAR}")
+            raise UsageError(f"--set {_shown(text)}: {GRAMMAR}")
         if name in overrides:
-            raise BadOptions(f"--set {_shown(text)}: {_shown(name)} is set twice")
+            raise UsageError(f"--set {_shown(text)}: {_shown(name)} is set twice")
         try:
             overrides[name] = _parse_value(value)
         except ValueError as error:
-            raise BadOptions(f"--set {_shown(text)}: {error}") from None
+            raise UsageError(f"--set {_shown(text)}: {error}") from None
     return overrides
 
 
@@ -93,21 +93,21 @@ def _parse_value(value: str) -> Override:
 
 
 def read_space_file(path: Path) -> dict[str, Override]:
-    """The entries of a TOML or YAML file (by its suffix). Raises BadOptions if it, or an entry, cannot be read."""
+    """The entries of a TOML or YAML file (by its suffix). Raises UsageError if it, or an entry, cannot be read."""
     loaders: dict[str, Callable[[str], Any]] = {".toml": tomllib.loads, ".yaml": _load_yaml, ".yml": _load_yaml}
     load = loaders.get(path.suffix)
     if load is None:
-        raise BadOptions(f"--space-file takes a .toml, .yaml or .yml file, got {path}")
+        raise UsageError(f"--space-file takes a .toml, .yaml or .yml file, got {path}")
     try:
         entries = load(_read_text(path))
     except OSError as error:
-        raise BadOptions(f"--space-file {path} cannot be read: {error.strerror}") from None
+        raise UsageError(f"--space-file {path} cannot be read: {error.strerror}") from None
     except RecursionError:
-        raise BadOptions(f"--space-file {path} cannot be read: it is nested too deeply") from None
+        raise UsageError(f"--space-file {path} cannot be read: it is nested too deeply") from None
     except (ValueError, yaml.YAMLError) as error:
-        raise BadOptions(f"--space-file {path} cannot be read: {error}") from None
+        raise UsageError(f"--space-file {path} cannot be read: {error}") from None
     if not isinstance(entries, dict) or not all(isinstance(name, str) for name in entries):
-        raise BadOptions(f"--space-file {path} must give each parameter by its name")
+        raise UsageError(f"--space-file {path} must give each parameter by its name")
     overrides = {}
     for name, entry in entries.items():
         try:
@@ -115,7 +115,7 @@ def read_space_file(path: Path) -> dict[str, Override]:
             if parse_overrides([override_text(name, overrides[name])]) != {name: overrides[name]}:
                 raise ValueError(f"{_shown(entry)} cannot be a value")
         except ValueError as error:
-            raise BadOptions(f"--space-file {path}: {_shown(name)}: {error}") from None
+            raise UsageError(f"--space-file {path}: {_shown(name)}: {error}") from None
     return overrides
 
 
@@ -169,12 +169,19 @@ def _read_entry(entry: Any) -> Override:
     return tuple(_token(value) for value in values)
 
 
+def texts_of(settings: Mapping[str, Any]) -> list[str]:
+    """Settings as ``--set`` takes them, each with its one value."""
+    return [f"{name}={_token(value)}" for name, value in settings.items()]
+
+
 def override_text(name: str, override: Override) -> str:
     """The override as an argument of ``--set``: one spelling, however it was given."""
     return f"{name}={override if isinstance(override, Range) else ','.join(override)}"
 
 
-def override(space: SearchSpace, overrides: Mapping[str, Override], options: Collection[str] = ()) -> SearchSpace:
+def override(
+    space: SearchSpace, overrides: Mapping[str, Override], options: Collection[str] = (), single: bool = False
+) -> SearchSpace:
     """``space`` with what the user wants otherwise.
 
     What is fixed moves to ``fixed``; but beside a parent that varies it stays a parameter, with one choice, as it must not
@@ -184,23 +191,24 @@ def override(space: SearchSpace, overrides: Mapping[str, Override], options: Col
 
     Args:
         options: Names of the command line's own options, which are told from unknown ones.
+        single: Whether one configuration is wanted: then what is set stays a parameter, with one choice.
 
     Raises:
-        BadOptions: Where an override names no parameter, or values that it cannot take.
+        UsageError: Where an override names no parameter, or values that it cannot take.
     """
     if not overrides:
         return space
     described = {name: _describe(name, space) for name in dict.fromkeys((*space.others, *space.parameters, *space.fixed))}
     for name in overrides:
         if name not in described:
-            raise BadOptions(_unknown(name, described, options))
+            raise UsageError(_unknown(name, described, options))
     parameters: dict[str, Parameter] = {}
     fixed: dict[str, Any] = {}
     for name, own in described.items():
         if not _possible(own.only_if, parameters, fixed):
             if name in overrides and own.only_if:
                 parent, value = own.only_if
-                raise BadOptions(
+                raise UsageError(
                     f"{_shown(override_text(name, overrides[name]))}: {name} has a meaning only where {parent}={value}"
                 )
             continue
@@ -215,13 +223,14 @@ def override(space: SearchSpace, overrides: Mapping[str, Override], options: Col
         else:
             continue
         conditional = own.only_if is not None and own.only_if[0] in parameters
-        if isinstance(distribution, CategoricalDistribution) and distribution.single() and not conditional:
+        stays = conditional or (single and (name in space.parameters or not contains(distribution, space.fixed.get(name))))
+        if isinstance(distribution, CategoricalDistribution) and distribution.single() and not stays:
             fixed[name] = distribution.choices[0]
         else:
             only_if = own.only_if if conditional else None
             parameters[name] = dataclasses.replace(own, distribution=distribution, only_if=only_if)
-    if all(parameter.distribution.single() for parameter in parameters.values()):
-        raise BadOptions("nothing is left to vary: give one parameter a range or several choices")
+    if not single and all(parameter.distribution.single() for parameter in parameters.values()):
+        raise UsageError("nothing is left to vary: give one parameter a range or several choices")
     whole = {label: {**space.fixed, **values} for label, values in space.known.items()}
     known = {label: found for label, values in whole.items() if (found := _inside(values, parameters, fixed)) is not None}
     left_out = tuple(label for label in space.known if label not in known)
@@ -241,7 +250,7 @@ def _describe(name: str, space: SearchSpace) -> Parameter:
 
 def _unknown(name: str, described: Collection[str], options: Collection[str]) -> str:
     if name in options:
-        return f"{name} is no parameter of the space but an option of its own: --{name.replace('_', '-')}"
+        return f"{name} is not a search parameter; set it with --{name.replace('_', '-')}"
     nearest = difflib.get_close_matches(name, described, n=1)
     meant = f" (did you mean {nearest[0]}?)" if nearest else ""
     return f"there is no parameter {_shown(name)}{meant}; there are {', '.join(described)}"
@@ -272,7 +281,7 @@ def _distribution(name: str, own: Parameter, override: Override) -> BaseDistribu
     try:
         return _range(own, override) if isinstance(override, Range) else _choices(own, override)
     except ValueError as error:
-        raise BadOptions(f"{_shown(override_text(name, override))}: {error}") from None
+        raise UsageError(f"{_shown(override_text(name, override))}: {error}") from None
 
 
 def _range(own: Parameter, wanted: Range) -> FloatDistribution | IntDistribution:

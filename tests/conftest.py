@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -57,6 +58,10 @@ GAN_STEPS = 504
 """Nine reports of 56 steps, and one sample grid."""
 
 
+STARTED = {"small_search", "small_gan_search", "postgres"}
+"""Fixtures that start another program."""
+
+
 class OneSearch:
     """A finished search and what it printed: made by the worker that asks first, for all of them to look at."""
 
@@ -87,6 +92,25 @@ class SmallGANSearch(OneSearch):
             folder, "digits", "tune_gan.py", "--dataset", "digits", "--num-samples", 4, "--max-steps", GAN_STEPS,
             "--confirm", 1, "--final-steps", 60, "--no-dashboard",
         )  # fmt: skip
+
+
+def pytest_configure() -> None:
+    """Under ``nohup`` children would ignore the signal of a terminal that closes, as this process does."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what starts a search, Ray or a browser as ``ray``, and what trains networks as ``training``.
+
+    ``make test-fast`` leaves both out.
+    """
+    for item in items:
+        if item.path.is_relative_to(ROOT / "tests" / "trainables") or item.path.is_relative_to(ROOT / "examples"):
+            item.add_marker("training")
+        names = vars(getattr(item, "module", None) or item)
+        starts = {run, start} & {names.get("run"), names.get("start")} or {"ray", "sync_playwright", "tune_run"} & names.keys()
+        if starts or STARTED & set(getattr(item, "fixturenames", ())):
+            item.add_marker("ray")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

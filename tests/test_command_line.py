@@ -10,7 +10,7 @@ import pytest
 import tune_gan
 import tune_lstm
 from tests.conftest import run
-from tuning.search import TUNE_ENVIRONMENT
+from tuning.engine.tuner import TUNE_ENVIRONMENT
 
 MAINS = {"tune_lstm.py": tune_lstm.main, "tune_gan.py": tune_gan.main}
 
@@ -48,15 +48,19 @@ BAD = {
     "--set lr": "--set lr: takes NAME=VALUE, NAME=LOW..HIGH[:log|:linear][:step=S] or NAME=A,B,C",
     "--set lr=1e-1..1e-4": "lr=0.1..0.0001: the lower end must be below the upper one",
     "--set maxnorm=1": "there is no parameter maxnorm (did you mean max_norm?); there are optimizer, lr, max_norm, lr_schedule",
-    "--set input_length=5": "input_length is no parameter of the space but an option of its own: --input-length",
+    "--set input_length=5": "input_length is not a search parameter; set it with --input-length",
     "--set lr=0.01 --set max_norm=1": "--set is given twice, one takes them all",
     "--set lr=0.01 max_norm=1": "nothing is left to vary",
     "--space-file gone.toml": "--space-file gone.toml cannot be read: No such file or directory",
     "--learning-rate 0.1": "--learning-rate",
     "stray": "stray",
     "--audit 2": "--audit must be 0 to 1, got 2",
-    "--audit 0.1 --scheduler none": "--audit is of --scheduler asha or hyperband, got none",
-    "--target 0.9 --confirm 0": "--target is held against fresh seeds: --confirm must be above 0, got 0",
+    "--audit 0.1 --scheduler none": "--audit needs --scheduler asha or hyperband, got none",
+    "--train lr=0.1": "--train needs a value for max_norm as well",
+    "--train gone.json": "--train gone.json cannot be read: No such file or directory",
+    "--train lr=0.1 max_norm=1 --num-samples 3": "--train trains one configuration",
+    "--in-process": "--in-process needs --train",
+    "--target 0.9 --confirm 0": "--target needs confirmation seeds: --confirm must be above 0, got 0",
     "--target nan": "--target must be above 0 and finite, got nan",
     "--objectives accuracy accuracy": "--objectives takes each figure once, got accuracy accuracy",
     "--objectives steps_to_converge": "early stopping goes by the first figure, which steps_to_converge cannot be",
@@ -73,7 +77,7 @@ GAN_BAD = {
     "--objectives fd clean --sampler cmaes": "--sampler cmaes optimizes one figure only",
     "--objectives fd fd": "--objectives takes one figure or several, each once, got fd fd",
     "--set loss=wasserstein": "loss=wasserstein: it takes non-saturating, hinge, least-squares, relativistic, not wasserstein",
-    "--set dataset=digits": "dataset is no parameter of the space but an option of its own: --dataset",
+    "--set dataset=digits": "dataset is not a search parameter; set it with --dataset",
     "--num-samples 0": "--num-samples must be 1 to 900,000, got 0",
     "--num-samples 1 --scheduler pbt": "--scheduler pbt needs a population: --num-samples must be at least 2, got 1",
     "--resume": "--resume: there is no gan run under runs/",

@@ -14,6 +14,8 @@ import pytest
 from tests.conftest import ROOT, environment
 from tests.reports.conftest import build
 
+pytestmark = pytest.mark.ray
+
 SCRIPTS = ("tune_lstm.py", "tune_gan.py", "reports/build.py", "benchmarks/report.py", "benchmarks/trial_overhead.py")
 
 BROKEN = {
@@ -199,7 +201,7 @@ def test_no_file_of_the_project_is_read_in_the_locales_encoding(tmp_path: Path) 
     """A report of text that is not ASCII, in the C locale."""
     assert os.fsdecode("ü".encode()) == "ü"
     (tmp_path / "work.py").write_text(
-        "from pathlib import Path\nfrom tuning.run_directory import write_json, read_json\n"
+        "from pathlib import Path\nfrom records.run_directory import write_json, read_json\n"
         "write_json(Path('a.json'), {'known': '×'})\nassert read_json(Path('a.json')) == {'known': '×'}\n"
         "from search_spaces.overrides import read_space_file\nPath('s.toml').write_bytes('a = \"×\"'.encode())\n"
         "print(ascii(read_space_file(Path('s.toml'))))\n",

@@ -1,4 +1,4 @@
-"""The commands in docs/, run as they stand; addresses and folders are those of this machine."""
+"""The documentation: its links lead somewhere, its options are the real ones, its commands run."""
 
 import contextlib
 import os
@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from docs.options import page
 from tests.conftest import ROOT
 from tests.support.processes import kill
-from tests.tuning.test_nodes import FREE_PORTS, RAY
+from tests.tuning.engine.test_nodes import FREE_PORTS, RAY
 
 
 def commands(page: str) -> list[str]:
@@ -70,3 +71,28 @@ def started_in(folder: Path) -> list[int]:
             if os.fsencode(folder) in (process / "cmdline").read_bytes():
                 found.append(int(process.name))
     return found
+
+
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_files_that_are_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    links = [*re.findall(r"\]\(([^)#\s]+)[^)]*\)", text), *re.findall(r'src="([^"]+)"', text)]
+    local = [link for link in links if not re.match(r"[a-z]+:", link)]
+    assert [link for link in local if not (page.parent / link).exists()] == []
+
+
+def test_the_index_leads_to_every_page() -> None:
+    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    pages = [str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md") if page.name != "README.md"]
+    assert [page for page in pages if f"]({page})" not in index] == []
+
+
+def test_the_options_are_those_of_the_programs() -> None:
+    assert page() == (ROOT / "docs" / "options.md").read_text(encoding="utf-8")
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 130

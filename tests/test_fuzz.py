@@ -19,16 +19,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from command_line import BadOptions, exit_bad_options
+from command_line import UsageError, exit_usage_error
+from records.trial_directory import TrialRecord
 from tests.support.searched import Searched
 from tests.trainables.gan.test_images import write_idx
 from trainables.gan.images import ImagesUnavailable, load_images
-from tune_gan import GANOptions, gan_experiment
-from tune_lstm import LSTMOptions, lstm_experiment
-from tuning.cluster import check_machine
-from tuning.experiment import Experiment
+from tune_gan import GANOptions, gan_task
+from tune_lstm import LSTMOptions, lstm_task
 from tuning.options import SearchOptions, parse
-from tuning.run_directory import TrialRecord
+from tuning.preflight import check_machine
+from tuning.task import Task
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "40"))
 
@@ -74,9 +74,9 @@ def run(action: Callable[[], Any]) -> int | str | None:
     """The exit status of a script that does this."""
     try:
         action()
-    except BadOptions as error:
+    except UsageError as error:
         with contextlib.suppress(SystemExit):
-            exit_bad_options(str(error))
+            exit_usage_error(str(error))
         return 2
     except SystemExit as stop:
         return stop.code
@@ -91,23 +91,23 @@ def empty_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     return folder
 
 
-def start(options: type[SearchOptions], experiment: Callable[[Any], Experiment], words: list[str]) -> None:
+def start(options: type[SearchOptions], task: Callable[[Any], Task], words: list[str]) -> None:
     """As a script does, up to where the run directory would be made."""
     read = parse(options, words)
-    check_machine(read, experiment(read))
+    check_machine(read, task(read))
 
 
 @given(words=arguments(LSTMOptions))
 @fuzzed
 def test_flags_of_the_lstm_search(words: list[str], empty_folder: Path) -> None:
-    refusal(lambda: start(LSTMOptions, lstm_experiment, words))
+    refusal(lambda: start(LSTMOptions, lstm_task, words))
     assert list(empty_folder.iterdir()) == []
 
 
 @given(words=arguments(GANOptions))
 @fuzzed
 def test_flags_of_the_gan_search(words: list[str], empty_folder: Path) -> None:
-    refusal(lambda: start(GANOptions, gan_experiment, words))
+    refusal(lambda: start(GANOptions, gan_task, words))
     assert list(empty_folder.iterdir()) == []
 
 
@@ -134,7 +134,7 @@ contents = st.one_of(
 def test_space_files(content: bytes, suffix: str, space: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     file = tmp_path_factory.mktemp("space") / f"space{suffix}"
     file.write_bytes(content)
-    refusal(lambda: lstm_experiment(parse(LSTMOptions, ["--space", space, "--space-file", str(file)])))
+    refusal(lambda: lstm_task(parse(LSTMOptions, ["--space", space, "--space-file", str(file)])))
 
 
 @given(seed=st.integers(0, 2**32), name=st.sampled_from(["train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"]))
@@ -181,7 +181,7 @@ def searched_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with twelve ended trials and one in flight."""
     folder = tmp_path_factory.mktemp("searched")
     options = LSTMOptions(name="run", storage_path=str(folder), input_length=4, max_steps=1000)
-    searched = Searched(options, lstm_experiment(options))
+    searched = Searched(options, lstm_task(options))
     searched.search(12)
     searched.hand_out("in flight")
     return folder
@@ -207,7 +207,7 @@ def test_run_folders(seed: int, searched_run: Path, tmp_path_factory: pytest.Tem
 
     def go_on() -> None:
         options = parse(LSTMOptions, ["--resume", "--name", "run", "--storage-path", str(storage)])
-        again = Searched(options, lstm_experiment(options))
+        again = Searched(options, lstm_task(options))
         numbers.extend(again.search(2))
 
     line = refusal(go_on)

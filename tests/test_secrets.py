@@ -14,17 +14,16 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from command_line import BadOptions, hide_arguments, hide_in_command, hide_secrets, reveal
-from reports.run import Run
+from command_line import UsageError, hide_arguments, hide_in_command, hide_secrets, reveal
+from records.objective import Goal, Objective
+from records.run import Run
 from search_spaces.lstm import SPACES
 from tests.conftest import ROOT, environment, start
+from tests.records.checks.conftest import MadeRun
 from tests.support.postgres import Postgres
-from tests.tuning.checks.conftest import MadeRun
 from tune_lstm import LSTMOptions
-from tuning.checks.evidence import Evidence
-from tuning.experiment import Goal, Objective
+from tuning.engine.storage import open_storage
 from tuning.options import STORAGE_VARIABLE, parse
-from tuning.study import open_storage
 
 PASSWORDS = ("hunter2", "p@ss:w/o#rd", "with space", "pässwört", "100%41", "q?x=y&z", "quo\"te's", "c:olon@at@")
 
@@ -132,7 +131,7 @@ class TestVariable:
 
     def test_without_it_a_database_that_wants_its_password_is_refused_by_naming_the_variable(self, tmp_path: Path) -> None:
         options = LSTMOptions(optuna_storage="postgresql://nobody-knows:***@127.0.0.1:1/d?sslmode=***", resume=True)
-        with pytest.raises(BadOptions, match=f"set {STORAGE_VARIABLE} to the whole URL"):
+        with pytest.raises(UsageError, match=f"set {STORAGE_VARIABLE} to the whole URL"):
             open_storage(options, tmp_path)
 
 
@@ -143,7 +142,7 @@ def test_no_driver_repeats_a_password_nor_a_part_of_it(
     password: str, encode: Callable[[str], str], place: str, tmp_path: Path
 ) -> None:
     options = LSTMOptions(optuna_storage=f"postgresql://u:{encode(password)}@{place}?connect_timeout=5")
-    with pytest.raises(BadOptions) as refused:
+    with pytest.raises(UsageError) as refused:
         open_storage(options, tmp_path)
     said = hide_secrets(str(refused.value))
     assert not leaks(said, password)
@@ -160,7 +159,7 @@ def test_a_run_that_was_recorded_with_a_password_is_shown_without_it(tmp_path: P
     record |= {"fixed": {"model": "lstm", "input_length": 4}, "sessions": [{"command": command, "started": 0.0, "ended": 1.0}]}
     file.write_text(json.dumps(record), encoding="utf-8")
     assert "old secret" not in Run.open(made.run.path).search["sessions"][0]["command"]
-    assert Evidence(made.run).again("lr=1..2") == "python tune_lstm.py --seed 3 --set lr=1..2"
+    assert Run(made.run.path).again("lr=1..2") == "python tune_lstm.py --seed 3 --set lr=1..2"
     assert hide_in_command("python 'x postgresql://u:p4ss@h") == "python 'x postgresql://u:***@h"
 
 
@@ -196,7 +195,7 @@ class TestPostgreSQL:
         assert b"postgresql://tester:***@" in pickled
 
     def test_a_wrong_one_is_refused_in_one_line(self, postgres: Postgres, tmp_path: Path) -> None:
-        with pytest.raises(BadOptions) as refused:
+        with pytest.raises(UsageError) as refused:
             open_storage(LSTMOptions(optuna_storage=postgres.url("wrong-one")), tmp_path)
         assert "password authentication failed" in str(refused.value)
         assert "wrong-one" not in str(refused.value)

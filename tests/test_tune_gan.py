@@ -15,7 +15,7 @@ import torch
 from optuna.trial import TrialState
 from PIL import Image
 
-from command_line import BadOptions
+from command_line import UsageError
 from search_spaces.gan import SPACES
 from tests.conftest import GAN_STEPS, ROOT, SmallGANSearch, run
 from trainables.gan import judge
@@ -235,7 +235,7 @@ class TestPreparation:
         own.unlink()
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another machine"))
         monkeypatch.setattr(judge, "TRAINING_STEPS", 39)  # as rounding differs there
-        with pytest.raises(BadOptions, match=r"judge 1 of this machine is not the one that the run began with"):
+        with pytest.raises(UsageError, match=r"judge 1 of this machine is not the one that the run began with"):
             self.prepare(run)
         assert not own.exists()
 

@@ -12,15 +12,18 @@ import pytest
 import torch
 from optuna.trial import TrialState
 
+from records.run import Run
+from records.run_directory import RunDirectory
+from records.trial_directory import Change
+from reports.figures.style import apply
 from reports.pages import Site
-from reports.run import Run
-from reports.style import apply
 from search_spaces.gan import SPACES
 from tests.conftest import OneSearch, run, start
 from trainables.gan.images import load_images
 from trainables.gan.trainable import GANTrial, create_shared
-from trainables.trial import settings_at
-from tuning.run_directory import Change, RunDirectory
+from trainables.resumable import settings_at
+
+pytestmark = pytest.mark.slow
 
 SPACE = SPACES["core"]
 TRIALS, STEPS, EVERY = 6, 45, 5
@@ -121,7 +124,7 @@ def test_the_report_draws_the_schedules(population: Any, tmp_path: Path) -> None
     run_ = Run.open(path)
     assert run_.best is not None
     _, lineage = RunDirectory(path).replay(run_.best)
-    assert [number for _, number in run_.lineage(run_.best)] == lineage
+    assert [number for _, number in run_.directory.lineage(run_.best)] == lineage
     assert not re.search(r"\bnan\b", page)
 
     for file in path.glob("trial_*/schedule.json"):  # as of another scheduler

@@ -151,6 +151,7 @@ def test_a_finished_run_takes_more_trials_and_other_flags(tmp_path: Path) -> Non
     assert other.stderr.strip().endswith("run more was started with --input-length 4; it cannot go on with 9")
 
 
+@pytest.mark.slow
 def test_a_time_budget_ends_the_search_and_still_confirms(tmp_path: Path) -> None:
     result = run(
         "tune_lstm.py", "--input-length", 4, "--max-steps", 100, "--num-samples", 400, "--confirm", 1, "--no-dashboard",

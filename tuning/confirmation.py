@@ -5,19 +5,16 @@ used, the same settings show what they are worth. Where a seed misses the goal, 
 the goal in the search, up to ``CANDIDATES`` settings; all of them are reported, in the order tried.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ray.tune.experiment import Trial
-from ray.tune.search import Searcher
-
-from tuning.experiment import Experiment, Goal
-from tuning.failure import Failure, config_again, find_trial, wait_for_storage
+from records.objective import Goal
+from records.outcome import COMPLETE, CUT_OFF, ERROR, STOPPED_EARLY
+from records.run_directory import RunDirectory
+from records.trial_directory import TrialRecord
 from tuning.options import SearchOptions
-from tuning.patience import Patience
-from tuning.run_directory import COMPLETE, CUT_OFF, RunDirectory, TrialRecord
 from tuning.seeds import confirmation_seeds
+from tuning.task import Task
 
 CANDIDATES = 3
 
@@ -53,7 +50,7 @@ class Candidate:
         for directory, record in run.trials():
             if record.config["confirms"] == self.number and record.config["seed"] in seeds and record.ended:
                 rows = directory.rows()
-                self.confirmations[record.config["seed"]] = rows[-1] if rows and record.ended != "error" else {}
+                self.confirmations[record.config["seed"]] = rows[-1] if rows and record.ended != ERROR.name else {}
 
     def summary(self) -> dict[str, Any]:
         """For ``confirmation.json``."""
@@ -65,7 +62,7 @@ class Candidate:
         }
 
 
-def candidates(run: RunDirectory, experiment: Experiment, most: int = CANDIDATES) -> list[Candidate]:
+def candidates(run: RunDirectory, task: Task, most: int = CANDIDATES) -> list[Candidate]:
     """The best trial of the search by its objective and, where they reached the goal, its runners-up: ``most`` in all.
 
     Only trials that ended by themselves are ranked, unless there is none.
@@ -73,20 +70,20 @@ def candidates(run: RunDirectory, experiment: Experiment, most: int = CANDIDATES
     found = []
     for directory, record in run.trials():
         rows = directory.rows()
-        if rows and record.ended in (*COMPLETE, "stopped early", *CUT_OFF):
+        if rows and record.ended in (*COMPLETE, STOPPED_EARLY.name, *CUT_OFF):
             config, lineage = run.replay(record.number)
             if "known" in record.config:
                 config["known"] = record.config["known"]
             found.append(Candidate(record.number, record.ended, config, record.config["seed"], rows[-1], lineage))
     by_itself = [c for c in found if c.ended in COMPLETE]
-    ranked = sorted(by_itself or found, key=lambda c: (experiment.objective.loss(c.last_row), c.number))
-    return ranked[:1] + [c for c in ranked[1:most] if experiment.goal.reached(c.last_row)]
+    ranked = sorted(by_itself or found, key=lambda c: (task.objective.loss(c.last_row), c.number))
+    return ranked[:1] + [c for c in ranked[1:most] if task.goal.reached(c.last_row)]
 
 
-def pareto_front(run: RunDirectory, experiment: Experiment) -> list[tuple[int, dict[str, Any]]]:
+def pareto_front(run: RunDirectory, task: Task) -> list[tuple[int, dict[str, Any]]]:
     """Number and last row of the trials that used their budget and that no other beats in every objective, best first."""
     ended = [(r.number, rows[-1]) for d, r in run.trials() if r.ended in COMPLETE and (rows := d.rows())]
-    losses = {number: tuple(one.loss(row) for one in experiment.objectives) for number, row in ended}
+    losses = {number: tuple(one.loss(row) for one in task.objectives) for number, row in ended}
 
     def dominated(number: int) -> bool:
         mine = losses[number]
@@ -100,9 +97,7 @@ def winner(tried: list[Candidate], goal: Goal, count: int) -> Candidate:
     return next((candidate for candidate in tried if candidate.holds(goal, count)), tried[0])
 
 
-def confirmation_queue(
-    candidate: Candidate, run: RunDirectory, options: SearchOptions, experiment: Experiment
-) -> list[dict[str, Any]]:
+def confirmation_queue(candidate: Candidate, run: RunDirectory, options: SearchOptions, task: Task) -> list[dict[str, Any]]:
     """Configs of the candidate's trials on fresh seeds that are not done; one that was cut off goes on from its checkpoint."""
     records = {(r.config["confirms"], r.config["seed"]): r for _, r in run.trials()}
     queue: list[dict[str, Any]] = []
@@ -111,7 +106,7 @@ def confirmation_queue(
         record = records.get((candidate.number, seed))
         if record is None:
             own = {"seed": seed, "trial": number, "confirms": candidate.number}
-            config = {**candidate.config, **experiment.confirming, **own}
+            config = {**candidate.config, **task.confirming, **own}
             run.trial(number).write(TrialRecord(number, config))
             queue.append(config)
             number += 1
@@ -119,38 +114,3 @@ def confirmation_queue(
             checkpoints = [str(folder) for folder in run.trial(record.number).checkpoints()]
             queue.append({**record.config, "restore_from": checkpoints})
     return queue
-
-
-class QueueSearcher(Searcher):
-    """Hands out configs that are settled beforehand, in their order; one whose worker died, again, from its checkpoint."""
-
-    def __init__(self, queue: list[dict[str, Any]], run: RunDirectory, patience: Patience | None = None) -> None:
-        super().__init__()
-        self._queue = list(queue)
-        self._run, self._patience = run, patience or Patience()
-        self._running: set[str] = set()
-        self.tune_trials: Sequence[Trial] = ()
-
-    def suggest(self, trial_id: str) -> Any:
-        if self._queue:
-            self._running.add(trial_id)
-            return self._queue.pop(0)
-        return None if self._running else Searcher.FINISHED
-
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        self._running.discard(trial_id)
-        failed = find_trial(self.tune_trials, trial_id) if error else None
-        failure = None if failed is None else Failure.of(failed)
-        if failed is not None and failure is not None and failure.again:
-            config = config_again(failed)
-            if failure.blame == "storage":
-                wait_for_storage(self._run, config, failure, self._patience)
-            own = [str(folder) for folder in self._run.trial(config["trial"]).checkpoints()]
-            earlier = [folder for folder in config.get("restore_from", ()) if folder not in own]
-            self._queue.append({**config, "restore_from": own + earlier})
-
-    def save(self, checkpoint_path: str) -> None:
-        pass
-
-    def restore(self, checkpoint_path: str) -> None:
-        pass

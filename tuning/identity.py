@@ -18,12 +18,17 @@ import optuna
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from command_line import BadOptions
-from tuning.experiment import Experiment
+from command_line import UsageError
+from records.outcome import COMPLETE
+from records.run_directory import DAMAGED, FORMAT, RunDirectory
+from records.store import read_json, write_json
+from records.trial_directory import TrialDirectory, TrialRecord
+from tuning.engine.storage import open_storage
+from tuning.engine.study import RUN_ID, create_study, find_study, intermediate_values, open_study, outcome
 from tuning.options import SearchOptions
 from tuning.patience import Patience
-from tuning.run_directory import COMPLETE, DAMAGED, FORMAT, RunDirectory, TrialDirectory, TrialRecord, read_json, write_json
-from tuning.study import RUN_ID, StartUp, create_study, find_study, intermediate_values, open_storage, open_study, outcome
+from tuning.start_up import StartUp
+from tuning.task import Task
 
 OWN_DATABASE = "optuna.db"
 LOST = "lost"
@@ -31,11 +36,11 @@ LOST = "lost"
 
 
 def open_run(
-    options: SearchOptions, experiment: Experiment, run: RunDirectory, patience: Patience
+    options: SearchOptions, task: Task, run: RunDirectory, patience: Patience
 ) -> tuple[RDBStorage, optuna.Study, list[str]]:
     """The storage and the study of a new run, or of one that goes on; with what the user should know, a line each.
 
-    Raises BadOptions if the database cannot be opened, or if the run cannot go on as it is.
+    Raises UsageError if the database cannot be opened, or if the run cannot go on as it is.
     """
     own = not options.optuna_storage
     storage: RDBStorage | None = None
@@ -44,10 +49,10 @@ def open_run(
         check_format(run)
         if not own or _is_database(run.path / OWN_DATABASE):
             storage = patience("the study's database", lambda: open_storage(options, run.path))
-        storage, notes = agree(options, experiment, run, storage)
+        storage, notes = agree(options, task, run, storage)
     else:
         storage = patience("the study's database", lambda: open_storage(options, run.path))
-    study = open_study(options, experiment, run, storage)
+    study = open_study(options, task, run, storage)
     return storage, study, [*notes, *study.user_attrs["notes"]]
 
 
@@ -63,42 +68,40 @@ def _is_database(file: Path) -> bool:
 
 
 def check_format(run: RunDirectory) -> None:
-    """Refuse a run that another version of this project wrote. Raises BadOptions."""
+    """Refuse a run that another version of this project wrote. Raises UsageError."""
     record = run.read() or {}
     found = record.get("format", 0)
     if found != FORMAT or not isinstance(record.get("id"), str):
         older = isinstance(found, int) and found < FORMAT
-        raise BadOptions(
+        raise UsageError(
             f"run {run.path.name} has format {found}, this version goes on with format {FORMAT}: "
             + ("the report still shows it; start a new search, with --warm-start to use what it found" if older else "update")
         )
 
 
-def agree(
-    options: SearchOptions, experiment: Experiment, run: RunDirectory, storage: RDBStorage | None
-) -> tuple[RDBStorage, list[str]]:
+def agree(options: SearchOptions, task: Task, run: RunDirectory, storage: RDBStorage | None) -> tuple[RDBStorage, list[str]]:
     """Make the study and the records of a run that goes on agree.
 
     ``storage`` is None if the run's own database is no database any more. Returns the storage to go on with and what the user
-    should know, a line each. Raises BadOptions if something is lost that neither of the two can tell.
+    should know, a line each. Raises UsageError if something is lost that neither of the two can tell.
     """
     study = None if storage is None else _load(options, storage, run)
-    known = {} if study is None else _known_records(study, run, experiment)
+    known = {} if study is None else _known_records(study, run, task)
     for directory in run.unreadable():
         if directory.path.name not in known:
-            raise BadOptions(
+            raise UsageError(
                 f"{directory.path / 'trial.json'} cannot be read or is another trial's, and the study does not know that trial:"
                 f" put the file back from a copy, or move the folder {directory.path.name} out of the run, then resume"
             )
     notes = [*_moved(run), *_write_records(run, known), *_set_aside(run)]
     study = None if storage is None else _load(options, storage, run)  # of a copy, which has another id now, another one
     _forget_unbegun(study, run)
-    why = "there is none of this run" if study is None else _disagreement(study, run, experiment)
+    why = "there is none of this run" if study is None else _disagreement(study, run, task)
     if why is None:
         assert storage is not None
         return storage, notes
     records = [record for _, record in run.trials()]
-    storage = _rebuild(options, experiment, run, storage)
+    storage = _rebuild(options, task, run, storage)
     if records:
         notes.append(f"the study was rebuilt from the records of {len(records)} trials: {why}")
     return storage, notes
@@ -149,14 +152,14 @@ def _rename(folder: Path) -> str:
     return f"{folder.parent.name}/{folder.name} has a record that cannot be read: kept as {kept.name}, and done again"
 
 
-def _known_records(study: optuna.Study, run: RunDirectory, experiment: Experiment) -> dict[str, TrialRecord]:
+def _known_records(study: optuna.Study, run: RunDirectory, task: Task) -> dict[str, TrialRecord]:
     """The records that cannot be read, by the name of their folder, as far as the study knows what was in them."""
     unreadable = {one.path.name: one for one in run.unreadable()}
     known = {}
     for frozen in study.get_trials(deepcopy=False):
         directory = unreadable.get(run.trial(frozen.number).path.name)
-        if directory is not None and "seed" in frozen.user_attrs and _knows(frozen, directory, experiment):
-            known[directory.path.name] = _record(frozen, experiment)
+        if directory is not None and "seed" in frozen.user_attrs and _knows(frozen, directory, task):
+            known[directory.path.name] = _record(frozen, task)
     return known
 
 
@@ -166,17 +169,17 @@ def _write_records(run: RunDirectory, known: Mapping[str, TrialRecord]) -> Itera
         yield f"{name}/trial.json could not be read: written again from the study"
 
 
-def _knows(frozen: FrozenTrial, directory: TrialDirectory, experiment: Experiment) -> bool:
+def _knows(frozen: FrozenTrial, directory: TrialDirectory, task: Task) -> bool:
     """Whether the reports in the directory can be those of the study's trial. Not all need agree: some are made twice."""
-    reports = intermediate_values(experiment, directory.rows())
+    reports = intermediate_values(task, directory.rows())
     common = frozen.intermediate_values.keys() & reports.keys()
     return not common or any(frozen.intermediate_values[step] == reports[step] for step in common)
 
 
-def _record(frozen: FrozenTrial, experiment: Experiment) -> TrialRecord:
+def _record(frozen: FrozenTrial, task: Task) -> TrialRecord:
     known = {"known": frozen.user_attrs["known"]} if "known" in frozen.user_attrs else {}
     own = {"seed": frozen.user_attrs["seed"], "trial": frozen.number, **known}
-    record = TrialRecord(frozen.number, {**frozen.params, **experiment.space.fixed, **experiment.settings, **own})
+    record = TrialRecord(frozen.number, {**frozen.params, **task.space.fixed, **task.settings, **own})
     if frozen.datetime_start:
         record.started = frozen.datetime_start.timestamp()
     if frozen.datetime_complete:
@@ -193,25 +196,25 @@ def _forget_unbegun(study: optuna.Study | None, run: RunDirectory) -> None:
             (directory.path / "trial.json").unlink()
 
 
-def _disagreement(study: optuna.Study, run: RunDirectory, experiment: Experiment) -> str | None:
+def _disagreement(study: optuna.Study, run: RunDirectory, task: Task) -> str | None:
     """What the study does not know, or says otherwise, of the trials on record; None if nothing."""
     trials = study.get_trials(deepcopy=False)
     for directory, record in run.trials():
         if record.number >= len(trials) or trials[record.number].state == TrialState.WAITING:
             return f"it had no trial {record.number}"
         frozen = trials[record.number]
-        if frozen.params != experiment.space.varied(record.config) or frozen.user_attrs.get("seed") != record.config["seed"]:
+        if frozen.params != task.space.varied(record.config) or frozen.user_attrs.get("seed") != record.config["seed"]:
             return f"its trial {record.number} had other settings"
         if record.ended and frozen.state.is_finished() and frozen.user_attrs.get("ended") != record.ended:
             return f"its trial {record.number} ended otherwise"
         if record.ended in COMPLETE and frozen.state == TrialState.COMPLETE and (rows := directory.rows()):
-            _, values = outcome(experiment, record.ended, rows[-1])
+            _, values = outcome(task, record.ended, rows[-1])
             if rows[-1].get("ended") == record.ended and values != frozen.values:
                 return f"its trial {record.number} came to another figure"
     return None
 
 
-def _rebuild(options: SearchOptions, experiment: Experiment, run: RunDirectory, storage: RDBStorage | None) -> RDBStorage:
+def _rebuild(options: SearchOptions, task: Task, run: RunDirectory, storage: RDBStorage | None) -> RDBStorage:
     """A new study of the trials on record. The run's own database is put aside; in a shared one the old study stays."""
     record = run.read() or {}
     if not options.optuna_storage:
@@ -223,11 +226,11 @@ def _rebuild(options: SearchOptions, experiment: Experiment, run: RunDirectory, 
     else:
         record["id"] = uuid.uuid4().hex
     assert storage is not None
-    study = create_study(options, experiment, run, storage, record["id"])
-    start_up = StartUp(options, experiment, study)
+    study = create_study(options, task, run, storage, record["id"])
+    start_up = StartUp(options, task, study)
     records = {trial.number: (directory, trial) for directory, trial in run.trials()}
     for number in range(max(records, default=-1) + 1):
-        study.add_trial(_frozen(*records[number], experiment, start_up) if number in records else _placeholder())
+        study.add_trial(_frozen(*records[number], task, start_up) if number in records else _placeholder())
     write_json(run.path / "search.json", record)
     return storage
 
@@ -248,11 +251,11 @@ def _placeholder() -> FrozenTrial:
     return create_trial(state=TrialState.FAIL, user_attrs={"ended": LOST})
 
 
-def _frozen(directory: TrialDirectory, record: TrialRecord, experiment: Experiment, start_up: StartUp) -> FrozenTrial:
+def _frozen(directory: TrialDirectory, record: TrialRecord, task: Task, start_up: StartUp) -> FrozenTrial:
     """The trial as the study would have it, from its record and its reports."""
     rows = directory.rows()
-    params = experiment.space.varied(record.config)
-    state, values = outcome(experiment, record.ended, rows[-1] if rows else {})
+    params = task.space.varied(record.config)
+    state, values = outcome(task, record.ended, rows[-1] if rows else {})
     attributes: dict[str, Any] = {
         **start_up.attributes(record.number),
         "seed": record.config["seed"],
@@ -260,12 +263,12 @@ def _frozen(directory: TrialDirectory, record: TrialRecord, experiment: Experime
         **({"ended": record.ended} if record.ended else {}),
     }
     last_is_none = state == TrialState.FAIL and rows and rows[-1].get("ended")  # a failed trial's last report has no value
-    reports = intermediate_values(experiment, rows[:-1] if last_is_none else rows)
+    reports = intermediate_values(task, rows[:-1] if last_is_none else rows)
     trial = create_trial(
         state=state,
         values=list(reports.values())[-1:] if state == TrialState.PRUNED and reports else values,
         params=params,
-        distributions={name: experiment.space.parameters[name].distribution for name in params},
+        distributions={name: task.space.parameters[name].distribution for name in params},
         user_attrs=attributes,
         intermediate_values=reports,
     )

@@ -16,7 +16,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from command_line import BadOptions
+from command_line import UsageError
 
 MB = 10**6
 ROOT = Path("/")
@@ -93,24 +93,24 @@ def free_processes(root: Path = ROOT) -> float:
 
 
 def check_limits(workers: int, dashboard: bool, root: Path = ROOT) -> None:
-    """Raise BadOptions if this user may not open the files or start the processes that Ray needs for ``workers``."""
+    """Raise UsageError if this user may not open the files or start the processes that Ray needs for ``workers``."""
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]  # Ray raises the soft limit to the hard one
     needed = RAY_FILES + WORKER_FILES * workers
     if files != resource.RLIM_INFINITY and files < needed:
-        raise BadOptions(
+        raise UsageError(
             f"this user may open {files} files and Ray needs {needed}: raise the limit with ulimit -n {needed},"
             " or lower --max-concurrent"
         )
     processes, needed = free_processes(root), RAY_THREADS + DASHBOARD_THREADS * dashboard + WORKER_THREADS * workers
     if processes < needed:
-        raise BadOptions(
+        raise UsageError(
             f"this user may start {max(0, int(processes)):,} more processes and threads and Ray needs {needed:,}: raise the"
             " limit (ulimit -u, or the container's limit of pids), add --no-dashboard, or lower --max-concurrent"
         )
 
 
 def check_folder(folder: Path, needed: float) -> None:
-    """Raise BadOptions if ``folder``, made where it is missing, could not hold files of ``needed`` bytes.
+    """Raise UsageError if ``folder``, made where it is missing, could not hold files of ``needed`` bytes.
 
     A file of 1 MB is written in the nearest folder that exists. It has no name, so a kill leaves nothing behind.
     """
@@ -123,13 +123,13 @@ def check_folder(folder: Path, needed: float) -> None:
     except OSError as error:
         problem = error.strerror
     if problem:
-        raise BadOptions(f"no run can be kept in {existing}: {problem}. Make room there, or choose another --storage-path")
+        raise UsageError(f"no run can be kept in {existing}: {problem}. Make room there, or choose another --storage-path")
 
 
 def ray_folder() -> Path:
     """The folder for Ray's sockets and logs: Ray's own choice, or a folder of this user's if that would not do.
 
-    Ray's choice follows TMPDIR, which may be too long for a socket, missing, full or read-only. Raises BadOptions if no
+    Ray's choice follows TMPDIR, which may be too long for a socket, missing, full or read-only. Raises UsageError if no
     folder is left.
     """
     chosen = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
@@ -141,13 +141,13 @@ def ray_folder() -> Path:
             return base / "ray"
         problems[base] = problem
     causes = "; ".join(f"{folder}: {problem}" for folder, problem in problems.items())
-    raise BadOptions(f"Ray has no folder for its sockets and logs ({causes}): set RAY_TMPDIR to a folder with a short path")
+    raise UsageError(f"Ray has no folder for its sockets and logs ({causes}): set RAY_TMPDIR to a folder with a short path")
 
 
 def token_file() -> Path:
     """The file with this user's token for Ray, made if missing: Ray's own in ~/.ray, or one in a private folder.
 
-    Ray's own place needs a home folder that can be written to. Raises BadOptions if no folder can hold a token.
+    Ray's own place needs a home folder that can be written to. Raises UsageError if no folder can hold a token.
     """
     home, runtime = os.environ.get("HOME"), os.environ.get("XDG_RUNTIME_DIR")
     folders = [Path(home) / ".ray"] if home else []
@@ -159,7 +159,7 @@ def token_file() -> Path:
             return _written_token(folder / "auth_token")
         except (OSError, ValueError) as error:
             causes.append(f"{folder}: {getattr(error, 'strerror', None) or error}")
-    raise BadOptions(f"Ray's token cannot be kept ({'; '.join(causes)}): set HOME to a folder of yours that can be written")
+    raise UsageError(f"Ray's token cannot be kept ({'; '.join(causes)}): set HOME to a folder of yours that can be written")
 
 
 def _written_token(file: Path) -> Path:

@@ -10,11 +10,12 @@ import json
 import os
 import re
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
-from command_line import BadOptions, exit_bad_options, hide_arguments, read_arguments, user_path
+from command_line import UsageError, exit_usage_error, hide_arguments, read_arguments, user_path
 
 if TYPE_CHECKING:
     from search_spaces import SearchSpace
@@ -45,56 +46,61 @@ class SearchOptions:
     """Options every search has."""
 
     num_samples: int = 50
-    """Trials to run, the settings known beforehand among them."""
+    """Number of trials, including the hand-tuned settings that every search tries first."""
     gpus_per_trial: float = 0.0
-    """GPU share of a trial: 0.5 runs two trials a GPU. On a machine without a GPU the search says so and uses CPUs."""
+    """GPUs for each trial; 0.5 runs two trials on one GPU. A machine without a GPU uses its CPUs and says so."""
     cpus_per_trial: float = 1.0
-    """CPU cores of a trial; it runs as many threads."""
+    """CPU cores for each trial, and its number of threads."""
     max_concurrent: int = 0
-    """Most trials at once; 0: as many as the machine or cluster has room for."""
+    """Maximum number of trials at the same time; 0: as many as the machine or the cluster has room for."""
     sampler: Sampler = "tpe"
-    """How Optuna chooses the next settings."""
+    """Optuna's sampler, which chooses the next settings."""
     scheduler: Scheduler = "asha"
-    """Which trials are stopped early: asynchronous successive halving, the same in several brackets, or none; pbt: none, but
-    the poorest of the trials take over the weights of the best ones and go on with their settings, changed a little."""
+    """asha: stop weak trials at fixed rungs. hyperband: ASHA with several grace periods. pbt: population based training (weak
+    trials copy strong ones and change their settings a little). none: run every trial to the end."""
     seed: int = 0
-    """Seed of the whole search; every trial's own seed follows from it."""
+    """Seed of the search. The seed of each trial follows from it."""
     storage_path: str = "runs"
-    """Folder of the run directories; on a cluster, one that every node sees."""
+    """Folder for run directories. On a cluster, every node must see it under the same path."""
     name: str | None = None
-    """Name of the run and its directory. Default: the experiment and the time it starts."""
+    """Name of the run and of its directory. Default: the experiment and the start time."""
     resume: bool = False
-    """Go on with the run --name, or with the latest one of this experiment: finished trials are kept, interrupted ones
-    continue from their checkpoints. A larger --num-samples adds trials."""
+    """Continue the run --name, or the latest run of this experiment. Finished trials are kept, interrupted trials continue from
+    their checkpoints, and a larger --num-samples adds trials."""
     address: str | None = None
-    """An existing Ray cluster to run on (host:port, or auto). Default: Ray on this machine alone."""
+    """Address of an existing Ray cluster: host:port, or auto. Default: start Ray on this machine."""
     time_budget: str | None = None
-    """Stop searching after this long, such as 90s, 30m or 2h; the best so far is confirmed all the same."""
+    """Stop searching after this time, such as 90s, 30m or 2h. The best settings so far are confirmed after it."""
     confirm: int = 5
-    """Fresh seeds on which the best settings are trained again; 0: none."""
+    """Number of fresh seeds on which the best settings are trained again; 0: none."""
     optuna_storage: str | None = None
-    """Database URL of the Optuna study, such as postgresql://user@host/db. Default: the environment variable
-    TUNE_OPTUNA_STORAGE, else optuna.db in the run directory. Put a URL with a password into the variable: arguments can be
-    seen by every user of this machine until Python has started, and stay in the shell's history. A password is never
-    recorded: --resume needs the variable or the flag again."""
+    """URL of the study's database, such as postgresql://user@host/db. Default: the environment variable TUNE_OPTUNA_STORAGE,
+    else optuna.db in the run directory. Put a URL with a password into the variable: other users can see arguments until
+    Python has started, and the shell's history keeps them. A password is never recorded, so --resume needs the variable or
+    the flag again."""
     no_dashboard: bool = False
-    """Leave out the Ray dashboard."""
+    """Do not start the Ray dashboard."""
     quiet: bool = False
     """Print the verdict only."""
     warm_start: tuple[str, ...] = ()
-    """Earlier runs (folders, or names under --storage-path) whose best settings are tried first."""
+    """Earlier runs whose best settings are tried first: folders, or names under --storage-path."""
     audit: float = 0.0
-    """Share of the trials that early stopping would end which run on to their end, to see what it costs; such as 0.1."""
+    """Fraction of would-be-stopped trials that run to completion anyway, to estimate what early stopping costs, such as 0.1."""
     target: float | None = None
-    """Stop the search once settings reach this on every fresh seed: of the experiment's goal (the LSTM's test accuracy, the
-    GAN's fd as a multiple of the real images'), which it replaces."""
+    """End the search as soon as one configuration reaches this value on every confirmation seed. Replaces the default goal."""
     ablation: bool = False
-    """At the end, train the way from the hand-tuned settings to the winner's, one change at a time, to see what bought what."""
+    """After the search, change the hand-tuned settings into the best ones step by step, and train each step."""
     set: tuple[str, ...] = ()
-    """Narrow, widen or fix parameters of the space, or let what is fixed vary: lr=1e-4..1e-1:log (a range; :linear,
-    :step=S), max_norm=0.1 (fixed), beta1=0,0.5 (choices)."""
+    """Change the search space: lr=1e-4..1e-1:log (a range, also :linear and :step=S), max_norm=0.1 (a fixed value), beta1=0,0.5
+    (choices)."""
     space_file: str | None = None
-    """The same from a TOML or YAML file, such as lr = {low = 1e-4, high = 0.1, log = true}; --set wins over it."""
+    """TOML or YAML file with changes to the search space, such as lr = {low = 1e-4, high = 0.1, log = true}. --set wins over
+    it."""
+    train: tuple[str, ...] = ()
+    """Train one configuration and search nothing. Give a run's best/config.json, a trial's trial.json (which has the seed too),
+    or a value for every parameter (lr=0.01 max_norm=0.1). --seed is the seed of the training itself."""
+    in_process: bool = False
+    """With --train: train in this process and without Ray, so that a debugger stops in the training."""
 
     experiment: ClassVar[str]
     """Which training this is; the first part of a run's default name."""
@@ -104,7 +110,7 @@ class SearchOptions:
     def __post_init__(self) -> None:
         self._check_texts()
         _require(1 <= self.num_samples <= MAX_SAMPLES, f"--num-samples must be 1 to {MAX_SAMPLES:,}", self.num_samples)
-        alone = self.scheduler == "pbt" and self.num_samples == 1
+        alone = self.synchronous and self.num_samples == 1
         _require(not alone, "--scheduler pbt needs a population: --num-samples must be at least 2", self.num_samples)
         _require(0 <= self.gpus_per_trial < float("inf"), "--gpus-per-trial must be 0 or more", self.gpus_per_trial)
         whole_gpus = self.gpus_per_trial <= 1 or self.gpus_per_trial == int(self.gpus_per_trial)
@@ -128,12 +134,14 @@ class SearchOptions:
             self._read_as("optuna_storage", hide_arguments(["--optuna-storage", self.optuna_storage])[1])
         _require(0 <= self.audit <= 1, "--audit must be 0 to 1", self.audit)
         stops_early = self.scheduler in ("asha", "hyperband")
-        _require(stops_early or not self.audit, "--audit is of --scheduler asha or hyperband", f"{self.scheduler}")
-        _require(self.scheduler != "pbt" or not self.ablation, "--ablation is of settings that stay", "--scheduler pbt")
-        _require(self.scheduler != "pbt" or self.target is None, "--target ends no population: leave it out", self.target)
+        _require(stops_early or not self.audit, "--audit needs --scheduler asha or hyperband", f"{self.scheduler}")
+        pbt = self.synchronous
+        _require(not (pbt and self.ablation), "--ablation cannot be used with --scheduler pbt: leave one of them out", "both")
+        _require(not (pbt and self.target), "--target cannot be used with --scheduler pbt: leave one of them out", "both")
         if self.target is not None:
-            _require(self.confirm > 0, "--target is held against fresh seeds: --confirm must be above 0", self.confirm)
+            _require(self.confirm > 0, "--target needs confirmation seeds: --confirm must be above 0", self.confirm)
             _require(0 < self.target < float("inf"), "--target must be above 0 and finite", self.target)
+        _require(not self.in_process or bool(self.train), "--in-process needs --train: it runs one training", self.in_process)
         if self.name is not None:
             plain = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name) is not None
             _require(plain, "--name takes letters, digits, '.', '_' and '-', starting with a letter or digit", self.name)
@@ -151,22 +159,29 @@ class SearchOptions:
             for text in value if isinstance(value, tuple) else [value] if isinstance(value, str) else []:
                 _require(field.name == "set" or text.strip() != "", f"{flag} must not be empty", repr(text))
                 _require(text.isprintable(), f"{flag} must be printable text, on one line", ascii(text))
-                fits = len(text) <= MAX_TEXT or field.name == "set"
+                fits = len(text) <= MAX_TEXT or field.name in ("set", "train")
                 _require(fits, f"{flag} may have {MAX_TEXT:,} characters at most", f"{len(text):,}")
 
     def _read_as(self, field: str, value: object) -> None:
         object.__setattr__(self, field, value)
 
+    @property
+    def synchronous(self) -> bool:
+        """Whether all trials train together and wait for one another: population based training."""
+        return self.scheduler == "pbt"
+
+    def run_path(self) -> Path:
+        """The run directory: named by --name, or by the experiment and the time, under --storage-path."""
+        name = self.name or f"{self.experiment}-{time.strftime('%Y%m%d-%H%M%S')}"
+        return Path(self.storage_path).absolute() / name
+
     def searched(self, space: "SearchSpace") -> "SearchSpace":
-        """``space`` as --set wants it. Exits with status 2 and one line where it cannot be had."""
+        """``space`` as --set wants it. Raises UsageError if it cannot be had."""
         if not self.set:
             return space
         from search_spaces.overrides import override, parse_overrides
 
-        try:
-            return override(space, parse_overrides(self.set), [field.name for field in dataclasses.fields(self)])
-        except BadOptions as error:
-            exit_bad_options(str(error))
+        return override(space, parse_overrides(self.set), [field.name for field in dataclasses.fields(self)])
 
 
 def seconds(time: str) -> float:
@@ -187,7 +202,7 @@ def _is_utf8(path: str) -> bool:
 def _require(condition: bool, rule: str, value: object) -> None:
     if not condition:
         shown = str(value) if not isinstance(value, int) or abs(value) < 10**MAX_SHOWN else f"a number above 1e{MAX_SHOWN}"
-        raise BadOptions(f"{rule}, got {shown if len(shown) <= MAX_SHOWN else shown[:MAX_SHOWN] + '…'}")
+        raise UsageError(f"{rule}, got {shown if len(shown) <= MAX_SHOWN else shown[:MAX_SHOWN] + '…'}")
 
 
 Options = TypeVar("Options", bound=SearchOptions)
@@ -205,29 +220,48 @@ def parse(options: type[Options], arguments: list[str] | None = None) -> Options
     variable = os.environ.pop(STORAGE_VARIABLE, None) or None
     try:
         given = _with_space_file(read_arguments(options, arguments), arguments)
+        if given.train and not given.resume:
+            given = _for_one_training(options, given, arguments)
         if not given.resume:
             return dataclasses.replace(given, optuna_storage=given.optuna_storage or variable)
         recorded = _recorded_options(given)
         resumed = read_arguments(options, arguments, recorded)
         storage = given.optuna_storage or (recorded.optuna_storage and variable) or recorded.optuna_storage
         resumed = dataclasses.replace(resumed, set=given.set or recorded.set, space_file=None, optuna_storage=storage)
-    except BadOptions as error:
-        exit_bad_options(str(error))
+    except UsageError as error:
+        exit_usage_error(str(error))
     changeable = {*options.changeable, *(field.name for field in dataclasses.fields(SearchOptions))}
     for field in dataclasses.fields(options):
-        defines = field.name in ("seed", "set", "warm_start") or field.name not in changeable
+        defines = field.name in ("seed", "set", "warm_start", "train") or field.name not in changeable
         before, now = getattr(recorded, field.name), getattr(resumed, field.name)
         if defines and before != now:
             flag = "--" + field.name.replace("_", "-")
             before, now = (" ".join(value) or "none" if isinstance(value, tuple) else value for value in (before, now))
-            exit_bad_options(f"run {recorded.name} was started with {flag} {before}; it cannot go on with {now}")
+            exit_usage_error(f"run {recorded.name} was started with {flag} {before}; it cannot go on with {now}")
     return dataclasses.replace(resumed, resume=True)
+
+
+def _for_one_training(options: type[Options], given: Options, arguments: list[str] | None) -> Options:
+    """The options of ``--train``: those that the configuration has are taken from it, unless they are given as well."""
+    from tuning.one_training import CONFLICTS, WITHOUT_SEARCH, as_options, read_settings
+
+    flags = {text.partition("=")[0] for text in (sys.argv[1:] if arguments is None else arguments)}
+    for flag in CONFLICTS:
+        if flag in flags:
+            raise UsageError(f"--train trains one configuration and searches nothing: leave out {flag}")
+    settings = read_settings(given.train)
+    try:
+        default = dataclasses.replace(options(), **WITHOUT_SEARCH, **as_options(options, settings))
+    except TypeError:
+        raise UsageError(f"--train: a value in {' '.join(given.train)} is of another kind than the option takes") from None
+    given = read_arguments(options, arguments, default)
+    return dataclasses.replace(given, train=(json.dumps({**settings, "seed": given.seed}),))
 
 
 def _with_space_file(given: Options, arguments: list[str] | None) -> Options:
     """The options with the space file's entries, unless set otherwise, in ``set``, each in one spelling and in one order."""
     if sum(text == "--set" or text.startswith("--set=") for text in (sys.argv[1:] if arguments is None else arguments)) > 1:
-        raise BadOptions("--set is given twice, one takes them all: --set lr=1e-3..1e-2 max_norm=0.1")
+        raise UsageError("--set is given twice, one takes them all: --set lr=1e-3..1e-2 max_norm=0.1")
     if not given.set and given.space_file is None:
         return given
     from search_spaces.overrides import override_text, parse_overrides, read_space_file
@@ -245,7 +279,7 @@ def _recorded_options(given: Options) -> Options:
     if name is None:
         started = max(_recorded_searches(runs, given.experiment), default=None)
         if started is None:
-            raise BadOptions(f"--resume: there is no {given.experiment} run under {runs}/")
+            raise UsageError(f"--resume: there is no {given.experiment} run under {runs}/")
         name = started[1]
     file = runs / name / "search.json"
     try:
@@ -254,10 +288,10 @@ def _recorded_options(given: Options) -> Options:
         options = read_arguments(type(given), typed)
         return dataclasses.replace(options, name=name, storage_path=given.storage_path)
     except FileNotFoundError:
-        raise BadOptions(f"--resume: there is no run {name} under {runs}/") from None
+        raise UsageError(f"--resume: there is no run {name} under {runs}/") from None
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise BadOptions(f"--resume: {file} cannot be read, or another version wrote it ({reason})") from None
+        raise UsageError(f"--resume: {file} cannot be read, or another version wrote it ({reason})") from None
 
 
 def _typed(option: str, value: Any) -> list[str]:

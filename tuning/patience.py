@@ -16,7 +16,7 @@ from typing import TypeVar
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from command_line import BadOptions, hide_secrets
+from command_line import UsageError, hide_secrets
 from tuning.trouble import Trouble
 
 PATIENCE_S = 300.0
@@ -49,7 +49,7 @@ def say_on_stderr(line: str) -> None:
 class Patience:
     """Does what the search needs of the world outside, again and again if it has to.
 
-    Raises BadOptions if TUNE_PATIENCE_S is not a number of seconds.
+    Raises UsageError if TUNE_PATIENCE_S is not a number of seconds.
 
     Attributes:
         trouble: Why the search has to end, once patience was lost. Ray Tune swallows some exceptions, so whoever started the
@@ -103,7 +103,7 @@ def _seconds(text: str) -> float:
         seconds = float(text or PATIENCE_S)
         if 0 <= seconds < float("inf"):
             return seconds
-    raise BadOptions(f"{VARIABLE} must be a number of seconds, 0 or more, got {text}")
+    raise UsageError(f"{VARIABLE} must be a number of seconds, 0 or more, got {text}")
 
 
 def reason(error: BaseException) -> str:

@@ -14,19 +14,19 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from tuning.capacity import Capacity
-from tuning.experiment import Experiment
-from tuning.failure import Failure
-from tuning.run_directory import COMPLETE
+from records.outcome import BUDGET, COMPLETE, CONVERGED, ERROR, STOPPED_EARLY
+from tuning.engine.capacity import Capacity
+from tuning.engine.failure import Failure
+from tuning.task import Task
 
 QUIET_LINE_EVERY_S = 60.0
 MEASURED_TRIALS = 3
 """Trials that must have finished before a time left is guessed."""
 
-FAILED = ("diverged", "discriminator won", "generator collapsed", "error")
 LOST = {"machine": "worker lost", "memory": "out of memory", "storage": "not saved"}
 """What the console says of a trial that the machine has failed."""
-STYLES = {"converged": "green", "budget": "", "stopped early": "dim", **dict.fromkeys(FAILED, "red"), "error": "bold red"}
+STYLES = {CONVERGED.name: "green", BUDGET.name: "", STOPPED_EARLY.name: "dim", ERROR.name: "bold red"}
+"""Of the console's lines; trials that ended otherwise have failed and are red."""
 
 
 class Best(NamedTuple):
@@ -48,7 +48,7 @@ class Progress(Callback):
 
     def __init__(
         self,
-        experiment: Experiment,
+        task: Task,
         title: str,
         total: int,
         ended: Counter[str],
@@ -57,10 +57,10 @@ class Progress(Callback):
         best: Best | None = None,
         quiet: bool = False,
     ) -> None:
-        self.objective = experiment.objective
+        self.objective = task.objective
         self.stage, self.quiet = stage, quiet
-        self.shown = tuple(dict.fromkeys((experiment.goal.metric, *experiment.shown))) if stage else experiment.shown
-        self.space = experiment.space
+        self.shown = tuple(dict.fromkeys((task.goal.metric, *task.shown))) if stage else task.shown
+        self.space = task.space
         self.title, self.total = title, total
         self.ended = Counter(ended)
         self.finished_here = 0
@@ -97,7 +97,7 @@ class Progress(Callback):
             self.say(self.status())
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self._finished(trial, trial.last_result.get("ended") or "stopped early")
+        self._finished(trial, trial.last_result.get("ended") or STOPPED_EARLY.name)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         failure = Failure.of(trial)
@@ -106,7 +106,7 @@ class Progress(Callback):
             words = f"{self.stage:<11}" if self.stage else f"trial {trial.config['trial']:>3}  "
             self.say(Text(f"{words}{LOST[failure.blame]:<15} it goes on in another worker", style="yellow"))
         else:
-            self._finished(trial, failure.outcome or "error", failure.line)
+            self._finished(trial, failure.outcome or ERROR.name, failure.line)
 
     def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
         if self._live is not None:
@@ -123,13 +123,13 @@ class Progress(Callback):
     def status(self) -> Text:
         """The one line: done, running, stopped early, failed, the time left, the best so far."""
         done = sum(self.ended.values())
-        failed = sum(self.ended[how] for how in FAILED)
+        failed = sum(count for how, count in self.ended.items() if how not in (*COMPLETE, STOPPED_EARLY.name))
         parts = [f"{done} of {self.total} {self.title}", f"{len(self.steps) - self.waiting} running"]
         if self.total == 1:
             parts = [self.title, *(f"step {step:,}" for step in self.steps.values())]
         if self.waiting:
             parts.append(f"{self.waiting} waiting")
-        if self.ended["stopped early"]:
+        if self.ended[STOPPED_EARLY.name]:
             parts.append(f"{self.ended['stopped early']} stopped early")
         if failed:
             parts.append(f"{failed} failed")
@@ -156,13 +156,13 @@ class Progress(Callback):
         self.finished_here += 1
         result, number = trial.last_result, trial.config["trial"]
         line = Text(f"{self.stage:<11}" if self.stage else f"trial {number:>3}  ")
-        line.append(f"{ended:<13}", style=STYLES.get(ended, ""))
+        line.append(f"{ended:<13}", style=STYLES.get(ended, "red"))
         if "step" in result:
             figures = "  ".join(f"{name} {figure(result[name])}" for name in self.shown if result.get(name) is not None)
             line.append(f" step {result['step']:>6,}  {figures}")
         line.append("  " + settings_words({"seed": trial.config["seed"]} if self.stage else self.space.varied(trial.config)))
         if error:
-            unsaved = "" if ended == "error" else "its weights could not be saved: "
+            unsaved = "" if ended == ERROR.name else "its weights could not be saved: "
             line.append(f"\n           {unsaved}{error}", style="red")
         elif self.best and self.best.number == number:
             line.append("  best so far", style="bold green")

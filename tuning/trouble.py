@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from command_line import exit_bad_options, hide_secrets
+from command_line import exit_usage_error, hide_secrets
 from tuning.interruption import FAILED, early_exit
 
 
@@ -44,7 +44,7 @@ def guarded(main: Callable[[], int]) -> Callable[[], int]:
         try:
             status = main()
         except ImportError as error:
-            exit_bad_options(words(error))
+            exit_usage_error(words(error))
         except Exception as error:
             where = traceback.extract_tb(error.__traceback__)[-1]
             print(failure_line(f"{words(error)} ({where.filename}:{where.lineno})"), file=sys.stderr, flush=True)

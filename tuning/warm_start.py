@@ -9,18 +9,20 @@ from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
-from command_line import BadOptions
+from command_line import UsageError
+from records.outcome import COMPLETE
+from records.run_directory import RunDirectory
+from records.store import read_json
 from search_spaces import SearchSpace, contains
-from tuning.design import share_below
-from tuning.experiment import Experiment
+from search_spaces.unit_scale import place
 from tuning.options import SearchOptions
-from tuning.run_directory import COMPLETE, RunDirectory, read_json
+from tuning.task import Task
 
 WARM_TRIALS = 5
 """Settings of earlier runs that are tried, at most."""
 
 APART = 0.05
-"""Settings are different where a choice differs, or where a number is this share of its range away."""
+"""Settings are different if a choice differs, or if a number is this fraction of its range away."""
 
 
 @dataclass(frozen=True)
@@ -31,22 +33,22 @@ class WarmStart:
     notes: list[str]
 
 
-def read_warm_start(options: SearchOptions, experiment: Experiment) -> WarmStart:
+def read_warm_start(options: SearchOptions, task: Task) -> WarmStart:
     """The best different settings of the runs of ``--warm-start`` that lie in the space, the best of each run first.
 
-    Raises BadOptions where there is no such run, or where it is of another experiment.
+    Raises UsageError where there is no such run, or where it is of another experiment.
     """
     found, notes = [], []
     for name in options.warm_start:
         run = _earlier_run(name, options)
-        of_this_run, words = _ranked(run, experiment)
+        of_this_run, words = _ranked(run, task)
         found.append([(settings, f"{run.path.name} trial {number}") for number, settings in of_this_run])
         notes += [f"warm start from {run.path.name}: {sentence}" for sentence in words]
     chosen: list[tuple[dict[str, Any], str]] = []
     in_turn = (one for one in chain.from_iterable(zip_longest(*found)) if one)
     for settings, source in in_turn:
-        others = [*experiment.space.known.values(), *(one for one, _ in chosen)]
-        if len(chosen) < WARM_TRIALS and all(_differ(settings, other, experiment.space) for other in others):
+        others = [*task.space.known.values(), *(one for one, _ in chosen)]
+        if len(chosen) < WARM_TRIALS and all(_differ(settings, other, task.space) for other in others):
             chosen.append((settings, source))
     if options.warm_start:
         notes.insert(0, f"warm start: {len(chosen)} earlier settings are tried first")
@@ -56,22 +58,22 @@ def read_warm_start(options: SearchOptions, experiment: Experiment) -> WarmStart
 def _earlier_run(name: str, options: SearchOptions) -> RunDirectory:
     folders = [folder for folder in (Path(name), Path(options.storage_path) / name) if (folder / "search.json").is_file()]
     if not folders:
-        raise BadOptions(f"--warm-start: there is no run {name}, neither as a folder nor under {options.storage_path}/")
+        raise UsageError(f"--warm-start: there is no run {name}, neither as a folder nor under {options.storage_path}/")
     run = RunDirectory(folders[0].absolute())
     record = run.read()
     if record is None:
-        raise BadOptions(f"--warm-start: {folders[0] / 'search.json'} cannot be read")
+        raise UsageError(f"--warm-start: {folders[0] / 'search.json'} cannot be read")
     if record.get("experiment") != options.experiment:
-        raise BadOptions(
+        raise UsageError(
             f"--warm-start: {name} is a run of {record.get('experiment')}, this is a search of {options.experiment}"
         )
     return run
 
 
-def _ranked(run: RunDirectory, experiment: Experiment) -> tuple[list[tuple[int, dict[str, Any]]], list[str]]:
+def _ranked(run: RunDirectory, task: Task) -> tuple[list[tuple[int, dict[str, Any]]], list[str]]:
     """Number and settings of the run's trials that can be tried here, best first; and sentences on the run as a whole."""
     record = run.read() or {}
-    objective = experiment.objective
+    objective = task.objective
     of_old = (record.get("objectives") or [{}])[0].get("metric", objective.metric)
     ended = [
         (replace(trial, config=directory.config(trial)), rows[-1])
@@ -84,16 +86,14 @@ def _ranked(run: RunDirectory, experiment: Experiment) -> tuple[list[tuple[int, 
     varied = record.get("space", {})
     inside = []
     for trial, _ in comparable:
-        settings = _inside(trial.config, varied, experiment)
+        settings = _inside(trial.config, varied, task)
         if settings is not None:
             inside.append((trial.number, settings))
-    return inside, list(_notes(record, of_old, len(ended), len(comparable), len(inside), experiment))
+    return inside, list(_notes(record, of_old, len(ended), len(comparable), len(inside), task))
 
 
-def _notes(
-    record: Mapping[str, Any], of_old: str, ended: int, comparable: int, inside: int, experiment: Experiment
-) -> Iterator[str]:
-    metric = experiment.objective.metric
+def _notes(record: Mapping[str, Any], of_old: str, ended: int, comparable: int, inside: int, task: Task) -> Iterator[str]:
+    metric = task.objective.metric
     if of_old != metric:
         yield f"it was searched for {of_old}, its trials are ranked by {metric} here"
     if comparable < ended:
@@ -102,7 +102,7 @@ def _notes(
         yield f"{comparable - inside} of {comparable} trials lie outside of this search's space and are left out"
     if not ended:
         yield "none of its trials has ended by itself"
-    here = {**experiment.space.fixed, **experiment.settings}
+    here = {**task.space.fixed, **task.settings}
     before = record.get("fixed", {})
     changed = [
         f"{name} {before[name]} there, {here[name]} here" for name in here if name in before and before[name] != here[name]
@@ -117,14 +117,14 @@ def _winner(run: RunDirectory) -> int | None:
     return read_json(metrics).get("trial")
 
 
-def _inside(config: Mapping[str, Any], varied: Mapping[str, Any], experiment: Experiment) -> dict[str, Any] | None:
+def _inside(config: Mapping[str, Any], varied: Mapping[str, Any], task: Task) -> dict[str, Any] | None:
     """The config as settings of this search's space, or None where it lies outside of it.
 
     A parameter that the earlier run did not know is left out: the sampler draws it. One that it varied and that is fixed here
     must have the fixed value.
     """
-    space = experiment.space
-    fixed = {**space.fixed, **experiment.settings}
+    space = task.space
+    fixed = {**space.fixed, **task.settings}
     if any(config[name] != fixed.get(name) for name in varied if name in config and name not in space.parameters):
         return None
     settings: dict[str, Any] = {}
@@ -141,7 +141,7 @@ def _differ(one: Mapping[str, Any], other: Mapping[str, Any], space: SearchSpace
         if (name in one) != (name in other):
             return True
         if name in one:
-            here, there = (share_below(parameter.distribution, settings[name]) for settings in (one, other))
+            here, there = (place(settings[name], parameter.distribution) for settings in (one, other))
             if here is None or there is None:
                 if one[name] != other[name]:
                     return True

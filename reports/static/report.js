@@ -105,8 +105,8 @@ const report = (() => {
     function passes(row) {
       const best = Number(form.elements.best.value);
       if (best < 100 && !(Number(row.dataset.rank) <= best / 100)) return false;
-      const fate = form.elements.fate.value;
-      if (fate && row.dataset.fate !== fate) return false;
+      const outcome = form.elements.outcome.value;
+      if (outcome && row.dataset.outcome !== outcome) return false;
       const setting = form.elements.setting.value;
       if (setting) {
         const own = value(row, setting);

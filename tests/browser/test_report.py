@@ -77,14 +77,14 @@ def test_the_way_from_the_index_to_a_trial(page: Page, site: Path) -> None:
     assert page.locator("#trials tbody tr").count() == 6
     page.click("#trials a >> nth=4")
     assert page.inner_text("h1") == "Trial 4"
-    assert "lr=" in page.inner_text("pre")
+    assert "--train " in page.inner_text("pre")
 
 
 def test_one_filter_holds_for_the_table_and_every_figure(page: Page, site: Path) -> None:
     page.goto((site / "small" / "index.html").as_uri())
     look_at_all(page)
     assert points(page, "history") == 6 + 1  # the best is ringed
-    page.select_option("[name=fate]", "stopped early")
+    page.select_option("[name=outcome]", "stopped early")
     page.wait_for_selector("#filtered:has-text(' of ')")
     shown = page.locator("#trials tbody tr:visible").count()
     assert 0 < shown < 6

@@ -171,6 +171,7 @@ def test_a_worker_killed_while_it_trains_costs_no_trial(tmp_path: Path) -> None:
     assert "error" not in out.splitlines()[0]
 
 
+@slow
 def test_a_terminal_that_closes_while_the_judges_are_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     search = ("--dataset", "digits", "--num-samples", 1, "--max-steps", 9, "--no-dashboard", "--name", "early")
@@ -185,6 +186,7 @@ def test_a_terminal_that_closes_while_the_judges_are_trained(tmp_path: Path, mon
     assert not (tmp_path / "runs" / "early").exists()
 
 
+@slow
 def test_kill_9_while_the_judges_are_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     search = ("--dataset", "digits", "--num-samples", 1, "--max-steps", 9, "--confirm", 0, "--final-steps", 0, "--no-dashboard")

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from records.checkpoint import read_identity
+from records.run_directory import RunDirectory
 from tests.conftest import run, start
 from tests.support.processes import kill, named, wait_for
-from trainables.checkpoint import read_identity
-from tuning.run_directory import RunDirectory
 
 SEARCH = (
     "--input-length", 6, "--max-steps", 2000, "--num-samples", 2, "--confirm", 0, "--name", "lost", "--no-dashboard",

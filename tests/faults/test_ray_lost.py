@@ -50,7 +50,7 @@ def check_goes_on(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("programs", "what"),
     [
-        (["raylet/raylet"], "Ray's scheduler (raylet) died"),
+        pytest.param(["raylet/raylet"], "Ray's scheduler (raylet) died", marks=pytest.mark.slow),
         pytest.param(["raylet/raylet", "ray::LSTMTrial"], "Ray's scheduler (raylet) died", marks=pytest.mark.slow),
         pytest.param(["gcs/gcs_server"], "Ray's control store died", marks=pytest.mark.slow),
         pytest.param(["ray"], "Ray's ", marks=pytest.mark.slow),

@@ -9,16 +9,16 @@ import pytest
 
 from tests.support.processes import sessions
 from trainables.lstm.demand import demand
-from tune_lstm import LSTMOptions, lstm_experiment
-from tuning.experiment import Prepared
+from tune_lstm import LSTMOptions, lstm_task
 from tuning.search import Search
+from tuning.task import Prepared
 
 Prepare = Callable[[Callable[[str], None], Path], Prepared]
 
 
 def search(folder: Path, prepare: Prepare) -> int:
     options = LSTMOptions(name="broken", storage_path=str(folder))
-    return Search(options, replace(lstm_experiment(options), prepare=prepare, demand=demand)).run()
+    return Search(options, replace(lstm_task(options), prepare=prepare, demand=demand)).run()
 
 
 def test_the_traceback_is_in_the_run_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from records.run import Run
+from reports.figures.style import apply
 from reports.pages import Site
-from reports.run import Run
-from reports.style import apply
 
 
 def build(path: Path, folder: Path) -> str:

@@ -12,13 +12,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from command_line import BadOptions
-from reports import lstm
+from command_line import UsageError
+from records.objective import Goal, Objective
+from records.run_directory import RunDirectory
+from records.store import write_json
+from records.trial_directory import TrialRecord
 from reports.build import ReportOptions, build, changes, watch
-from reports.style import apply
+from reports.experiments import lstm
+from reports.figures.style import apply
 from search_spaces.lstm import SPACES
-from tuning.experiment import Goal, Objective
-from tuning.run_directory import RunDirectory, TrialRecord, write_json
 
 
 def made_run(path: Path, trials: int = 4, length: int = 4) -> Path:
@@ -73,7 +75,7 @@ def runs(tmp_path: Path) -> Path:
 @pytest.fixture
 def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures take seconds, and one that cannot be drawn is caught in one place with all else."""
-    monkeypatch.setattr(lstm, "pictures", lambda run, other, folder: dict.fromkeys(lstm.PICTURES))
+    monkeypatch.setattr(lstm.Page, "pictures", lambda *of: dict.fromkeys(lstm.PICTURES))
 
 
 class TestOutput:
@@ -83,15 +85,15 @@ class TestOutput:
         (tmp_path / "elsewhere" / "a").symlink_to(runs / "a")
         (tmp_path / "link").symlink_to(runs / "b")
         before = contents(runs)
-        with pytest.raises(BadOptions, match="would write into the run"):
+        with pytest.raises(UsageError, match="would write into the run"):
             report(runs / "a", output=tmp_path / output)
         assert contents(runs) == before
 
     def test_a_file_is_refused(self, runs: Path, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("mine", encoding="utf-8")
-        with pytest.raises(BadOptions, match="is a file"):
+        with pytest.raises(UsageError, match="is a file"):
             report(runs, output=tmp_path / "file")
-        with pytest.raises(BadOptions, match="Not a directory"):
+        with pytest.raises(UsageError, match="Not a directory"):
             report(runs, output=tmp_path / "file" / "site")
 
     @pytest.mark.parametrize("place", ["plotly.min.js", "index.html", "a/index.html", "a/trials.csv", "a/trials/0000.html"])
@@ -99,7 +101,7 @@ class TestOutput:
         site = tmp_path / "site"
         (site / place).parent.mkdir(parents=True)
         (site / place).symlink_to("/dev/full")
-        with pytest.raises(BadOptions, match=r"site cannot be written to: No space left on device"):
+        with pytest.raises(UsageError, match=r"site cannot be written to: No space left on device"):
             report(runs / "a", output=site)
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
@@ -112,11 +114,11 @@ class TestOutput:
         report(runs / "a", output=tmp_path / "site")  # all that is imported on the way may be root's alone
         os.seteuid(65534)
         try:
-            with pytest.raises(BadOptions, match="site cannot be written to: Permission denied"):
+            with pytest.raises(UsageError, match="site cannot be written to: Permission denied"):
                 report(runs / "a", output=unwritable / "site")
-            with pytest.raises(BadOptions, match=r"unreadable/search.json cannot be read: Permission denied"):
+            with pytest.raises(UsageError, match=r"unreadable/search.json cannot be read: Permission denied"):
                 report(unreadable, output=tmp_path / "other")
-            with pytest.raises(BadOptions, match=r"inside cannot be read: Permission denied"):
+            with pytest.raises(UsageError, match=r"inside cannot be read: Permission denied"):
                 report(unreadable / "inside", output=tmp_path / "other")
         finally:
             os.seteuid(0)
@@ -124,7 +126,7 @@ class TestOutput:
 
 @pytest.mark.parametrize(("options", "words"), [({"output": ""}, "--output is empty"), ({"runs": ("",)}, "RUN is empty")])
 def test_an_empty_word_is_refused(options: dict[str, Any], words: str) -> None:
-    with pytest.raises(BadOptions, match=words):
+    with pytest.raises(UsageError, match=words):
         build(ReportOptions(**options))
 
 
@@ -135,7 +137,7 @@ def test_a_home_is_expanded_also_after_an_equals_sign(runs: Path, tmp_path: Path
 
 
 def break_fixed(search: dict[str, Any]) -> None:
-    search["fixed"]["input_length"] = [4]
+    del search["fixed"]["model"]
 
 
 def break_sessions(search: dict[str, Any]) -> None:
@@ -253,11 +255,11 @@ def test_hostile_values_anywhere_are_shown_or_refused_in_one_line(
         damage(data, data.draw(st.sampled_from(sorted(run.rglob("*.json")))))
     before = contents(run)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lstm, "pictures", lambda run, other, folder: dict.fromkeys(lstm.PICTURES))
+        patch.setattr(lstm.Page, "pictures", lambda *of: dict.fromkeys(lstm.PICTURES))
         try:
             report(run, output=folder / "site")
             page = (folder / "site" / "mine" / "index.html").read_text(encoding="utf-8")
-        except BadOptions as error:
+        except UsageError as error:
             page = str(error) if "\n" in str(error) else ""
     assert "<script>alert" not in page
     assert "Traceback" not in page

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from records.run import Run
+from reports.figures.style import apply
 from reports.pages import Site
-from reports.run import Run
-from reports.style import apply
 from tests.conftest import SmallGANSearch, SmallSearch, start
 
 
@@ -34,9 +34,9 @@ def test_lengths_stand_in_one_table_with_hand_tuned_figures_and_the_courseworks(
     assert ["<td>90%</td>" in row for row in rows] == [False, True]
     assert all("by hand, " in row and "2 of 2" in row for row in rows)
     assert (tmp_path / "site" / "lengths.png").stat().st_size > 10_000
-    script = (tmp_path / "site" / "lengths-accuracy.js").read_text()
+    script = (tmp_path / "site" / "lstm-best-accuracy.js").read_text()
     figure = json.loads(script[script.index("{") : script.rindex("}") + 1])
-    assert 'data-chosen="lengths-accuracy"' in page
+    assert 'data-chosen="lstm-best-accuracy"' in page
     assert [trace["name"] for trace in figure["data"]] == ["shorter", "longer"]
     best = runs[0].reports(int(runs[0].best or 0))
     assert figure["data"][1]["y"] == pytest.approx(best["accuracy"].tolist(), rel=1e-5)

@@ -10,9 +10,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from records.run import Run
+from records.tables import stretches
+from reports.experiments import page_of
 from reports.explore import Explorer
-from reports.from_optuna import study_of
-from reports.run import Run
+from reports.figures.from_optuna import study_of
 from tests.conftest import SmallGANSearch, SmallSearch
 
 
@@ -20,8 +22,7 @@ def explore(path: Path, folder: Path) -> tuple[Run, dict[str, dict[str, Any]]]:
     """The run, and the content of each of its figures by the name of its script."""
     run = Run.open(path)
     folder.mkdir(exist_ok=True)
-    measured = ("accuracy", "loss") if run.search["experiment"] == "lstm" else ("fd", "clean")
-    plots = Explorer(run, folder, measured).write()
+    plots = Explorer(run, folder, page_of(run)).write()
     contents = {}
     for plot in plots.values():
         assert plot.alt
@@ -140,7 +141,7 @@ def test_a_trial_that_waited_is_drawn_as_two_bars(small_search: SmallSearch, tmp
     for row in rows[len(rows) // 2 :]:
         row["timestamp"] += 100
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    before, after = Run.open(small_search.path).stretches, Run.open(copy).stretches
+    before, after = stretches(Run.open(small_search.path)), stretches(Run.open(copy))
     assert (after["number"] == 0).sum() == (before["number"] == 0).sum() + 1
     waited = after[after["number"] == 0]
     assert waited["begin"].iloc[-1] - waited["end"].iloc[-2] == pytest.approx(100, abs=3)
@@ -183,15 +184,15 @@ def test_of_many_whole_trials_a_part_is_taken_the_winner_with_it(small_search: S
     part, numbers = study_of(run, 2)
     assert len(every.trials) > len(part.trials) == len(numbers) <= 3
     assert run.best in numbers
-    assert [trial.values[0] for trial in part.trials] == run.trials.set_index("number")[run.objective][numbers].tolist()
+    assert [trial.values[0] for trial in part.trials] == run.trials.set_index("number")[run.metric][numbers].tolist()
 
 
 def test_the_winner_stands_beside_all_its_fresh_seeds(lstm: tuple[Run, dict[str, dict[str, Any]]]) -> None:
     run, contents = lstm
     searched, selected, seeds, mean = contents["curse"]["data"]
-    assert selected["y"] == pytest.approx(run.trials.loc[run.trials["number"] == run.best, run.objective].tolist(), rel=1e-5)
-    assert sorted(seeds["y"]) == pytest.approx(sorted(run.confirmed[run.objective]), rel=1e-5)
-    assert mean["y"] == pytest.approx([run.confirmed[run.objective].mean()], rel=1e-5)
+    assert selected["y"] == pytest.approx(run.trials.loc[run.trials["number"] == run.best, run.metric].tolist(), rel=1e-5)
+    assert sorted(seeds["y"]) == pytest.approx(sorted(run.confirmed[run.metric]), rel=1e-5)
+    assert mean["y"] == pytest.approx([run.confirmed[run.metric].mean()], rel=1e-5)
     assert set(searched["meta"]["trials"]) <= set(run.trials["number"])
 
 
@@ -203,5 +204,5 @@ def test_a_trial_let_run_on_is_drawn_from_where_it_would_have_been_stopped(small
     file.write_text(json.dumps({**json.loads(file.read_text()), "audited": 500}))
     run, contents = explore(copy, tmp_path / "site")
     line = next(trace for trace in contents["audit"]["data"] if trace["name"] == f"trial {number}")
-    history = run.histories[run.histories["number"] == number].set_index("step")[run.objective]
+    history = run.histories[run.histories["number"] == number].set_index("step")[run.metric]
     assert line["y"] == pytest.approx([history[500], history.iloc[-1]], rel=1e-5)

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from records.checks import run_checks
+from records.run import Run
 from reports.content import number, share
 from tests.conftest import SmallSearch, run
 from tests.reports.conftest import build
-from tuning.checks import run_checks
-from tuning.checks.evidence import Evidence
-from tuning.run_directory import RunDirectory
 
 
 @pytest.mark.parametrize(
@@ -47,7 +46,7 @@ class TestBuild:
 
     def test_every_check_is_on_the_page_with_how_and_why(self, small_search: SmallSearch, tmp_path: Path) -> None:
         page = build(small_search.path, tmp_path)
-        for check in run_checks(Evidence(RunDirectory(small_search.path))):
+        for check in run_checks(Run(small_search.path)):
             (part,) = re.findall(f'<details class="check" id="{check.code}".*?</details>', page, re.DOTALL)
             text = html.unescape(part)
             assert check.sentence in text

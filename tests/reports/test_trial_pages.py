@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 
-from reports.run import Run
+from records.run import Run
+from reports.experiments import page_of
 from reports.trial_pages import trial_pages
 from tests.conftest import SmallSearch, run
 
 
 def pages(path: Path, folder: Path) -> list[dict[str, Any]]:
-    return [values for _, values in trial_pages(Run.open(path), folder, ("accuracy",))]
+    opened = Run.open(path)
+    return [values for _, values in trial_pages(opened, folder, page_of(opened))]
 
 
 def drawn(folder: Path, number: int) -> dict[str, list[float]]:
@@ -66,6 +68,6 @@ def test_the_command_trains_the_trials_settings(small_search: SmallSearch, tmp_p
     assert run(Path(script).name, *arguments, "--name", "again", "--storage-path", tmp_path, cwd=tmp_path).returncode == 0
     again = Run.open(tmp_path / "again")
     (row,) = again.trials.to_dict("records")
-    for name in ("lr", "max_norm"):
-        assert abs(row[name] / page["trial"][name] - 1) < 2e-6
-    assert re.search(r"\b4\b", again.title)
+    for name in ("lr", "max_norm", "seed", "accuracy", "loss", "step"):
+        assert row[name] == page["trial"][name]
+    assert re.search(r"\b4\b", page_of(again).title(again))

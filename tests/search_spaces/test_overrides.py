@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from command_line import BadOptions
+from command_line import UsageError
 from search_spaces import Parameter, SearchSpace
 from search_spaces.gan import SPACES as GAN_SPACES
 from search_spaces.lstm import SPACES as LSTM_SPACES
@@ -121,7 +121,7 @@ def test_a_single_value_is_fixed_and_of_the_parameters_type(space: SearchSpace, 
         (LSTM, "hidden_dim=2..4:step=0.5", "the step of whole numbers must be one, got 0.5"),
         (LSTM, "maxnorm=1", "there is no parameter maxnorm (did you mean max_norm?); there are optimizer, lr, max_norm"),
         (LSTM, "momentum=0.1", "there is no parameter momentum; there are optimizer, lr"),
-        (LSTM, "max_steps=5", "max_steps is no parameter of the space but an option of its own: --max-steps"),
+        (LSTM, "max_steps=5", "max_steps is not a search parameter; set it with --max-steps"),
         (LSTM, "model=rnn", "--model"),
         (LSTM, "lr_gamma=0.8", "lr_gamma=0.8: lr_gamma has a meaning only where lr_schedule=exponential"),
         (LSTM, "seed=1", "there is no parameter seed"),
@@ -134,16 +134,16 @@ def test_a_single_value_is_fixed_and_of_the_parameters_type(space: SearchSpace, 
     ],
 )  # fmt: skip
 def test_refused_in_words_that_say_what_would_be_right(space: SearchSpace, text: str, message: str) -> None:
-    with pytest.raises(BadOptions) as refused:
+    with pytest.raises(UsageError) as refused:
         changed(space, text)
     assert message in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
 def test_a_name_set_twice_and_a_space_with_nothing_left_are_refused() -> None:
-    with pytest.raises(BadOptions, match="lr is set twice"):
+    with pytest.raises(UsageError, match="lr is set twice"):
         changed(LSTM, "lr=0.1", "lr=0.2")
-    with pytest.raises(BadOptions, match="nothing is left to vary"):
+    with pytest.raises(UsageError, match="nothing is left to vary"):
         changed(LSTM, "lr=0.1", "max_norm=1")
     assert list(changed(LSTM, "lr=0.1", "max_norm=1", "hidden_dim=64,128").parameters) == ["hidden_dim"]
 
@@ -161,7 +161,7 @@ class TestConditions:
         assert space.parameters["penalty"].only_if == ("loss", "relativistic")
 
     def test_a_child_set_without_its_parents_value_is_refused(self) -> None:
-        with pytest.raises(BadOptions, match="dropout has a meaning only where regulariser=dropout"):
+        with pytest.raises(UsageError, match="dropout has a meaning only where regulariser=dropout"):
             changed(EXTENDED, "regulariser=spectral", "dropout=0.1")
 
     def test_a_child_fixed_beside_a_parent_that_varies_reaches_no_other_trial(self) -> None:
@@ -332,7 +332,7 @@ class TestFile:
         ],
     )
     def test_refused(self, name: str, content: str, message: str, tmp_path: Path) -> None:
-        with pytest.raises(BadOptions) as refused:
+        with pytest.raises(UsageError) as refused:
             read_space_file(self.write(tmp_path, name, content))
         assert message in str(refused.value)
         assert name in str(refused.value)
@@ -355,14 +355,14 @@ class TestFile:
             "x" * 300 + ".toml": "File name too long",
         }
         for name, message in messages.items():
-            with pytest.raises(BadOptions, match=message):
+            with pytest.raises(UsageError, match=message):
                 read_space_file(tmp_path / name)
 
     def test_a_missing_file_and_bytes_that_are_no_text_are_refused(self, tmp_path: Path) -> None:
-        with pytest.raises(BadOptions, match=r"gone\.toml cannot be read: No such file"):
+        with pytest.raises(UsageError, match=r"gone\.toml cannot be read: No such file"):
             read_space_file(tmp_path / "gone.toml")
         (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
-        with pytest.raises(BadOptions, match="cannot be read"):
+        with pytest.raises(UsageError, match="cannot be read"):
             read_space_file(tmp_path / "bytes.toml")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from trainables.checkpoint import identity, metadata
+from records.checkpoint import identity, metadata
 
 
 def write_checkpoint(folder: Path, config: Mapping[str, Any], step: int, state: str = "") -> Path:

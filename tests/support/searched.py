@@ -1,13 +1,13 @@
 """A run that is searched trial by trial in this process, without Ray: its records and its study are as a search leaves them."""
 
-from pathlib import Path
+from dataclasses import asdict
 
+from records.run_directory import RunDirectory
 from tune_lstm import LSTMOptions
-from tuning.experiment import Experiment
+from tuning.engine.searcher import StudySearch
 from tuning.identity import open_run
 from tuning.patience import Patience
-from tuning.run_directory import RunDirectory
-from tuning.study import StudySearch
+from tuning.task import Task
 
 ENDS = ("budget", "converged", "stopped early", "diverged", "error")
 """How the trials end, in turn."""
@@ -16,17 +16,17 @@ ENDS = ("budget", "converged", "stopped early", "diverged", "error")
 class Searched:
     """A run that is searched trial by trial, without Ray."""
 
-    def __init__(self, options: LSTMOptions, experiment: Experiment) -> None:
-        self.options, self.experiment = options, experiment
+    def __init__(self, options: LSTMOptions, task: Task) -> None:
+        self.options, self.task = options, task
         self.notes: list[str] = []
-        path = Path(options.storage_path) / str(options.name)
-        self.run = RunDirectory(path) if options.resume else RunDirectory.create(options)
+        path = options.run_path()
+        self.run = RunDirectory(path) if options.resume else RunDirectory.create(path)
         if not options.resume:
-            self.run.start_session(options)
-        storage, self.study, self.notes = open_run(options, experiment, self.run, Patience())
-        self.run.start_session(options)
+            self.run.start_session(options.experiment, asdict(options))
+        storage, self.study, self.notes = open_run(options, task, self.run, Patience())
+        self.run.start_session(options.experiment, asdict(options))
         done = sum(record.ended is not None for _, record in self.run.trials())
-        self.searcher = StudySearch(options, experiment, self.run, storage, trials_done=done, slots=100)
+        self.searcher = StudySearch(options, task, self.run, storage, trials_done=done, slots=100)
 
     def hand_out(self, name: str) -> int:
         config = self.searcher.suggest(name)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 MEASURE = """
-import json, sys
+import gc, json, sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
@@ -17,6 +17,7 @@ def status(name):
     line, = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
     return int(line.split()[1]) * 1024
 def peak(config):
+    gc.collect()  # what trained before
     before = status("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")
     train(config)

@@ -1,6 +1,7 @@
 """A small experiment and an empty run directory."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -8,18 +9,19 @@ import pytest
 import ray
 from ray import tune
 
+from records.objective import Goal, Objective
+from records.run_directory import RunDirectory
 from search_spaces.lstm import SPACES
 from trainables.lstm.trainable import LSTMTrial
 from tune_lstm import LSTMOptions
-from tuning.experiment import Experiment, Goal, Objective, Rungs
-from tuning.recorder import Recorder
-from tuning.run_directory import RunDirectory
-from tuning.search import TUNE_ENVIRONMENT
+from tuning.engine.recorder import Recorder
+from tuning.engine.tuner import TUNE_ENVIRONMENT
+from tuning.task import Rungs, Task
 
 
 @pytest.fixture
-def experiment() -> Experiment:
-    return Experiment(
+def task() -> Task:
+    return Task(
         trainable=LSTMTrial,
         space=SPACES["lstm", "core"],
         settings={"model": "lstm", "input_length": 4, "max_steps": 1000},
@@ -37,8 +39,8 @@ def options(tmp_path: Path) -> LSTMOptions:
 
 @pytest.fixture
 def directory(options: LSTMOptions) -> RunDirectory:
-    run = RunDirectory.create(options)
-    run.start_session(options)
+    run = RunDirectory.create(options.run_path())
+    run.start_session(options.experiment, asdict(options))
     return run
 
 
@@ -56,7 +58,7 @@ def local_ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]
     ray.shutdown()
 
 
-def tune_run(trainable: Any, directory: RunDirectory, experiment: Experiment, callbacks: Any = (), **config: Any) -> None:
+def tune_run(trainable: Any, directory: RunDirectory, task: Task, callbacks: Any = (), **config: Any) -> None:
     """Ray Tune's Tuner over ``trainable``, as ``tuning.search`` sets it up."""
     tune.Tuner(
         trainable,
@@ -69,7 +71,7 @@ def tune_run(trainable: Any, directory: RunDirectory, experiment: Experiment, ca
         run_config=tune.RunConfig(
             name=directory.path.name,
             storage_path=str(directory.path.parent),
-            callbacks=[Recorder(directory, experiment.objective), *callbacks],
+            callbacks=[Recorder(directory, task.objective), *callbacks],
             failure_config=tune.FailureConfig(max_failures=0),
             verbose=0,
         ),

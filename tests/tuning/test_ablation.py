@@ -1,13 +1,14 @@
 import dataclasses
 from typing import Any
 
+from records.run_directory import RunDirectory
+from records.trial_directory import TrialRecord
 from search_spaces.lstm import SPACES
 from tune_lstm import LSTMOptions
 from tuning.ablation import ablation_queue
 from tuning.confirmation import Candidate
-from tuning.experiment import Experiment
-from tuning.run_directory import RunDirectory, TrialRecord
 from tuning.seeds import confirmation_seeds, trial_seed
+from tuning.task import Task
 
 ROW = {"step": 40, "mean_accuracy": 0.9}
 
@@ -25,10 +26,10 @@ def search(directory: RunDirectory) -> None:
 
 
 def test_one_change_at_a_time_from_the_hand_tuned_settings_what_matters_first(
-    options: LSTMOptions, experiment: Experiment, directory: RunDirectory
+    options: LSTMOptions, task: Task, directory: RunDirectory
 ) -> None:
     search(directory)
-    queue = ablation_queue(winner(lr=0.02, max_norm=5.0), directory, options, experiment)
+    queue = ablation_queue(winner(lr=0.02, max_norm=5.0), directory, options, task)
     assert [(one["lr"], one["max_norm"]) for one in queue] == [(0.005, 0.01), (0.02, 0.01), (0.02, 5.0)]
     assert [one["changed"] for one in queue] == [[], "lr", "max_norm"]
     seeds = {one["seed"] for one in queue}
@@ -37,31 +38,31 @@ def test_one_change_at_a_time_from_the_hand_tuned_settings_what_matters_first(
 
 
 def test_no_training_may_cost_more_than_five_times_the_winners(
-    options: LSTMOptions, experiment: Experiment, directory: RunDirectory
+    options: LSTMOptions, task: Task, directory: RunDirectory
 ) -> None:
-    queue = ablation_queue(winner(lr=0.02, max_norm=5.0), directory, options, experiment)
+    queue = ablation_queue(winner(lr=0.02, max_norm=5.0), directory, options, task)
     assert {one["max_steps"] for one in queue} == {200}
     slow = dataclasses.replace(winner(lr=0.02, max_norm=4.0), number=5, last_row={"step": 900})
-    assert {one["max_steps"] for one in ablation_queue(slow, directory, options, experiment)} == {1000}
+    assert {one["max_steps"] for one in ablation_queue(slow, directory, options, task)} == {1000}
 
 
 def test_begun_it_is_settled_and_what_has_ended_is_not_trained_again(
-    options: LSTMOptions, experiment: Experiment, directory: RunDirectory
+    options: LSTMOptions, task: Task, directory: RunDirectory
 ) -> None:
-    first = ablation_queue(winner(lr=0.02, max_norm=5.0), directory, options, experiment)
+    first = ablation_queue(winner(lr=0.02, max_norm=5.0), directory, options, task)
     done = directory.ablation(4).trial(0)
     record = done.read()
     assert record is not None
     done.write(dataclasses.replace(record, ended="budget"))
     search(directory)  # which would order the changes otherwise
-    again = ablation_queue(winner(lr=0.02, max_norm=5.0), directory, options, experiment)
+    again = ablation_queue(winner(lr=0.02, max_norm=5.0), directory, options, task)
     assert [one["lr"] for one in again] == [one["lr"] for one in first[1:]]
 
 
 def test_nothing_to_do_where_the_winner_is_hand_tuned_or_nothing_is(
-    options: LSTMOptions, experiment: Experiment, directory: RunDirectory
+    options: LSTMOptions, task: Task, directory: RunDirectory
 ) -> None:
     by_hand = SPACES["lstm", "core"].known["by hand, T=20"]
-    assert ablation_queue(winner(**by_hand), directory, options, experiment) == []
-    unknown = dataclasses.replace(experiment, space=dataclasses.replace(experiment.space, known={}))
+    assert ablation_queue(winner(**by_hand), directory, options, task) == []
+    unknown = dataclasses.replace(task, space=dataclasses.replace(task.space, known={}))
     assert ablation_queue(winner(lr=0.02, max_norm=5.0), directory, options, unknown) == []

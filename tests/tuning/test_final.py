@@ -3,11 +3,13 @@ from typing import Any
 
 import pytest
 
+from records.objective import Goal, Objective
+from records.run_directory import RunDirectory
+from records.trial_directory import TrialRecord
 from tests.support.checkpoints import write_checkpoint
 from tuning.confirmation import Candidate, pareto_front
-from tuning.experiment import Experiment, Goal, Objective
 from tuning.final import final_queue, final_training
-from tuning.run_directory import RunDirectory, TrialRecord
+from tuning.task import Task
 
 
 def checkpoint(run: RunDirectory, number: int, candidate: Candidate | None = None) -> str:
@@ -27,14 +29,14 @@ def candidate() -> Candidate:
 
 class TestFinalTraining:
     @pytest.fixture
-    def experiment(self, experiment: Experiment) -> Experiment:
-        return dataclasses.replace(experiment, final_steps=500, confirming={"judge": "final"})
+    def task(self, task: Task) -> Task:
+        return dataclasses.replace(task, final_steps=500, confirming={"judge": "final"})
 
     def test_goes_on_from_the_winners_weights_with_its_seed(
-        self, candidate: Candidate, experiment: Experiment, directory: RunDirectory
+        self, candidate: Candidate, task: Task, directory: RunDirectory
     ) -> None:
         trained = checkpoint(directory, 7, candidate)
-        (config,) = final_queue(candidate, directory, experiment)
+        (config,) = final_queue(candidate, directory, task)
         assert config == {
             "lr": 0.1, "judge": "final", "seed": 2_000_007, "max_steps": 1500, "decay_from": 1000, "trial": 7,
             "restore_from": [trained],
@@ -42,65 +44,61 @@ class TestFinalTraining:
 
     @pytest.mark.parametrize("ended", [None, "error"])
     def test_cut_off_or_broken_goes_on_from_its_own_checkpoint_first(
-        self, ended: str | None, candidate: Candidate, experiment: Experiment, directory: RunDirectory
+        self, ended: str | None, candidate: Candidate, task: Task, directory: RunDirectory
     ) -> None:
         trained = checkpoint(directory, 7, candidate)
-        (config,) = final_queue(candidate, directory, experiment)
+        (config,) = final_queue(candidate, directory, task)
         directory.final().trial(7).write(TrialRecord(7, config, ended=ended))
         own = checkpoint(directory.final(), 7)
-        (config,) = final_queue(candidate, directory, experiment)
+        (config,) = final_queue(candidate, directory, task)
         assert config["restore_from"] == [own, trained]
         assert final_training(candidate, directory) is None
 
-    def finish(self, candidate: Candidate, experiment: Experiment, directory: RunDirectory) -> str:
+    def finish(self, candidate: Candidate, task: Task, directory: RunDirectory) -> str:
         checkpoint(directory, candidate.number, candidate)
-        (config,) = final_queue(candidate, directory, experiment)
+        (config,) = final_queue(candidate, directory, task)
         done = directory.final().trial(candidate.number)
         done.write(TrialRecord(candidate.number, config, ended="budget"))
         done.append({"step": 1500})
         return checkpoint(directory.final(), candidate.number)
 
-    def test_done_is_not_done_again_and_is_what_counts(
-        self, candidate: Candidate, experiment: Experiment, directory: RunDirectory
-    ) -> None:
-        self.finish(candidate, experiment, directory)
-        assert final_queue(candidate, directory, experiment) == []
+    def test_done_is_not_done_again_and_is_what_counts(self, candidate: Candidate, task: Task, directory: RunDirectory) -> None:
+        self.finish(candidate, task, directory)
+        assert final_queue(candidate, directory, task) == []
         found = final_training(candidate, directory)
         assert found is not None
         assert found.rows() == [{"step": 1500}]
 
     def test_goes_on_where_more_steps_are_asked_for_and_is_never_cut_short(
-        self, candidate: Candidate, experiment: Experiment, directory: RunDirectory
+        self, candidate: Candidate, task: Task, directory: RunDirectory
     ) -> None:
-        own = self.finish(candidate, experiment, directory)
-        assert final_queue(candidate, directory, dataclasses.replace(experiment, final_steps=100)) == []
-        (config,) = final_queue(candidate, directory, dataclasses.replace(experiment, final_steps=900))
+        own = self.finish(candidate, task, directory)
+        assert final_queue(candidate, directory, dataclasses.replace(task, final_steps=100)) == []
+        (config,) = final_queue(candidate, directory, dataclasses.replace(task, final_steps=900))
         assert (config["decay_from"], config["max_steps"], config["restore_from"][0]) == (1000, 1900, own)
 
-    def test_another_winner_has_its_own(self, candidate: Candidate, experiment: Experiment, directory: RunDirectory) -> None:
-        self.finish(candidate, experiment, directory)
+    def test_another_winner_has_its_own(self, candidate: Candidate, task: Task, directory: RunDirectory) -> None:
+        self.finish(candidate, task, directory)
         other = Candidate(3, "budget", {"lr": 0.2, "max_steps": 1000}, 2_000_003, {"step": 1000})
         assert final_training(other, directory) is None
         trained = checkpoint(directory, 3, other)
-        (config,) = final_queue(other, directory, experiment)
+        (config,) = final_queue(other, directory, task)
         assert config["restore_from"] == [trained]
         assert final_training(candidate, directory) is not None
 
-    def test_a_winner_without_weights_is_left_as_it_is(
-        self, candidate: Candidate, experiment: Experiment, directory: RunDirectory
-    ) -> None:
-        assert final_queue(candidate, directory, experiment) == []
+    def test_a_winner_without_weights_is_left_as_it_is(self, candidate: Candidate, task: Task, directory: RunDirectory) -> None:
+        assert final_queue(candidate, directory, task) == []
         assert directory.final().trial(7).read() is None
 
 
 @pytest.fixture
-def two_objectives(experiment: Experiment) -> Experiment:
+def two_objectives(task: Task) -> Task:
     return dataclasses.replace(
-        experiment, objectives=(Objective("fd", "min"), Objective("clean", "max")), goal=Goal("fd", "most", 2.0)
+        task, objectives=(Objective("fd", "min"), Objective("clean", "max")), goal=Goal("fd", "most", 2.0)
     )
 
 
-def test_the_front_holds_every_trial_that_no_other_beats_in_all(two_objectives: Experiment, directory: RunDirectory) -> None:
+def test_the_front_holds_every_trial_that_no_other_beats_in_all(two_objectives: Task, directory: RunDirectory) -> None:
     figures: list[tuple[float, float, str]] = [
         (30, 0.7, "budget"), (20, 0.6, "budget"), (25, 0.6, "budget"), (20, 0.5, "budget"), (40, 0.9, "budget"),
         (1, 1.0, "stopped early"), (20, 0.6, "budget"),

@@ -13,26 +13,26 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from command_line import BadOptions
+from command_line import UsageError
+from records.run_directory import RunDirectory
 from tests.support.searched import Searched
 from tune_lstm import LSTMOptions
-from tuning.experiment import Experiment
-from tuning.run_directory import RunDirectory
+from tuning.task import Task
 
 TRIALS = 13
 
 
 @pytest.fixture
-def searched(options: LSTMOptions, experiment: Experiment) -> Searched:
+def searched(options: LSTMOptions, task: Task) -> Searched:
     """A run with ``TRIALS`` ended trials."""
-    searched = Searched(options, experiment)
+    searched = Searched(options, task)
     assert searched.search(TRIALS) == list(range(TRIALS))
     return searched
 
 
 def go_on(searched: Searched, name: str | None = None, **changes: Any) -> Searched:
     options = dataclasses.replace(searched.options, name=name or searched.options.name, resume=True, **changes)
-    return Searched(options, searched.experiment)
+    return Searched(options, searched.task)
 
 
 def files(run: Path) -> dict[str, bytes]:
@@ -146,8 +146,8 @@ def test_a_study_that_is_lost_or_wrong_is_built_anew_from_the_records(
 
 
 @pytest.mark.parametrize("at", [0, 1, 5, 11])
-def test_an_older_copy_of_the_study_is_built_anew(at: int, options: LSTMOptions, experiment: Experiment) -> None:
-    searched = Searched(options, experiment)
+def test_an_older_copy_of_the_study_is_built_anew(at: int, options: LSTMOptions, task: Task) -> None:
+    searched = Searched(options, task)
     searched.search(at)
     older = (searched.run.path / "optuna.db").read_bytes()
     searched.search(TRIALS - at)
@@ -160,8 +160,8 @@ def test_an_older_copy_of_the_study_is_built_anew(at: int, options: LSTMOptions,
     assert len(again.notes) == 1
 
 
-def test_a_copy_of_the_study_from_the_middle_of_a_trial_is_told_the_end(options: LSTMOptions, experiment: Experiment) -> None:
-    searched = Searched(options, experiment)
+def test_a_copy_of_the_study_from_the_middle_of_a_trial_is_told_the_end(options: LSTMOptions, task: Task) -> None:
+    searched = Searched(options, task)
     searched.search(4)
     number = searched.hand_out("last")
     older = (searched.run.path / "optuna.db").read_bytes()
@@ -174,8 +174,8 @@ def test_a_copy_of_the_study_from_the_middle_of_a_trial_is_told_the_end(options:
     assert again.notes == []
 
 
-def test_another_runs_database_in_its_place_is_put_aside(searched: Searched, experiment: Experiment) -> None:
-    other = Searched(dataclasses.replace(searched.options, name="other", seed=9), experiment)
+def test_another_runs_database_in_its_place_is_put_aside(searched: Searched, task: Task) -> None:
+    other = Searched(dataclasses.replace(searched.options, name="other", seed=9), task)
     other.search(3)
     before, said = files(searched.run.path), snapshot(searched.study)
     shutil.copyfile(other.run.path / "optuna.db", searched.run.path / "optuna.db")
@@ -263,7 +263,7 @@ def test_a_record_that_neither_tells_is_refused_and_nothing_is_touched(
     (searched.run.trial(6).path / "trial.json").write_text("{")
     damage(searched.run.path)
     before = files(searched.run.path)
-    with pytest.raises(BadOptions) as refused:
+    with pytest.raises(UsageError) as refused:
         go_on(searched)
     assert "trial_0006/trial.json cannot be read or is another trial's, and the study does not know" in str(refused.value)
     assert files(searched.run.path) == before
@@ -275,7 +275,7 @@ def test_another_trials_files_in_a_trials_place_are_not_taken_for_its_own(what: 
     if what == "folder":
         shutil.rmtree(own)
         shutil.copytree(other, own)
-        with pytest.raises(BadOptions, match=r"trial_0003/trial\.json cannot be read or is another trial's"):
+        with pytest.raises(UsageError, match=r"trial_0003/trial\.json cannot be read or is another trial's"):
             go_on(searched)
     else:
         was = searched.run.trial(3).read()
@@ -319,8 +319,8 @@ def test_trials_in_flight_are_handed_out_again_after_the_study_was_lost(searched
     assert files(searched.run.path) == before
 
 
-def test_warm_start_survives_the_loss_of_the_study(searched: Searched, experiment: Experiment) -> None:
-    warm = Searched(dataclasses.replace(searched.options, name="warm", warm_start=("run",)), experiment)
+def test_warm_start_survives_the_loss_of_the_study(searched: Searched, task: Task) -> None:
+    warm = Searched(dataclasses.replace(searched.options, name="warm", warm_start=("run",)), task)
     warm.search(2)
     said = snapshot(warm.study)
     delete(warm.run.path)
@@ -334,7 +334,7 @@ def test_warm_start_survives_the_loss_of_the_study(searched: Searched, experimen
 def test_a_run_of_another_version_is_refused(change: dict[str, Any], searched: Searched) -> None:
     file = searched.run.path / "search.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
-    with pytest.raises(BadOptions, match=r"run run has format .*, this version goes on with format 1"):
+    with pytest.raises(UsageError, match=r"run run has format .*, this version goes on with format 1"):
         go_on(searched)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from command_line import BadOptions
+from command_line import UsageError
 from tuning import machine
 from tuning.machine import check_folder, check_limits, free_memory, free_processes, ray_folder, token_file, usable_cores
 
@@ -103,7 +103,7 @@ def test_a_limit_that_is_none_leaves_the_machines_memory(tmp_path: Path) -> None
 def test_a_limit_of_processes_is_refused_before_ray_hangs(tmp_path: Path) -> None:
     root = tree(tmp_path, "0::/", V2, {"pids.max": "300", "pids.current": "250"})
     assert free_processes(root) == 50
-    with pytest.raises(BadOptions, match="may start 50 more processes and threads and Ray needs 450: raise the limit"):
+    with pytest.raises(UsageError, match="may start 50 more processes and threads and Ray needs 450: raise the limit"):
         check_limits(2, dashboard=True, root=root)
 
 
@@ -116,22 +116,22 @@ class TestFolders:
         dangling.symlink_to("/nowhere/at/all")
         refused = [file / "runs", Path("/proc/runs"), dangling, tmp_path / ("x" * 300)]
         for folder in refused:
-            with pytest.raises(BadOptions, match=r"^no run can be kept in .*--storage-path$"):
+            with pytest.raises(UsageError, match=r"^no run can be kept in .*--storage-path$"):
                 check_folder(folder, 1e6)
         assert sorted(tmp_path.iterdir()) == [dangling, file]
 
     def test_a_folder_without_room_is_refused_with_both_figures(self, tmp_path: Path) -> None:
-        with pytest.raises(BadOptions, match=r"1,000 EB of disk are needed and [\d.]+ .B are free"):
+        with pytest.raises(UsageError, match=r"1,000 EB of disk are needed and [\d.]+ .B are free"):
             check_folder(tmp_path, 1e21)
 
     @pytest.mark.skipif(os.getuid() != 0, reason="only root can mount")
     def test_a_full_and_a_read_only_file_system_are_refused(self, tmp_path: Path) -> None:
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=500k", "none", str(tmp_path)], check=True)
         try:
-            with pytest.raises(BadOptions, match=r"Make room there"):
+            with pytest.raises(UsageError, match=r"Make room there"):
                 check_folder(tmp_path / "runs", 0)
             subprocess.run(["mount", "-o", "remount,ro", str(tmp_path)], check=True)
-            with pytest.raises(BadOptions, match="Read-only file system"):
+            with pytest.raises(UsageError, match="Read-only file system"):
                 check_folder(tmp_path / "runs", 0)
         finally:
             subprocess.run(["umount", str(tmp_path)], check=True)
@@ -162,7 +162,7 @@ class TestFolders:
     def test_no_folder_for_ray_at_all_is_refused_with_every_cause(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("RAY_TMPDIR", "/proc")
         monkeypatch.setattr(machine, "RAY_FOLDER_BYTES", 1e21)
-        with pytest.raises(BadOptions, match=r"^Ray has no folder .*\(/proc: .*; /tmp/.* are free\): set RAY_TMPDIR"):
+        with pytest.raises(UsageError, match=r"^Ray has no folder .*\(/proc: .*; /tmp/.* are free\): set RAY_TMPDIR"):
             ray_folder()
 
     def test_a_folder_that_others_can_write_is_not_taken_for_this_users_own(

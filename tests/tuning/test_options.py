@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from command_line import BadOptions
+from command_line import UsageError
 from tune_gan import GANOptions
 from tune_lstm import LSTMOptions
 from tuning.options import parse, seconds
@@ -34,7 +34,7 @@ TEXTS = ("storage_path", "name", "address", "data_root", "space_file", "optuna_s
     ],
 )
 def test_text_that_no_path_name_or_address_can_be_is_refused(field: str, text: str, message: str) -> None:
-    with pytest.raises(BadOptions) as refused:
+    with pytest.raises(UsageError) as refused:
         GANOptions(**{field: (text,) if field == "warm_start" else text})  # type: ignore[arg-type]
     assert str(refused.value) == f"--{field.replace('_', '-')} {message}" + (f", got {text!r}" if not text.strip() else "")
 
@@ -61,7 +61,7 @@ def test_text_that_no_path_name_or_address_can_be_is_refused(field: str, text: s
     ],
 )
 def test_numbers_at_the_edge_of_sense_are_refused(options: dict[str, object], message: str) -> None:
-    with pytest.raises(BadOptions) as refused:
+    with pytest.raises(UsageError) as refused:
         LSTMOptions(**options)  # type: ignore[arg-type]
     assert str(refused.value).startswith(message)
     assert len(str(refused.value)) < 250

@@ -15,17 +15,21 @@ from optuna.trial import TrialState
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import OperationalError
 
-from command_line import BadOptions
+from command_line import UsageError
+from records.run_directory import RunDirectory
 from tests.support.postgres import Postgres
 from tests.support.searched import ENDS, Searched
 from tune_lstm import LSTMOptions
-from tuning.experiment import Experiment
+from tuning.engine.searcher import StudySearch
+from tuning.engine.storage import open_storage
 from tuning.patience import Patience, check_writable, reason
-from tuning.run_directory import RunDirectory
-from tuning.study import StudySearch, open_storage
+from tuning.task import Task
 from tuning.trouble import Trouble
 
 Lines = list[str]
+
+
+pytestmark = pytest.mark.ray
 
 
 @pytest.fixture
@@ -79,7 +83,7 @@ def test_what_fails_for_a_while_is_waited_for_with_one_line(patience: Patience, 
 @pytest.mark.parametrize("seconds", ["soon", "-1", "nan", "inf", "1e999"])
 def test_a_patience_that_is_none_is_refused(seconds: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUNE_PATIENCE_S", seconds)
-    with pytest.raises(BadOptions, match=f"TUNE_PATIENCE_S must be a number of seconds, 0 or more, got {seconds}"):
+    with pytest.raises(UsageError, match=f"TUNE_PATIENCE_S must be a number of seconds, 0 or more, got {seconds}"):
         Patience()
 
 
@@ -115,11 +119,9 @@ def test_a_full_disk_is_no_writable_folder(tmp_path: Path) -> None:
 
 class TestALockedDatabase:
     @pytest.fixture
-    def searcher(
-        self, options: LSTMOptions, experiment: Experiment, directory: RunDirectory, patience: Patience
-    ) -> StudySearch:
+    def searcher(self, options: LSTMOptions, task: Task, directory: RunDirectory, patience: Patience) -> StudySearch:
         storage = open_storage(options, directory.path)
-        return StudySearch(options, experiment, directory, storage, trials_done=0, slots=100, patience=patience)
+        return StudySearch(options, task, directory, storage, trials_done=0, slots=100, patience=patience)
 
     @pytest.mark.parametrize("what", ["hand out", "report", "end"])
     def test_costs_time_and_nothing_else(self, what: str, searcher: StudySearch, directory: RunDirectory, lines: Lines) -> None:
@@ -193,10 +195,8 @@ class TestAServerThatRestarts:
         return dataclasses.replace(options, name=f"run{time.time_ns()}", optuna_storage=url)
 
     @pytest.mark.parametrize("down_s", [0.0, 3.0])
-    def test_costs_time_and_nothing_else(
-        self, down_s: float, options: LSTMOptions, experiment: Experiment, postgres: Postgres
-    ) -> None:
-        searched = Searched(options, experiment)
+    def test_costs_time_and_nothing_else(self, down_s: float, options: LSTMOptions, task: Task, postgres: Postgres) -> None:
+        searched = Searched(options, task)
         lines: Lines = []
         searched.searcher._patience.say = lines.append
         for number in range(6):
@@ -213,11 +213,9 @@ class TestAServerThatRestarts:
             assert sum(line.startswith("waiting: ") for line in lines) == 2
         assert postgres.password not in "".join(lines)
 
-    def test_an_end_that_the_server_kept_but_did_not_confirm_is_told_once(
-        self, options: LSTMOptions, experiment: Experiment
-    ) -> None:
+    def test_an_end_that_the_server_kept_but_did_not_confirm_is_told_once(self, options: LSTMOptions, task: Task) -> None:
         """The transaction is committed, and then the connection breaks: what was done must not be done again."""
-        searched = Searched(options, experiment)
+        searched = Searched(options, task)
         searcher = searched.searcher
         storage = searcher._database
         broken = iter([OperationalError("COMMIT", None, Exception("server closed the connection"))] * 3)

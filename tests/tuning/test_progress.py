@@ -5,8 +5,8 @@ from typing import Any, cast
 
 import pytest
 
-from tuning.experiment import Experiment
 from tuning.progress import Progress, duration
+from tuning.task import Task
 
 
 def trial(number: int, ended: str | None, value: float, step: int = 900) -> Any:
@@ -20,8 +20,8 @@ def tell(progress: Progress, one: Any) -> None:
     progress.on_trial_complete(0, [], one)
 
 
-def test_the_status_line_counts_what_happened(experiment: Experiment, capsys: pytest.CaptureFixture[str]) -> None:
-    progress = Progress(experiment, "trials", 50, Counter({"converged": 2}))
+def test_the_status_line_counts_what_happened(task: Task, capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress(task, "trials", 50, Counter({"converged": 2}))
     progress.on_trial_result(0, [], trial(9, None, 0.2), trial(9, None, 0.2).last_result)
     tell(progress, trial(3, "converged", 0.91))
     tell(progress, trial(4, None, 0.95, step=500))
@@ -37,8 +37,8 @@ def test_the_status_line_counts_what_happened(experiment: Experiment, capsys: py
     assert lines[1].startswith("trial   4  stopped early step    500  accuracy 1.0000  mean_accuracy 0.9500  lr=0.0123")
 
 
-def test_trials_that_wait_for_others_are_not_called_running(experiment: Experiment) -> None:
-    progress = Progress(experiment, "trials", 50, Counter())
+def test_trials_that_wait_for_others_are_not_called_running(task: Task) -> None:
+    progress = Progress(task, "trials", 50, Counter())
     for number in range(3):
         one = trial(number, None, 0.2)
         progress.on_trial_result(0, [], one, one.last_result)
@@ -46,25 +46,23 @@ def test_trials_that_wait_for_others_are_not_called_running(experiment: Experime
     assert progress.status().plain.startswith("0 of 50 trials · 1 running · 2 waiting · ")
 
 
-def test_a_figure_that_a_trial_has_not_come_to_is_left_out_of_its_line(
-    experiment: Experiment, capsys: pytest.CaptureFixture[str]
-) -> None:
-    progress = Progress(experiment, "trials", 5, Counter())
+def test_a_figure_that_a_trial_has_not_come_to_is_left_out_of_its_line(task: Task, capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress(task, "trials", 5, Counter())
     one = trial(3, "converged", 0.91)
     one.last_result["accuracy"] = None
     tell(progress, one)
     assert " accuracy" not in capsys.readouterr().err
 
 
-def test_quiet_says_nothing(experiment: Experiment, capsys: pytest.CaptureFixture[str]) -> None:
-    progress = Progress(experiment, "trials", 5, Counter(), quiet=True)
+def test_quiet_says_nothing(task: Task, capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress(task, "trials", 5, Counter(), quiet=True)
     progress.setup()
     tell(progress, trial(3, "converged", 0.91))
     assert capsys.readouterr().err == ""
 
 
-def test_can_be_pickled_as_ray_does_with_its_callbacks(experiment: Experiment) -> None:
-    progress = Progress(experiment, "trials", 5, Counter())
+def test_can_be_pickled_as_ray_does_with_its_callbacks(task: Task) -> None:
+    progress = Progress(task, "trials", 5, Counter())
     copy = cast(Progress, pickle.loads(pickle.dumps(progress)))
     assert copy.status().plain == progress.status().plain
 

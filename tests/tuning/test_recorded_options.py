@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from command_line import BadOptions, from_here, user_path
+from command_line import UsageError, from_here, user_path
+from records.commands import resume_command
 from tune_gan import GANOptions
 from tune_lstm import LSTMOptions
 from tuning.options import parse
-from tuning.run_directory import resume_command
 
 
 def record(folder: Path, content: Any, name: str = "run") -> Path:
@@ -118,7 +118,7 @@ class TestPaths:
         assert words in said
 
     def test_a_folder_that_no_name_in_unicode_has_is_refused(self) -> None:
-        with pytest.raises(BadOptions, match="--storage-path must be printable text"):
+        with pytest.raises(UsageError, match="--storage-path must be printable text"):
             LSTMOptions(storage_path="/tmp/\udcff")
 
     def test_what_looks_like_an_option_or_a_home_is_named_otherwise(
@@ -128,7 +128,7 @@ class TestPaths:
         assert user_path("RUN", "-x") == "./-x"
         assert user_path("RUN", "./~x") == "./~x"
         assert [from_here(name) for name in ("-x", "~x", "a b", tmp_path / "-y")] == ["./-x", "./~x", "a b", "./-y"]
-        with pytest.raises(BadOptions):
+        with pytest.raises(UsageError):
             user_path("RUN", "~no-such-user")
 
     @pytest.mark.parametrize("place", ["runs", "a b", "it's", "$HOME", "a\nb", "./-x", "*?[z]", "ü"])

@@ -75,7 +75,7 @@ class Judge(nn.Module):
 
 
 @dataclass(frozen=True)
-class Seen:
+class JudgeOutput:
     """What a judge sees in N images: ``features`` (N, 128) and class ``probabilities`` (N, 10), float32."""
 
     features: Tensor
@@ -88,14 +88,14 @@ class Seen:
 
 
 @torch.inference_mode()
-def look(judge: Judge, images: Tensor) -> Seen:
+def classify(judge: Judge, images: Tensor) -> JudgeOutput:
     """The judge's view of images (N, 28, 28), uint8 or scaled to [-1, 1], on the judge's device."""
     features, probabilities = [], []
     for batch in images.split(EVALUATION_BATCH):
         seen = judge.features(to_float(batch) if batch.dtype == torch.uint8 else batch)
         features.append(seen)
         probabilities.append(judge.head(seen).softmax(1))
-    return Seen(torch.cat(features), torch.cat(probabilities))
+    return JudgeOutput(torch.cat(features), torch.cat(probabilities))
 
 
 def load_judge(images: Images, seed: int, say: Say, kept: Path, began_with: str | None = None) -> Judge:
@@ -174,7 +174,7 @@ def cache_folder() -> Path:
 def accuracy(judge: Judge, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> float:
     """Share of the images that the judge names rightly."""
     device = next(judge.parameters()).device
-    digits = look(judge, torch.from_numpy(images).to(device)).digits.cpu()
+    digits = classify(judge, torch.from_numpy(images).to(device)).digits.cpu()
     return (digits == torch.from_numpy(labels)).float().mean().item()
 
 

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from trainables.gan.idx import NUM_CLASSES
 from trainables.gan.images import Images, ImagesUnavailable, to_float
-from trainables.gan.judge import FEATURES, Judge, Seen, accuracy, look
+from trainables.gan.judge import FEATURES, Judge, JudgeOutput, accuracy, classify
 
 MADE = 10_000
 """Images drawn for a measurement, or as many as there are training images where these are fewer."""
@@ -144,7 +144,7 @@ def _nearest(images: Tensor, train: Tensor, excluded: Tensor | None) -> tuple[Te
 
 
 @dataclass(frozen=True)
-class Yardstick:
+class Evaluator:
     """A judge with what it sees in the real images: all that a trial needs to be measured.
 
     Attributes:
@@ -162,7 +162,7 @@ class Yardstick:
     shares: Tensor
     floor: dict[str, float]
 
-    def to(self, device: torch.device) -> "Yardstick":
+    def to(self, device: torch.device) -> "Evaluator":
         real = Gaussian(self.real.mean.to(device), self.real.covariance.to(device))
         return replace(
             self,
@@ -172,7 +172,7 @@ class Yardstick:
             shares=self.shares.to(device),
         )
 
-    def measure(self, seen: Seen) -> dict[str, float]:
+    def measure(self, seen: JudgeOutput) -> dict[str, float]:
         """fd, clean and coverage of the images that the judge has seen."""
         shares = class_shares(seen.digits)
         return {
@@ -181,17 +181,17 @@ class Yardstick:
             "coverage": 1 - (shares - self.shares).abs().sum().item() / 2,
         }
 
-    def examine(self, seen: Seen) -> dict[str, float]:
+    def examine(self, seen: JudgeOutput) -> dict[str, float]:
         """density and manifold_coverage, which take some seconds."""
         density, coverage = density_and_coverage(self.features, seen.features)
         return {"density": density, "manifold_coverage": coverage}
 
 
-def create_yardstick(images: Images, judge: Judge) -> Yardstick:
+def create_evaluator(images: Images, judge: Judge) -> Evaluator:
     """Measure the real images by ``judge``, and with them the floors of all figures."""
     test, labels = torch.from_numpy(images.test), torch.from_numpy(images.test_labels)
-    seen = look(judge, test)
-    bare = Yardstick(
+    seen = classify(judge, test)
+    bare = Evaluator(
         judge=judge,
         accuracy=accuracy(judge, images.test, images.test_labels),
         real=Gaussian.of(seen.features),
@@ -201,7 +201,7 @@ def create_yardstick(images: Images, judge: Judge) -> Yardstick:
     )
     train = torch.from_numpy(images.train)
     sample = train[torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[:MADE]]
-    fellow = look(judge, sample)
+    fellow = classify(judge, sample)
     copied = nearest_training_images(to_float(test[:COMPARED]), train).copied
     clean = {"clean": bare.measure(seen)["clean"]}  # of test images: the judge has learned the training images by heart
     return replace(bare, floor={**bare.measure(fellow), **bare.examine(fellow), **clean, "copied": copied})
@@ -242,23 +242,23 @@ def check_images(images: Images) -> list[str]:
     return cautions
 
 
-def check_yardstick(yardstick: Yardstick, seed: int, images: Images) -> list[str]:
+def check_evaluator(evaluator: Evaluator, seed: int, images: Images) -> list[str]:
     """Whether the judge of this seed can measure anything: cautions. Raises ImagesUnavailable if it cannot."""
-    commonest, count = float(yardstick.shares.max()), len(images.test)
+    commonest, count = float(evaluator.shares.max()), len(images.test)
     chance = commonest + 3 * math.sqrt(commonest * (1 - commonest) / count)  # three standard errors above the best guess
-    right = f"judge {seed} names {yardstick.accuracy:.1%} of the {count:,} test images of {images.dataset} rightly"
+    right = f"judge {seed} names {evaluator.accuracy:.1%} of the {count:,} test images of {images.dataset} rightly"
     remedy = "check that the labels are those of the images, or use --dataset digits"
-    if not yardstick.accuracy >= LEAST_SOUND:
+    if not evaluator.accuracy >= LEAST_SOUND:
         raise ImagesUnavailable(f"{right}, and must name {LEAST_SOUND:.0%}: {remedy}")
-    if yardstick.accuracy <= chance:
+    if evaluator.accuracy <= chance:
         raise ImagesUnavailable(f"{right}, hardly more than the {commonest:.1%} that have the commonest label: {remedy}")
-    floor = yardstick.floor
+    floor = evaluator.floor
     unmeasured = [name for name, value in floor.items() if not math.isfinite(value)]
     if unmeasured:
         raise ImagesUnavailable(f"judge {seed} measures no {' and no '.join(unmeasured)} of the real images: {remedy}")
-    if floor["fd"] <= NOTHING * float(yardstick.real.covariance.trace()):
+    if floor["fd"] <= NOTHING * float(evaluator.real.covariance.trace()):
         raise ImagesUnavailable(
             f"judge {seed} measures an fd of {floor['fd']:.1g} between training and test images of {images.dataset}, by which"
             f" fd_ratio would be divided: {remedy}"
         )
-    return [f"{right}: clean, coverage and fd are no better than that"] if yardstick.accuracy < SOUND else []
+    return [f"{right}: clean, coverage and fd are no better than that"] if evaluator.accuracy < SOUND else []

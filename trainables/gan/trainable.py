@@ -23,21 +23,22 @@ from torch.optim.swa_utils import AveragedModel
 from torchvision.utils import make_grid
 
 from trainables.gan.images import Batches, Images, shifted, to_float, to_uint8
-from trainables.gan.judge import EVALUATION_BATCH, FINAL_JUDGE, SEARCH_JUDGE, fingerprint, load_judge, look
+from trainables.gan.judge import EVALUATION_BATCH, FINAL_JUDGE, SEARCH_JUDGE, classify, fingerprint, load_judge
 from trainables.gan.losses import discriminator_loss, generator_loss, gradient_penalty, probabilities
 from trainables.gan.model import SimpleDiscriminator, SimpleGenerator
+from trainables.gan.outcomes import DISCRIMINATOR_WON, GENERATOR_COLLAPSED, OUTCOMES
 from trainables.gan.quality import (
     COMPARED,
     MADE,
-    Yardstick,
+    Evaluator,
+    check_evaluator,
     check_images,
-    check_yardstick,
     class_shares,
-    create_yardstick,
+    create_evaluator,
     nearest_training_images,
 )
 from trainables.gan.waiting import Heartbeat, Say
-from trainables.trial import Row, Trial, generator
+from trainables.resumable import ResumableTrainable, Row, generator
 
 Role = Literal["search", "final"]
 
@@ -66,32 +67,32 @@ SHOWN_NEIGHBOURS = 32
 
 @dataclass(frozen=True)
 class Shared:
-    """What all trials read: the images, and a yardstick for trials of the search and one for the final figures.
+    """What all trials read: the images, and an evaluator for trials of the search and one for the final figures.
 
     ``cautions``: what may mislead whoever reads the figures, a sentence each.
     """
 
     images: Images
-    yardsticks: Mapping[Role, Yardstick]
+    evaluators: Mapping[Role, Evaluator]
     cautions: tuple[str, ...] = ()
 
     def about(self) -> dict[str, Any]:
         """What a report needs to know of it: the data set's size and class shares, the judges, their floors, the cautions."""
         judges = {
             role: {
-                "accuracy": yardstick.accuracy,
-                "floor": yardstick.floor,
-                "fingerprint": fingerprint(yardstick.judge),
+                "accuracy": evaluator.accuracy,
+                "floor": evaluator.floor,
+                "fingerprint": fingerprint(evaluator.judge),
             }
-            for role, yardstick in self.yardsticks.items()
+            for role, evaluator in self.evaluators.items()
         }
         counts = {"train": len(self.images.train), "test": len(self.images.test)}
-        shares = self.yardsticks["search"].shares.tolist()
+        shares = self.evaluators["search"].shares.tolist()
         return {"images": {**counts, "shares": shares}, "judges": judges, "cautions": list(self.cautions)}
 
 
 def create_shared(images: Images, say: Say, judges: Path, before: Mapping[str, Mapping[str, Any]] | None = None) -> Shared:
-    """The images with a yardstick for each role. ``judges``: the run's folder of them (see ``load_judge``).
+    """The images with an evaluator for each role. ``judges``: the run's folder of them (see ``load_judge``).
 
     ``before`` is what ``about`` said of the judges when the run began. ``say`` is given a line about all that takes long,
     and every caution. Raises ImagesUnavailable if the run began with other images or judges, or if figures measured with
@@ -106,17 +107,17 @@ def create_shared(images: Images, say: Say, judges: Path, before: Mapping[str, M
 
     caution(check_images(images))
     seeds: dict[Role, int] = {"search": SEARCH_JUDGE, "final": FINAL_JUDGE}
-    yardsticks: dict[Role, Yardstick] = {}
+    evaluators: dict[Role, Evaluator] = {}
     for role, seed in seeds.items():
         began_with = (before or {}).get(role, {}).get("fingerprint")
         judge = load_judge(images, seed, say, judges, began_with)
         with Heartbeat(say, f"judge {seed}: measuring the real images"):
-            yardsticks[role] = create_yardstick(images, judge)
-        caution(check_yardstick(yardsticks[role], seed, images))
-    return Shared(images, yardsticks, tuple(cautions))
+            evaluators[role] = create_evaluator(images, judge)
+        caution(check_evaluator(evaluators[role], seed, images))
+    return Shared(images, evaluators, tuple(cautions))
 
 
-class GANTrial(Trial):
+class GANTrial(ResumableTrainable):
     """Config: ``lr_g``, ``lr_d``, ``beta1``, ``beta2`` (Adam, both sides), ``batch_size``, ``latent_dim``, ``latent``; ``loss``
     and with it ``label_smoothing`` (non-saturating) or ``penalty`` (relativistic: the weight of R1 and R2); ``ema`` (decay
     of the generator's running average; 0: none); the discriminator's ``regulariser`` (none, dropout, spectral) and with it
@@ -133,6 +134,7 @@ class GANTrial(Trial):
     """
 
     shared: Shared
+    outcomes = OUTCOMES
 
     @cached_property
     def images(self) -> Tensor:
@@ -140,8 +142,8 @@ class GANTrial(Trial):
         return torch.from_numpy(self.shared.images.train).to(self.device)
 
     @cached_property
-    def yardsticks(self) -> dict[Role, Yardstick]:
-        return {role: yardstick.to(self.device) for role, yardstick in self.shared.yardsticks.items()}
+    def evaluators(self) -> dict[Role, Evaluator]:
+        return {role: evaluator.to(self.device) for role, evaluator in self.shared.evaluators.items()}
 
     def build(self, config: dict[str, Any]) -> None:
         seed = int(config["seed"])
@@ -158,7 +160,7 @@ class GANTrial(Trial):
         self.evaluation_stream = generator(seed, "evaluation", self.device)
         batches_stream = generator(seed, "weights", self.device)
         self.batches = Batches(len(self.images), int(config["batch_size"]), batches_stream)
-        self.yardstick = self.yardsticks[config["judge"]]
+        self.evaluator = self.evaluators[config["judge"]]
         self.grid_latents = self.generator.draw_latents(GRID_SIDE**2, generator(seed, "samples", self.device))
         self.images_shown = 0
         self.won_reports = self.collapsed_reports = 0
@@ -233,14 +235,14 @@ class GANTrial(Trial):
         made = self._make(self.generator.draw_latents(min(MADE, len(self.images)), self.evaluation_stream))
         if not made.isfinite().all():  # since the last of the training points, or in the running average alone
             return {"fd": math.nan, "ended": None}
-        seen = look(self.yardstick.judge, made)
-        row: Row = self.yardstick.measure(seen)
-        row["fd_ratio"] = row["fd"] / self.yardstick.floor["fd"]
+        seen = classify(self.evaluator.judge, made)
+        row: Row = self.evaluator.measure(seen)
+        row["fd_ratio"] = row["fd"] / self.evaluator.floor["fd"]
         row["epoch"] = self.images_shown / len(self.images)
         row["digits"] = class_shares(seen.digits).tolist()
         row["ended"] = self._hopeless(row, curves)
         if self.config["judge"] == "final" and self.step_number == self.config["max_steps"]:
-            row |= self.yardstick.examine(seen)
+            row |= self.evaluator.examine(seen)
             row["copied"] = self._compare_with_training_images(made[:COMPARED])
         return row
 
@@ -254,8 +256,8 @@ class GANTrial(Trial):
         self.won_reports = self.won_reports + 1 if mean(curves["train_told_apart"]) >= WON else 0
         self.collapsed_reports = self.collapsed_reports + 1 if row["coverage"] <= COLLAPSED else 0
         if self.won_reports >= FAILING_REPORTS:
-            return "discriminator won"
-        return "generator collapsed" if self.collapsed_reports >= FAILING_REPORTS else None
+            return DISCRIMINATOR_WON.name
+        return GENERATOR_COLLAPSED.name if self.collapsed_reports >= FAILING_REPORTS else None
 
     def _compare_with_training_images(self, made: Tensor) -> float:
         found = nearest_training_images(made, self.images)

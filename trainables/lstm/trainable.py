@@ -26,7 +26,7 @@ from trainables.lstm.curriculum import Curriculum
 from trainables.lstm.initialisation import chrono, initialise, open_gates
 from trainables.lstm.model import LSTM, MODELS, RNN
 from trainables.lstm.palindromes import NUM_DIGITS, draw_batch
-from trainables.trial import REPORT_EVERY, Row, Trial, generator
+from trainables.resumable import REPORT_EVERY, ResumableTrainable, Row, generator
 
 CONVERGED = 0.99
 STAYS = 5
@@ -45,7 +45,7 @@ SETTLING = 0.99
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {"rmsprop": torch.optim.RMSprop, "adam": torch.optim.Adam}
 
 
-class LSTMTrial(Trial):
+class LSTMTrial(ResumableTrainable):
     """Config: ``model`` (lstm, rnn), ``input_length``, ``hidden_dim``, ``batch_size``, ``max_steps``, ``seed``; ``optimizer``
     (rmsprop, adam), ``lr``, ``max_norm``; ``lr_schedule``: constant, exponential (times ``lr_gamma`` over 1,000 steps) or
     settling (times 0.99 a step once training accuracy is 0.99 at the whole length); ``averaging``, the decay of a running

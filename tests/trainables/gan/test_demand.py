@@ -18,11 +18,11 @@ LATENT = {**TINY, "latent_dim": 30_000}
 SHARED = """
 from trainables.gan.images import load_images
 from trainables.gan.judge import Judge
-from trainables.gan.quality import Gaussian, Yardstick
+from trainables.gan.quality import Gaussian, Evaluator
 from trainables.gan.trainable import GANTrial, Shared
 import torch
 real = Gaussian(torch.zeros(128).double(), torch.eye(128).double())
-bare = Yardstick(Judge().eval(), 1.0, real, torch.zeros(2, 128), torch.ones(10) / 10, {"fd": 1.0})
+bare = Evaluator(Judge().eval(), 1.0, real, torch.zeros(2, 128), torch.ones(10) / 10, {"fd": 1.0})
 GANTrial.shared = Shared(load_images("digits", ""), {"search": bare, "final": bare})
 """
 TRAIN = """

@@ -16,16 +16,16 @@ from safetensors.torch import save
 from trainables.gan import judge as judge_module
 from trainables.gan import waiting
 from trainables.gan.images import Images, ImagesUnavailable, load_images
-from trainables.gan.judge import FINAL_JUDGE, SEARCH_JUDGE, Judge, accuracy, cache_folder, load_judge, look, train_judge
+from trainables.gan.judge import FINAL_JUDGE, SEARCH_JUDGE, Judge, accuracy, cache_folder, classify, load_judge, train_judge
 from trainables.gan.trainable import Shared
 
 
 def test_both_judges_know_the_test_images_and_are_two(shared: Shared, digits: Images) -> None:
-    one, other = (shared.yardsticks[role].judge for role in ("search", "final"))
+    one, other = (shared.evaluators[role].judge for role in ("search", "final"))
     assert accuracy(one, digits.test, digits.test_labels) > 0.98
     assert accuracy(other, digits.test, digits.test_labels) > 0.98
     test = torch.from_numpy(digits.test)
-    assert not torch.allclose(look(one, test).features, look(other, test).features, atol=0.1)
+    assert not torch.allclose(classify(one, test).features, classify(other, test).features, atol=0.1)
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 
 from trainables.gan.images import Images, ImagesUnavailable, to_float
-from trainables.gan.judge import Seen, look
+from trainables.gan.judge import JudgeOutput, classify
 from trainables.gan.quality import (
     Gaussian,
+    check_evaluator,
     check_images,
-    check_yardstick,
     class_shares,
     density_and_coverage,
     frechet_distance,
@@ -43,7 +43,7 @@ class TestFrechetDistance:
         assert frechet_distance(one, other) == pytest.approx(expected, rel=1e-6)
 
     def test_is_torchmetrics_with_the_judge_as_its_network(self, shared: Shared, digits: Images) -> None:
-        judge = shared.yardsticks["search"].judge
+        judge = shared.evaluators["search"].judge
 
         class Features(nn.Module):
             num_features = 128
@@ -55,7 +55,7 @@ class TestFrechetDistance:
         real, made = to_float(torch.from_numpy(digits.test)), to_float(torch.from_numpy(digits.train[:400])).flip(2)
         theirs.update(real[:, None], real=True)
         theirs.update(made[:, None], real=False)
-        ours = frechet_distance(*(Gaussian.of(look(judge, images).features) for images in (real, made)))
+        ours = frechet_distance(*(Gaussian.of(classify(judge, images).features) for images in (real, made)))
         assert ours == pytest.approx(theirs.compute().item(), rel=1e-4)
 
     def test_of_a_cloud_and_itself_is_nothing_even_where_it_is_flat(self) -> None:
@@ -111,24 +111,24 @@ class TestNeighbours:
         assert nearest_training_images(to_float(train[wanted]), train).index.tolist() == wanted.tolist()
 
 
-class TestYardstick:
+class TestEvaluator:
     def test_clean_and_coverage_by_hand(self, shared: Shared) -> None:
-        yardstick = shared.yardsticks["search"]
+        evaluator = shared.evaluators["search"]
         probabilities = torch.full((4, 10), 0.001)
         for row, (digit, sure) in enumerate([(0, 0.96), (0, 0.94), (1, 0.99), (7, 0.5)]):
             probabilities[row, digit] = sure
-        seen = Seen(cloud(4, 128, 0), probabilities)
-        figures = yardstick.measure(seen)
+        seen = JudgeOutput(cloud(4, 128, 0), probabilities)
+        figures = evaluator.measure(seen)
         assert figures["clean"] == 0.5
         made = torch.tensor([0.5, 0.25, 0, 0, 0, 0, 0, 0.25, 0, 0])
-        assert figures["coverage"] == pytest.approx(1 - (made - yardstick.shares).abs().sum().item() / 2)
+        assert figures["coverage"] == pytest.approx(1 - (made - evaluator.shares).abs().sum().item() / 2)
         assert class_shares(seen.digits).tolist() == made.tolist()
 
     def test_floors_are_what_real_images_reach_and_noise_falls_short_of_all(self, shared: Shared) -> None:
-        for yardstick in shared.yardsticks.values():
-            noise = look(yardstick.judge, cloud(600, 784, 0).view(-1, 28, 28).clamp(-1, 1))
-            figures = {**yardstick.measure(noise), **yardstick.examine(noise)}
-            floor = yardstick.floor
+        for evaluator in shared.evaluators.values():
+            noise = classify(evaluator.judge, cloud(600, 784, 0).view(-1, 28, 28).clamp(-1, 1))
+            figures = {**evaluator.measure(noise), **evaluator.examine(noise)}
+            floor = evaluator.floor
             assert floor["fd"] < 20 < 100 < figures["fd"]
             assert floor["clean"] > 0.97
             assert floor["coverage"] > 0.99
@@ -137,10 +137,10 @@ class TestYardstick:
             assert set(figures) | {"copied"} == set(floor)
 
     def test_moves_as_a_whole_to_a_device(self, shared: Shared) -> None:
-        moved = copy.deepcopy(shared.yardsticks["search"]).to(torch.device("meta"))
+        moved = copy.deepcopy(shared.evaluators["search"]).to(torch.device("meta"))
         tensors = [moved.real.mean, moved.real.covariance, moved.features, moved.shares, *moved.judge.state_dict().values()]
         assert {tensor.device.type for tensor in tensors} == {"meta"}
-        assert moved.floor == shared.yardsticks["search"].floor
+        assert moved.floor == shared.evaluators["search"].floor
 
 
 class TestCheckImages:
@@ -184,9 +184,9 @@ class TestCheckImages:
         assert said in caution
 
 
-class TestCheckYardstick:
+class TestCheckEvaluator:
     def test_a_good_one_is_in_order(self, shared: Shared, digits: Images) -> None:
-        assert check_yardstick(shared.yardsticks["search"], 1, digits) == []
+        assert check_evaluator(shared.evaluators["search"], 1, digits) == []
 
     @pytest.mark.parametrize(
         ("changed", "said"),
@@ -202,9 +202,9 @@ class TestCheckYardstick:
         self, shared: Shared, digits: Images, changed: dict[str, Any], said: str
     ) -> None:
         with pytest.raises(ImagesUnavailable, match=said) as caught:
-            check_yardstick(replace(shared.yardsticks["search"], **changed), 1, digits)
+            check_evaluator(replace(shared.evaluators["search"], **changed), 1, digits)
         assert "\n" not in str(caught.value)
 
     def test_one_that_is_often_wrong_gets_a_caution_with_its_accuracy(self, shared: Shared, digits: Images) -> None:
-        (caution,) = check_yardstick(replace(shared.yardsticks["search"], accuracy=0.913), 2, digits)
+        (caution,) = check_evaluator(replace(shared.evaluators["search"], accuracy=0.913), 2, digits)
         assert "judge 2 names 91.3% of the 599 test images" in caution

@@ -15,7 +15,7 @@ from trainables.gan import judge
 from trainables.gan.images import Images, ImagesUnavailable, to_float
 from trainables.gan.model import SimpleDiscriminator, SimpleGenerator
 from trainables.gan.trainable import GANTrial, create_shared
-from trainables.trial import Row
+from trainables.resumable import Row
 
 R3GAN = {"loss": "relativistic", "penalty": 1.0, "beta1": 0.0, "beta2": 0.99, "ema": 0.99, "lr_decay": "linear"}
 
@@ -109,7 +109,7 @@ def test_a_report_says_how_good_the_images_are(gan: Any) -> None:
     assert row["step"] == 10
     assert row["epoch"] == pytest.approx(10 * 64 / 1198)
     assert report(gan(d_steps=2))["epoch"] == pytest.approx(2 * 10 * 64 / 1198)
-    assert row["fd_ratio"] == pytest.approx(row["fd"] / trial.shared.yardsticks["search"].floor["fd"])
+    assert row["fd_ratio"] == pytest.approx(row["fd"] / trial.shared.evaluators["search"].floor["fd"])
     assert sum(row["digits"]) == pytest.approx(1)
     assert row["ended"] is None
     for name in ("train_g_loss", "train_d_loss", "train_d_real", "train_d_fake"):
@@ -122,7 +122,7 @@ def test_a_report_says_how_good_the_images_are(gan: Any) -> None:
 def test_the_final_judge_examines_more_and_shows_the_nearest_training_images(gan: Any) -> None:
     trial = gan(judge="final", max_steps=10)
     row = trial.step()
-    assert row["fd_ratio"] == pytest.approx(row["fd"] / trial.shared.yardsticks["final"].floor["fd"])
+    assert row["fd_ratio"] == pytest.approx(row["fd"] / trial.shared.evaluators["final"].floor["fd"])
     assert {"density", "manifold_coverage", "copied"} <= set(row)
     with np.load(io.BytesIO(row["files"]["nearest.npz"])) as found:
         made, nearest = found["made"], found["nearest"]

@@ -1,0 +1,50 @@
+"""What an expert would say of a run, computed: checks with stable codes, each an answer with its interval and what to do.
+
+They read a run directory, whole, cut off or half finished, and start nothing: neither Ray nor torch is imported here, so the
+console's verdict and the report ask the same ones. An issue asks for something to be done, a tip may be worth a command.
+"""
+
+from collections.abc import Callable
+
+from records.checks.ablation import ablation
+from records.checks.check import Check
+from records.checks.early_stopping import early_stopping_cost
+from records.checks.edges import best_trials_at_an_edge, winner_at_an_edge
+from records.checks.failures import failed_trials
+from records.checks.fresh_seeds import flattered_by_selection, holds_on_fresh_seeds
+from records.checks.more_trials import would_more_trials_help
+from records.checks.untried import rarely_tried_choices, untried_box, untried_stretch
+from records.checks.what_mattered import importances, importances_at_rungs
+from records.run import Run
+
+CHECKS: dict[str, Callable[[Run], Check]] = {
+    "SEED01": holds_on_fresh_seeds,
+    "SEED02": flattered_by_selection,
+    "EDGE01": winner_at_an_edge,
+    "EDGE02": best_trials_at_an_edge,
+    "MORE01": would_more_trials_help,
+    "SPACE01": untried_stretch,
+    "SPACE02": untried_box,
+    "SPACE03": rarely_tried_choices,
+    "WHAT01": importances,
+    "WHAT02": importances_at_rungs,
+    "PATH01": ablation,
+    "STOP01": early_stopping_cost,
+    "FAIL01": failed_trials,
+}
+"""Every check by its code, in the order in which they are shown."""
+
+
+def run_checks(run: Run) -> list[Check]:
+    """Every check of the run, in the order of ``CHECKS``.
+
+    A run's answer is not lost to a remark about it: a check that breaks, on damaged files or by a defect of its own, says so.
+    """
+    answers = []
+    for code, check in CHECKS.items():
+        try:
+            answers.append(check(run))
+        except Exception as error:
+            sentence = f"This check broke on this run ({type(error).__name__}: {error})."
+            answers.append(Check(code, "not applicable", sentence, detected="", matters=""))
+    return answers

@@ -1,0 +1,41 @@
+"""The house style of every figure: one place for colours, sizes and marks.
+
+The colours are Okabe and Ito's, which colour-blind readers tell apart (https://jfly.uni-koeln.de/color/); an outcome has a mark
+of its own as well, so that a figure can be read without colour.
+"""
+
+from typing import Any, cast
+
+import matplotlib as mpl
+
+INK, MUTED, GRID = "#222222", "#767676", "#e3e3e3"
+BEST, OTHER_MODEL, OWN = "#0072b2", "#cc79a7", "#009e73"
+BY_HAND = ("#e69f00", "#d55e00", "#7a5c00")
+SERIES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#7a5c00", "#767676")
+"""Of things that have no colour of their own, such as runs side by side."""
+
+RC = {
+    "figure.facecolor": "white",
+    "figure.dpi": 150,
+    "savefig.bbox": "tight",
+    "svg.hashsalt": "report",  # the same file for the same figure
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": MUTED,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "lines.linewidth": 1.8,
+}
+
+
+def apply() -> None:
+    """Make matplotlib draw in the house style, without a screen."""
+    mpl.use("Agg")
+    mpl.rcParams.update(cast(Any, RC))

@@ -1,0 +1,117 @@
+import numpy as np
+import optuna
+import pytest
+
+from records.checks.what_mattered import importances, importances_at_rungs
+from tests.records.checks.conftest import MadeRun
+
+
+def drawn(run: MadeRun, n: int, early_by_max_norm: bool = False, stopped: int = 0) -> None:
+    """``n`` uniform draws whose figure at the end is lr's alone; the last ``stopped`` never came there."""
+    draws = np.random.default_rng(3)
+    for number in range(n):
+        lr, max_norm = draws.random(2)
+        end = float(1 - (lr - 0.7) ** 2)
+        first = float(1 - (max_norm - 0.3) ** 2) if early_by_max_norm else end
+        settings = {"lr": 1e-4 * 1000**lr, "max_norm": 1e-3 * 1e4**max_norm}
+        if number < n - stopped:
+            run.trial(number, settings, {100: first, 300: end, 900: end})
+        else:
+            run.trial(number, settings, {100: first}, ended="stopped early")
+
+
+def test_what_decides_all_is_first_and_what_decides_nothing_can_be_fixed(lstm: MadeRun) -> None:
+    drawn(lstm, 60, stopped=10)
+    verbosity = optuna.logging.get_verbosity()
+    check = importances(lstm.opened)
+    assert optuna.logging.get_verbosity() == verbosity
+    assert (check.code, check.status) == ("WHAT01", "tip")
+    assert check.sentence.startswith("fANOVA over 50 of 60 trials, those that used their budget: lr ")
+    share = float(check.sentence.split("budget: lr ")[1].split("%")[0].strip("><"))
+    assert share >= 95
+    assert "PED-ANOVA puts lr first" in check.sentence
+    assert check.sentence.endswith("Hardly mattered: max_norm.")
+    assert check.do is not None
+    assert check.do.startswith("python tune_lstm.py --input-length 4 --num-samples 8 --set max_norm=")
+
+
+def test_two_that_both_matter_pass(lstm: MadeRun) -> None:
+    draws = np.random.default_rng(1)
+    for number in range(50):
+        lr, max_norm = draws.random(2)
+        lstm.trial(number, {"lr": 1e-4 * 1000**lr, "max_norm": 1e-3 * 1e4**max_norm}, float(lr + max_norm))
+    check = importances(lstm.opened)
+    assert (check.status, check.do) == ("passed", None)
+    for name in ("lr", "max_norm"):
+        words = check.sentence.split(f"{name} ")[1]
+        share, low, high = (
+            float(one.strip("%(")) for one in (words.split()[0], words.split()[1], words.split()[3].strip(");"))
+        )
+        assert 25 < share < 75
+        assert low <= share <= high
+
+
+def test_pure_noise_is_told_from_a_finding(lstm: MadeRun) -> None:
+    said = []
+    for seed in range(6):
+        draws = np.random.default_rng(seed)
+        for number in range(40):
+            lr, max_norm = draws.random(2)
+            settings = {"lr": 1e-4 * 1000**lr, "max_norm": 1e-3 * 1e4**max_norm}
+            lstm.trial(number, settings, float(draws.normal()))
+        said.append(importances(lstm.opened))
+    noise = [one for one in said if one.status == "not applicable"]
+    assert len(noise) >= 4
+    for one in noise:
+        assert one.sentence.startswith("A forest over 40 comparable trials foresees those it has not seen no better than")
+
+
+@pytest.mark.parametrize("figure", [0.5, None])
+def test_few_trials_or_equal_ones_say_nothing(lstm: MadeRun, figure: float | None) -> None:
+    for number in range(9 if figure is None else 12):
+        lstm.trial(number, {"lr": 0.001 * (1 + number), "max_norm": 0.1}, figure or number / 10)
+    check = importances(lstm.opened)
+    assert check.status == "not applicable"
+    if figure is None:
+        assert check.sentence == "9 comparable trials used their budget, of 9; importances take 10."
+    else:
+        assert check.sentence == "All 12 comparable trials came to the same mean_accuracy."
+
+
+def test_conditional_parameters_and_values_outside_the_range_do_no_harm(gan: MadeRun) -> None:
+    draws = np.random.default_rng(0)
+    for number in range(24):
+        smooth = number % 2
+        settings = {
+            "lr_g": 5e-5 * 40 ** draws.random(),
+            "d_steps": 1 + number % 3 % 2,
+            "loss": "non-saturating" if smooth else "hinge",
+            **({"label_smoothing": 0.3 * draws.random()} if smooth else {}),
+        }
+        gan.trial(number, settings, float(100 * settings["lr_g"] + smooth))
+    gan.trial(24, {"lr_g": 1.0, "d_steps": 1, "loss": "hinge"}, 1.0, known="outside")
+    check = importances(gan.opened)
+    assert check.sentence.startswith("fANOVA over 24 of 25 trials")
+    assert check.sentence.split("budget: ")[1].startswith("loss ")
+    assert "Not judged" in check.sentence
+
+
+def test_another_parameter_in_the_lead_at_an_early_rung_is_a_tip(lstm: MadeRun) -> None:
+    drawn(lstm, 60, early_by_max_norm=True, stopped=20)
+    check = importances_at_rungs(lstm.opened)
+    assert (check.code, check.status) == ("WHAT02", "tip")
+    assert check.sentence.startswith("What decides most, by PED-ANOVA: step 100, 60 trials: max_norm ")
+    assert "; step 300, 40 trials: lr " in check.sentence
+    assert "; the end, 40 trials: lr " in check.sentence
+
+
+def test_the_same_parameter_at_every_rung_passes(lstm: MadeRun) -> None:
+    drawn(lstm, 40)
+    assert importances_at_rungs(lstm.opened).status == "passed"
+
+
+def test_one_budget_alone_cannot_be_compared(lstm: MadeRun) -> None:
+    drawn(lstm, 20, stopped=15)
+    check = importances_at_rungs(lstm.opened)
+    assert check.status == "not applicable"
+    assert "step 300: 5 comparable trials, too few" in check.sentence

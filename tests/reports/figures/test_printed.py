@@ -1,0 +1,95 @@
+"""What the figures show, read off the drawn axes."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.lines import Line2D
+from matplotlib.text import Annotation
+
+from reports.experiments import lstm_figures
+from reports.figures import printed, style
+from reports.figures.interactive import Axis
+from reports.figures.printed import Curve
+
+style.apply()
+
+
+def reports(accuracy: list[float | None]) -> pd.DataFrame:
+    steps = [100 * (place + 1) for place in range(len(accuracy))]
+    rows = [
+        {"step": step, "loss": None if a is None else 1 - a + 1e-3, "accuracy": a, "train_loss": [1.0] * 10,
+         "train_accuracy": [0.5] * 10, "train_grad_norm": [1.0] * 10}
+        for step, a in zip(steps, accuracy, strict=True)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def points(line: Line2D) -> tuple[list[float], list[float]]:
+    return list(np.asarray(line.get_xdata())), list(np.asarray(line.get_ydata()))
+
+
+def test_learning_curves_draw_every_trial_held_out_and_training() -> None:
+    hand, best = Curve("by hand", reports([0.1, 0.2])), Curve("best", reports([0.5, 0.9, 1.0]))
+    figure = lstm_figures.learning_curves([hand], None, best, "LSTM, T = 20")
+    loss, accuracy = figure.axes
+    drawn = {line.get_label(): points(line)[1] for line in accuracy.lines}
+    assert drawn["by hand"] == [0.1, 0.2]
+    assert drawn["best"] == [0.5, 0.9, 1.0]
+    assert sum(len(points(line)[0]) == 30 for line in accuracy.lines) == 1  # the best's training points
+    assert loss.get_yscale() == "log"
+    assert [text.get_text() for text in figure.legends[0].texts] == ["by hand", "best"]
+
+
+def test_a_diverged_trial_is_drawn_up_to_its_end() -> None:
+    figure = lstm_figures.learning_curves([], None, Curve("diverged", reports([0.1, None])), "LSTM")
+    assert [points(line)[0] for line in figure.axes[1].lines if line.get_label() == "diverged"] == [[100]]
+
+
+@pytest.fixture
+def trials() -> pd.DataFrame:
+    outcomes = ["converged", "converged", "budget", "stopped early", "diverged", "error"]
+    return pd.DataFrame(
+        {"number": range(6), "ended": outcomes, "lr": [0.01] * 6, "max_norm": [0.1] * 6,
+         "steps_to_converge": [500, 900, None, None, None, None], "known": ["by hand", *[None] * 5]}
+    )  # fmt: skip
+
+
+def test_the_map_shows_every_trial_by_its_outcome(trials: pd.DataFrame) -> None:
+    figure = lstm_figures.parameter_map(trials, 1, "T = 20")
+    axes = figure.axes[0]
+    labels = [text.get_text() for text in axes.get_legend().texts]  # type: ignore[union-attr]
+    assert sorted(labels) == [
+        "converged (2)", "diverged: a figure was no longer finite (1)", "failed (1)", "stopped early (1)",
+        "used the whole budget (1)",
+    ]  # fmt: skip
+    assert sum(np.asarray(group.get_offsets()).shape[0] for group in axes.collections) == 6 + 1  # and the ring around the best
+    assert {text.get_text() for text in axes.texts} == {"by hand", "best"}
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+
+
+def test_what_is_known_of_one_place_stands_there_once(trials: pd.DataFrame) -> None:
+    names = pd.Series(["by hand", "by hand too", None, "elsewhere", None, None], dtype=object)
+    table = trials.assign(known=names, lr=[0.01, 0.01, 0.01, 0.02, 0.01, 0.01])
+    texts = lstm_figures.parameter_map(table, None, "RNN").axes[0].texts
+    places = {text.get_text(): text.xy[0] for text in texts if isinstance(text, Annotation)}
+    assert places == {"by hand; by hand too": 0.01, "elsewhere": 0.02}
+
+
+def test_a_setting_that_no_measured_trial_has_gets_no_panel(trials: pd.DataFrame) -> None:
+    fd, penalty = [9.0, 3.0, 5.0, np.nan, 7.0, np.nan], [np.nan, np.nan, np.nan, 1.0, np.nan, np.nan]
+    table = trials.assign(fd=fd, penalty=penalty, loss=list("ababab"))
+    figure = printed.parameter_slices(table, {"lr": "log", "penalty": "log", "loss": "choice"}, 1, "fd", "fd")
+    assert [axes.get_title("left") for axes in figure.axes if axes.get_visible()] == ["lr", "loss"]
+
+
+def test_the_map_works_where_nothing_converged(trials: pd.DataFrame) -> None:
+    figure = lstm_figures.parameter_map(trials[2:], None, "RNN")
+    assert len(figure.axes) == 1  # no colour scale
+
+
+def test_every_fresh_seed_has_its_curve() -> None:
+    figure = printed.confirmation_curves(
+        {900_000 + k: reports([0.5, 1.0]) for k in range(5)}, Axis("accuracy", "accuracy"), {"goal": 0.99}, "best"
+    )
+    labels = [text.get_text() for text in figure.axes[0].get_legend().texts]  # type: ignore[union-attr]
+    assert labels == [f"seed {900_000 + k}" for k in range(5)]

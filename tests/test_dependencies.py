@@ -1,0 +1,113 @@
+"""What is imported is declared, and what is declared has a pinned version and a line that says what it is for."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+ROOMS = ("records", "reports", "search_spaces", "trainables", "tuning")
+OWN = {*ROOMS, "docs", "command_line", "tests", "benchmarks", "tune_lstm", "tune_gan", "model", "space", "trainable"}
+ELSEWHERE = {"syne_tune", "smac", "ConfigSpace"}
+"""Imported by benchmarks that have an environment of their own (requirements-bench.txt)."""
+
+
+def name_of(requirement: str) -> str:
+    return re.split(r"[\[=<>~ ]", requirement)[0].lower().replace("_", "-")
+
+
+def imported(files: list[Path]) -> set[str]:
+    """The top names of all modules that the files import from outside the project and Python itself."""
+    found: set[str] = set()
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                found.add(node.module.partition(".")[0])
+    return found - OWN - ELSEWHERE - sys.stdlib_module_names
+
+
+def python_files(*folders: str) -> list[Path]:
+    return [file for folder in folders for file in (ROOT / folder).rglob("*.py")] + [*ROOT.glob("*.py")]
+
+
+def declared(*extras: str) -> set[str]:
+    listed = [*PROJECT["dependencies"], *(one for extra in extras for one in PROJECT["optional-dependencies"][extra])]
+    return {name_of(one) for one in listed}
+
+
+@pytest.mark.parametrize(
+    ("folders", "extras"),
+    [
+        (("records", "search_spaces", "trainables", "tuning", "examples"), ("dev",)),
+        (("reports",), ("report",)),
+        (("tests", "docs", "benchmarks"), ("report", "samplers", "cluster", "dev")),
+    ],
+)
+def test_what_is_imported_is_declared(folders: tuple[str, ...], extras: tuple[str, ...]) -> None:
+    distributions = {name: {one.lower().replace("_", "-") for one in found} for name, found in packages_distributions().items()}
+    undeclared = {name for name in imported(python_files(*folders)) if not distributions.get(name, {name}) & declared(*extras)}
+    assert undeclared == set()
+
+
+def test_what_is_declared_is_pinned() -> None:
+    pinned = {
+        name_of(line) for file in ROOT.glob("requirements*.txt") for line in file.read_text().splitlines() if "==" in line
+    }
+    assert declared("report", "samplers", "cluster", "dev") <= pinned
+
+
+def test_what_is_pinned_is_explained() -> None:
+    table = (ROOT / "docs" / "dependencies.md").read_text()
+    for requirement in [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["report"]]:
+        assert re.search(rf"^\|.*\b{name_of(requirement)}\b.*\|.+\|.+\|$", table, re.MULTILINE), requirement
+
+
+@pytest.mark.parametrize("room", ["records", "reports"])
+def test_records_and_reports_import_neither_ray_nor_torch(room: str) -> None:
+    modules = [
+        ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for file in (ROOT / room).rglob("*.py")
+    ]
+    program = f"import sys; [__import__(one) for one in {modules}]; print({{'ray', 'torch'}} & {{*sys.modules}})"
+    result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "set()"
+
+
+BELOW = {
+    "records": {"search_spaces"},
+    "search_spaces": set[str](),
+    "trainables": {"records"},
+    "tuning": {"records", "search_spaces", "trainables"},
+    "reports": {"records", "search_spaces", "trainables"},
+}
+"""What each room may import of the others: imports run one way."""
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_imports_run_one_way(room: str) -> None:
+    for file in (ROOT / room).rglob("*.py"):
+        found = {
+            node.module.partition(".")[0]
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+            if isinstance(node, ast.ImportFrom) and node.module
+        }
+        assert found & {*ROOMS} <= {room} | BELOW[room], file
+
+
+def test_nothing_outside_an_experiments_own_files_names_it() -> None:
+    own = ("lstm", "gan")
+    for room in ROOMS:
+        for file in (ROOT / room).rglob("*"):
+            parts = file.relative_to(ROOT).parts
+            if file.suffix not in (".py", ".html", ".js") or any(name in part for name in own for part in parts):
+                continue
+            text = file.read_text(encoding="utf-8").lower()
+            assert not re.search(r"\b(lstm|gan|palindromes?|mnist|tune_lstm|tune_gan)\b", text), file

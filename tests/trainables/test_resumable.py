@@ -1,0 +1,74 @@
+from pathlib import Path
+
+import pytest
+import ray
+import torch
+
+from tests.trainables.lstm.test_trainable import CONFIG, trial
+from trainables.lstm.trainable import LSTMTrial
+from trainables.resumable import STREAMS, assigned_device, generator
+
+
+def test_the_streams_of_a_seed_and_of_its_neighbours_are_unrelated() -> None:
+    cpu = torch.device("cpu")
+    draws = {
+        tuple(torch.randint(0, 10**6, (4,), generator=generator(seed, stream, cpu)).tolist())
+        for seed in range(20)
+        for stream in STREAMS
+    }
+    assert len(draws) == 20 * len(STREAMS)
+
+
+def test_goes_on_from_the_latest_checkpoint_that_can_be_read(tmp_path: Path) -> None:
+    one = trial()
+    folders = []
+    for name in ("early", "late"):
+        one.step()
+        folders.append(tmp_path / name)
+        folders[-1].mkdir()
+        one.save_checkpoint(str(folders[-1]))
+    early, late = folders
+    assert LSTMTrial({**CONFIG, "restore_from": [str(late), str(early)]}).step_number == 200
+
+    whole = (late / "state.pt").read_bytes()
+    for cut in (0, 1, len(whole) // 2, len(whole) - 1):
+        (late / "state.pt").write_bytes(whole[:cut])
+        assert LSTMTrial({**CONFIG, "restore_from": [str(late), str(early)]}).step_number == 100
+
+    (early / "model.safetensors").write_bytes(b"not a tensor file")
+    from_scratch = LSTMTrial({**CONFIG, "restore_from": [str(late), str(early)]})
+    assert from_scratch.step_number == 0
+    assert from_scratch.step() == trial().step()
+
+
+def test_an_ended_trial_restored_reports_its_end_and_trains_no_more(tmp_path: Path) -> None:
+    one = trial(max_steps=100)
+    row = one.step()
+    one.save_checkpoint(str(tmp_path))
+    restored = LSTMTrial({**CONFIG, "max_steps": 100, "restore_from": [str(tmp_path)]})
+    assert restored.step() == row
+    assert restored.step_number == 100
+
+
+def test_names_itself_by_trial_and_settings() -> None:
+    assert repr(trial(trial=7)).startswith("trial 7: model=lstm input_length=3 lr=0.003 max_norm=1 ")
+
+
+def test_in_a_worker_tiny_numbers_are_zero_and_a_gpu_that_torch_cannot_use_is_an_error() -> None:
+    def left() -> tuple[int, int]:
+        trial()
+        weight = torch.full((1_000,), 1e-20, requires_grad=True)
+        made = weight * 1e-20
+        made.backward(torch.full((1_000,), 1e-20))
+        assert weight.grad is not None
+        return int(made.count_nonzero()), int(weight.grad.count_nonzero())
+
+    assert left() == (1_000, 1_000)
+    ray.init("local", num_cpus=1, num_gpus=1, include_dashboard=False, log_to_driver=False)
+    try:
+        assert ray.get(ray.remote(left).remote()) == (0, 0)
+        if not torch.cuda.is_available():  # a GPU that Ray counts and torch cannot use
+            with pytest.raises(RuntimeError, match=r"Ray gave this trial 0\.5 GPU on .*, but torch .* cannot use it: install"):
+                ray.get(ray.remote(num_gpus=0.5)(assigned_device).remote())
+    finally:
+        ray.shutdown()

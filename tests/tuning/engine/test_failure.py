@@ -1,0 +1,218 @@
+"""Workers that die, through real Ray: while a trial runs, and between two trials; and exceptions of a trial's own."""
+
+import contextlib
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from optuna.trial import TrialState
+from ray import exceptions, tune
+from ray.tune import Callback
+
+from records.run_directory import RunDirectory
+from tests.conftest import ROOT, environment
+from tests.tuning.conftest import tune_run
+from trainables.resumable import SaveFailed
+from tune_lstm import LSTMOptions
+from tuning.engine.failure import Blame, NotTheTrials, Watch, blamed
+from tuning.engine.searcher import StudySearch
+from tuning.engine.storage import open_storage
+from tuning.patience import Patience
+from tuning.task import Task
+from tuning.trouble import Trouble
+
+
+class Mortal(tune.Trainable):
+    """Trial 2 kills its first worker, 3 raises, 4 raises before it begins, 5 kills every worker; the others just end."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self.config = config
+        if config["trial"] == 4:
+            raise ValueError("no room")
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.setup(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        if self.config["trial"] == 5 or (self.config["trial"] == 2 and "lost" not in self.config):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.config["trial"] == 3:
+            raise ValueError("bad luck")
+        return {"step": 100, "mean_accuracy": 0.5, "ended": "budget", "done": True}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        pass
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        pass
+
+
+class KillBetween(Callback):
+    """Kills the worker that trial 0 ended in, while it waits for the next one."""
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        if trial.config["trial"] == 0:
+            os.kill(trial.last_result["pid"], signal.SIGKILL)
+            time.sleep(0.5)
+
+
+@pytest.mark.slow
+def test_what_a_dead_worker_lost_is_handed_out_again_and_an_own_exception_is_final(
+    local_ray: Callable[[int], None], options: LSTMOptions, task: Task, directory: RunDirectory
+) -> None:
+    mine = LSTMOptions(name="run", storage_path=options.storage_path, num_samples=7, sampler="random")
+    searcher = StudySearch(mine, task, directory, open_storage(mine, directory.path), trials_done=0, slots=1)
+    local_ray(1)
+    callbacks = [KillBetween(), Watch(searcher)]
+    tune_run(Mortal, directory, task, callbacks, search_alg=searcher, max_concurrent_trials=1)
+    trials = searcher.study.trials
+    assert [trial.number for trial in trials] == list(range(7))
+    failed = {trial.number for trial in trials if trial.state == TrialState.FAIL}
+    assert failed == {3, 4, 5}
+    assert {trial.state for trial in trials if trial.number not in failed} == {TrialState.COMPLETE}
+    records = {record.number: record for _, record in directory.trials()}
+    assert [records[number].ended for number in range(7)] == ["budget"] * 3 + ["error"] * 3 + ["budget"]
+    assert records[3].error == "ValueError: bad luck"
+    assert records[4].error == "ValueError: no room"
+    assert "ValueError: bad luck" in (directory.trial(3).path / "error.txt").read_text()
+    optuna_seeds = [trial.user_attrs["seed"] for trial in trials]
+    assert optuna_seeds == [records[number].config["seed"] for number in range(7)]
+
+
+class Unsaveable(Mortal):
+    """Trials that end well, and whose weights cannot be saved."""
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        raise SaveFailed("a checkpoint cannot be saved: No space left on device")
+
+
+def test_an_outcome_outlives_weights_that_cannot_be_saved(
+    local_ray: Callable[[int], None], options: LSTMOptions, task: Task, directory: RunDirectory
+) -> None:
+    mine = LSTMOptions(name="run", storage_path=options.storage_path, num_samples=2, sampler="random")
+    searcher = StudySearch(mine, task, directory, open_storage(mine, directory.path), trials_done=0, slots=1)
+    local_ray(1)
+    tune_run(Unsaveable, directory, task, [Watch(searcher)], search_alg=searcher, max_concurrent_trials=1)
+    assert [(trial.state, trial.user_attrs["ended"]) for trial in searcher.study.trials] == [
+        (TrialState.COMPLETE, "budget")
+    ] * 2
+    for _, record in directory.trials():
+        assert (record.ended, record.error) == (
+            "budget",
+            "trainables.resumable.SaveFailed: a checkpoint cannot be saved: No space left on device",
+        )
+
+
+class Unready(tune.Trainable):
+    """Fails in its setup as ``errors`` says, by the trial's number; ends at once without an entry there."""
+
+    errors: ClassVar[dict[int, str]]
+
+    def setup(self, config: dict[str, Any]) -> None:
+        if error := self.errors.get(config["trial"]):
+            raise RuntimeError(error)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.setup(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        return {"step": 100, "mean_accuracy": 0.5, "ended": "budget", "done": True}
+
+
+@pytest.mark.slow
+def test_three_setups_that_fail_alike_end_a_search_unless_one_differs_or_works(
+    local_ray: Callable[[int], None], options: LSTMOptions, task: Task
+) -> None:
+    local_ray(1)
+
+    def ended(name: str, errors: dict[int, str]) -> tuple[list[str | None], str]:
+        mine = replace(options, name=name, num_samples=5, sampler="random")
+        run = RunDirectory.create(mine.run_path())
+        run.start_session(mine.experiment, asdict(mine))
+        patience = Patience()
+        searcher = StudySearch(mine, task, run, open_storage(mine, run.path), trials_done=0, slots=1, patience=patience)
+        trainable = type("Unready", (Unready,), {"errors": errors})
+        with contextlib.suppress(Trouble):  # Ray Tune may swallow it
+            tune_run(trainable, run, task, [Watch(searcher)], search_alg=searcher, max_concurrent_trials=1)
+        return [record.ended for _, record in run.trials()], str(patience.trouble or "")
+
+    alike = dict.fromkeys(range(5), "no libgomp")
+    trials, trouble = ended("alike", alike)
+    assert trouble == "the first 3 trials all failed: RuntimeError: no libgomp"
+    assert len(trials) == 3
+    assert ended("one-differs", alike | {1: "no luck"}) == (["error"] * 5, "")
+    works = {number: error for number, error in alike.items() if number != 2}
+    assert ended("one-works", works) == (["error", "error", "budget", "error", "error"], "")
+
+
+SEARCH = """
+import sys
+from dataclasses import replace
+
+from trainables.lstm.trainable import LSTMTrial
+from tune_lstm import LSTMOptions, lstm_task
+from tuning.search import Search
+
+
+class Unready(LSTMTrial):
+    def setup(self, config):
+        raise RuntimeError("no libgomp")
+
+
+options = LSTMOptions(num_samples=9, name="unready", no_dashboard=True)
+sys.exit(Search(options, replace(lstm_task(options), trainable=Unready)).run())
+"""
+
+
+def test_a_search_whose_first_setups_fail_alike_ends_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "tune.py").write_text(SEARCH)
+    command, variables = [sys.executable, "tune.py"], {**environment(), "PYTHONPATH": str(ROOT)}
+    result = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False, timeout=300)
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    line = result.stderr.splitlines()[-1]
+    assert line.startswith("tune.py: the first 3 trials all failed: RuntimeError: no libgomp")
+    assert "--resume --name unready" in line
+    assert len(list(tmp_path.glob("runs/unready/trial_*"))) <= 5
+
+
+def raised(error: Exception, traceback: str = "") -> Exception:
+    """As a trainable's method raises it."""
+    return exceptions.RayTaskError("step", traceback, error)
+
+
+@pytest.mark.parametrize(
+    ("error", "blame"),
+    [
+        (exceptions.ActorDiedError(), "machine"),
+        (exceptions.ActorUnavailableError("gone for now", None), "machine"),
+        (exceptions.NodeDiedError("gone"), "machine"),
+        (exceptions.LocalRayletDiedError(), "machine"),
+        (exceptions.ObjectStoreFullError(), "machine"),
+        (exceptions.GetTimeoutError(), "machine"),
+        (raised(exceptions.ActorDiedError()), "machine"),
+        (NotTheTrials("Error starting trial"), "machine"),
+        (exceptions.OutOfMemoryError("Task was killed due to the node running low on memory."), "memory"),
+        (NotTheTrials("Task was killed due to the node running low on memory."), "memory"),
+        (raised(SaveFailed("a checkpoint cannot be saved")), "storage"),
+        (raised(OSError(errno.ENOSPC, "No space left on device")), "storage"),
+        (raised(OSError(errno.EDQUOT, "Disk quota exceeded")), "storage"),
+        (raised(PermissionError(errno.EPERM, "no"), 'File "/x/ray/train/_internal/storage.py", line 1'), "storage"),
+        (raised(FileNotFoundError(errno.ENOENT, "data.csv")), "trial"),
+        (raised(ValueError("own")), "trial"),
+        (raised(MemoryError("own")), "trial"),
+        (exceptions.ActorDiedError(exceptions.RayTaskError("__init__", "", ValueError("own"))), "trial"),
+    ],
+)
+def test_whose_failure_an_error_is(error: Exception, blame: Blame) -> None:
+    assert blamed(error) == blame

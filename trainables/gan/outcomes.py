@@ -1,0 +1,9 @@
+"""How a GAN's trial ends beside the ways that every training knows: one of the two networks has lost."""
+
+from records.outcome import Outcome, register
+
+DISCRIMINATOR_WON = Outcome("discriminator won", "stopped", "ended: the discriminator won outright", "<")
+GENERATOR_COLLAPSED = Outcome("generator collapsed", "stopped", "ended: the generator collapsed", ">")
+OUTCOMES = (DISCRIMINATOR_WON, GENERATOR_COLLAPSED)
+
+register(*OUTCOMES)

@@ -1,0 +1,104 @@
+"""Writes what trials report into the run directory as it comes, and keeps the disk bounded.
+
+Ray Tune's own loggers write to a staging folder that is copied from time to time; a search killed in between would lose
+rows. This callback appends every row at once to where it belongs, and waits if the storage fails. A trial that has ended is
+saved only if its weights are to stay.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ray.tune import Callback
+from ray.tune.experiment import Trial
+from ray.tune.result import DONE, SHOULD_CHECKPOINT
+
+from records.objective import Objective
+from records.outcome import COMPLETE, ERROR, STOPPED_EARLY
+from records.run_directory import RunDirectory
+from records.trial_directory import TrialDirectory, TrialRecord
+from tuning.engine.failure import Failure
+from tuning.patience import Patience
+
+KEEP_WEIGHTS = 3
+"""Trials, of those that have ended, whose checkpoints stay on disk: the best ones, as candidates for ``best/``."""
+
+KEEP_CHECKPOINTS = 2
+"""Of a trial that runs: the latest, and the one before for when a kill tears the latest."""
+
+RAY_CONSTANTS = (
+    "config", "hostname", "pid", "node_ip", "trial_id", "date", "done", "training_iteration", "time_total_s",
+    "time_since_restore", "iterations_since_restore", "should_checkpoint", "experiment_tag",
+)  # fmt: skip
+"""Entries that Ray adds to every row and that trial.json or the row's order already holds."""
+
+
+class Recorder(Callback):
+    """Records the trials of ``run`` under the number that each config carries as ``trial``."""
+
+    def __init__(self, run: RunDirectory, objective: Objective, patience: Patience | None = None) -> None:
+        self.run = run
+        self.objective = objective
+        self._patience = patience or Patience()
+        self._kept = [
+            self._rank(record.number, record.ended, rows[-1])
+            for directory, record in run.trials()
+            if record.ended is not None and directory.checkpoints() and (rows := directory.rows())
+        ]
+
+    def on_trial_result(self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any) -> None:
+        directory, files = self._directory(trial), result.pop("files", {})  # Ray holds every trial's last result in memory
+        row = {name: value for name, value in result.items() if name not in RAY_CONSTANTS}
+        self._written(lambda: directory.write_files(files))
+        self._written(lambda: directory.append(row))
+        if result.get(DONE) and self._worth_keeping(trial, result):
+            result[SHOULD_CHECKPOINT] = True
+
+    def on_trial_save(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Drop older checkpoints. Ray's own ``num_to_keep`` would force a snapshot of all trials at every second one."""
+        self._directory(trial).drop_older_checkpoints(KEEP_CHECKPOINTS)
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        record = self.finish(trial, trial.last_result.get("ended") or STOPPED_EARLY.name)
+        self._keep_best(self._rank(record.number, record.ended, trial.last_result))
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        failure, directory = Failure.of(trial), self._directory(trial)
+        file = "lost.txt" if failure.again else "error.txt"
+        self._written(lambda: (directory.path / file).write_text(f"{failure.error}\n", "utf-8", "replace"))
+        if failure.again:
+            return  # it has not ended
+        record = self.finish(trial, failure.outcome or ERROR.name, error=failure.line)
+        if failure.outcome:
+            self._keep_best(self._rank(record.number, record.ended, trial.last_result))
+
+    def finish(self, trial: Trial, ended: str, error: str | None = None) -> TrialRecord:
+        """Record when, where and why the trial ended."""
+        directory = self._directory(trial)
+        record = directory.read() or TrialRecord(trial.config["trial"], dict(trial.config))
+        record.finished, record.ended, record.error = time.time(), ended, error
+        record.node, record.pid = trial.last_result.get("node_ip"), trial.last_result.get("pid")
+        self._written(lambda: directory.write(record))
+        return record
+
+    def _written(self, write: Callable[[], object]) -> None:
+        self._patience(f"the run directory {self.run.path}", write)
+
+    def _rank(self, number: int, ended: str | None, row: dict[str, Any]) -> tuple[bool, float, int]:
+        """Best last: what ended by itself before what was cut short, whose figure covers fewer steps; then by the objective."""
+        return ended in COMPLETE, -self.objective.loss(row), -number
+
+    def _worth_keeping(self, trial: Trial, last_row: dict[str, Any]) -> bool:
+        """Whether the checkpoints of a trial that ends with this row are to stay."""
+        rank = self._rank(trial.config["trial"], last_row.get("ended"), last_row)
+        return len(self._kept) < KEEP_WEIGHTS or rank > min(self._kept)
+
+    def _keep_best(self, rank: tuple[bool, float, int]) -> None:
+        """Drop the checkpoints of whatever is no longer among the best ``KEEP_WEIGHTS``."""
+        self._kept = sorted([*self._kept, rank])
+        for _, _, number in self._kept[:-KEEP_WEIGHTS]:
+            self.run.trial(-number).drop_checkpoints()
+        self._kept = self._kept[-KEEP_WEIGHTS:]
+
+    def _directory(self, trial: Trial) -> TrialDirectory:
+        return self.run.trial(trial.config["trial"])

@@ -1,0 +1,34 @@
+"""What a search's script does: options from the command line, the search that they ask for, its exit status."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from command_line import UsageError, exit_usage_error
+from tuning.options import SearchOptions, parse
+from tuning.trouble import guarded
+
+if TYPE_CHECKING:
+    from tuning.task import Task
+
+Options = TypeVar("Options", bound=SearchOptions)
+
+
+def search_script(options: type[Options], task: "Callable[[Options], Task]") -> Callable[[], int]:
+    """The ``main`` of a script: reads ``options`` and runs the search that ``experiment`` makes of them."""
+
+    @guarded
+    def main() -> int:
+        given = parse(options)
+        from tuning.search import Search  # Ray and torch: not before the options are known to be good
+
+        try:
+            asked = task(given)
+            if given.train:
+                from tuning.one_training import one_training, read_settings
+
+                asked = one_training(asked, read_settings(given.train), options)
+        except UsageError as error:
+            exit_usage_error(str(error))
+        return Search(given, asked).run()
+
+    return main
