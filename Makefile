@@ -35,7 +35,7 @@ test: .venv/installed-dev ## the tests
 	$(BIN)/python -m pytest
 
 test-fast: .venv/installed-dev ## the tests that start neither Ray nor a browser and train nothing
-	$(BIN)/python -m pytest -m "not slow and not ray and not training"
+	FUZZ_EXAMPLES=10 $(BIN)/python -m pytest -m "not slow and not ray and not training"
 
 lint: .venv/installed-dev ## ruff and mypy
 	$(BIN)/ruff check .

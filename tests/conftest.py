@@ -54,8 +54,8 @@ def run(script: str, *arguments: object, cwd: Path, timeout: float = 400) -> sub
 SMALL = ("--input-length", 4, "--max-steps", 700, "--confirm", 2)
 """A search of seconds: five digits to a palindrome, seven reports a trial."""
 
-GAN_STEPS = 504
-"""Nine reports of 56 steps, and one sample grid."""
+GAN_STEPS = 90
+"""Nine reports of 10 steps, and a sample grid at the end."""
 
 
 STARTED = {"small_search", "small_gan_search", "postgres"}

@@ -22,6 +22,8 @@ from reports.experiments import lstm
 from reports.figures.style import apply
 from search_spaces.lstm import SPACES
 
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "50"))
+
 
 def made_run(path: Path, trials: int = 4, length: int = 4) -> Path:
     """A small LSTM run as a search leaves it."""
@@ -245,7 +247,7 @@ HOSTILE = st.sampled_from(
 
 
 @given(data=st.data())
-@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 def test_hostile_values_anywhere_are_shown_or_refused_in_one_line(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -62,7 +62,10 @@ def test_a_failure_is_shown_with_the_end_of_its_log(small_search: SmallSearch, t
 
 
 @pytest.mark.slow
-def test_the_command_trains_the_trials_settings(small_search: SmallSearch, tmp_path: Path) -> None:
+def test_the_command_trains_the_trials_settings(
+    small_search: SmallSearch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     page = pages(small_search.path, tmp_path)[4]
     script, *arguments = shlex.split(page["command"].removeprefix("python "))
     assert run(Path(script).name, *arguments, "--name", "again", "--storage-path", tmp_path, cwd=tmp_path).returncode == 0

@@ -43,7 +43,7 @@ from trainables.resumable import ResumableTrainable, Row, generator
 Role = Literal["search", "final"]
 
 GRID_EVERY = 500
-"""Training steps between two sample grids, as in the coursework."""
+"""Training steps between two sample grids, as in the coursework. One more is drawn at the end of the budget."""
 GRID_SIDE = 5
 
 FAILING_REPORTS = 3
@@ -129,8 +129,8 @@ class GANTrial(ResumableTrainable):
     ``fd_ratio`` (fd over its real-against-real floor), ``clean``, ``coverage`` and ``digits`` (shares of the ten classes);
     ``train_g_loss``, ``train_d_loss``, ``train_d_real`` (D(x)), ``train_d_fake`` (D(G(z))) and ``train_told_apart`` (pairs in
     which the real image scores higher, a share), one value every 10 steps; ``ended``; and in the last row by the final judge
-    ``density``, ``manifold_coverage`` and ``copied`` too. Its files: sample grids of a fixed latent every 500 steps under
-    ``gan_images/``, and with the final judge's last row ``nearest.npz``.
+    ``density``, ``manifold_coverage`` and ``copied`` too. Its files: sample grids of a fixed latent under ``gan_images/``,
+    every 500 steps and at the end of the budget; with the final judge's last row ``nearest.npz``.
     """
 
     shared: Shared
@@ -188,7 +188,7 @@ class GANTrial(ResumableTrainable):
             self._update_discriminator(made, self._draw_real())
         if self.averaged:
             self.averaged.update_parameters(self.generator)
-        if self.step_number % GRID_EVERY == 0:
+        if self.step_number % GRID_EVERY == 0 or self.step_number == self.config["max_steps"]:
             self.files[f"gan_images/step_{self.step_number:06d}.png"] = grid_png(self._make(self.grid_latents))
         d_real, d_fake = probabilities(self.config["loss"], real_scores, fake_scores)
         told_apart = (real_scores > fake_scores).float().mean()

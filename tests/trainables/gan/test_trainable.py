@@ -133,7 +133,7 @@ def test_the_final_judge_examines_more_and_shows_the_nearest_training_images(gan
     assert all(image.tobytes() in train for image in nearest)
 
 
-def test_draws_a_grid_of_one_latent_every_500_steps(gan: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_draws_a_grid_of_one_latent_every_500_steps_and_at_the_end(gan: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainables.gan.trainable.GRID_EVERY", 5)
     trial = gan()
     files = trial.step()["files"]
@@ -142,7 +142,8 @@ def test_draws_a_grid_of_one_latent_every_500_steps(gan: Any, monkeypatch: pytes
     assert grid.shape == (152, 152)
     expected = trial._make(trial.grid_latents)[6]  # the second row's second image, with two pixels between images
     np.testing.assert_allclose(grid[32:60, 32:60] / 127.5 - 1, expected.numpy(), atol=0.01)
-    assert "files" not in gan(report_every=4, max_steps=4).step()
+    assert "files" not in gan(report_every=4, max_steps=8).step()
+    assert list(gan(report_every=4, max_steps=4).step()["files"]) == ["gan_images/step_000004.png"]
 
 
 def test_what_is_measured_and_kept_is_the_running_average(gan: Any) -> None:

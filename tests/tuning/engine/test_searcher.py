@@ -553,6 +553,7 @@ def draw(folder: str) -> None:
     print(json.dumps(drawn))
 
 
+@pytest.mark.ray
 def test_the_same_seed_gives_the_same_search_in_another_process(tmp_path: Path) -> None:
     drawn = []
     for hash_seed in ("1", "2"):
