@@ -183,7 +183,7 @@ class Run:
 
     @property
     def best_quarter(self) -> list[FinishedTrial]:
-        """Of ``ranked``."""
+        """The first quarter of ``ranked``."""
         return self.ranked[: math.ceil(len(self.ranked) / 4)]
 
     @cached_property
@@ -199,7 +199,7 @@ class Run:
 
     @cached_property
     def fresh_seeds(self) -> list[FinishedTrial]:
-        """The winner's trials on fresh seeds that have come to their end."""
+        """The winner's trials on fresh seeds that have ended."""
         if self.winner is None:
             return []
         every = self._finished(self.directory.confirmation())
@@ -251,7 +251,7 @@ class Run:
 
     @property
     def confirmed(self) -> "pd.DataFrame":
-        """Of ``confirmations``, the winner's that have come to their end."""
+        """The rows of ``confirmations`` that belong to the winner and have ended."""
         table = self.confirmations
         return table if table.empty else table[(table["confirms"] == self.best) & table["ended"].notna()]
 
@@ -280,7 +280,7 @@ class Run:
 
     @cached_property
     def final_reports(self) -> "pd.DataFrame":
-        """The reports of the winner's final training; empty if it has not come to its end."""
+        """The reports of the winner's final training; empty if it has not ended."""
         from records.tables import final_reports
 
         return final_reports(self)

@@ -68,14 +68,9 @@ def one_training(task: Task, settings: Mapping[str, Any], options: type[SearchOp
     """The experiment with a space of these settings alone. Raises UsageError if some are missing, unknown or impossible."""
     own = {*as_options(options, settings), *task.settings, SCHEDULE}
     space = _space(task.space, {name: value for name, value in settings.items() if name not in own})
-    kept = {name: settings[name] for name in own & settings.keys()}
-    return replace(task, space=space, settings={**kept, **task.settings, **_not_asked(kept, options)})
-
-
-def _not_asked(settings: Mapping[str, Any], options: type[SearchOptions]) -> dict[str, Any]:
-    """Settings of the experiment that no option sets: a file's are kept, such as how often a trial reports."""
-    named = {field.name for field in fields(options)}
-    return {name: value for name, value in settings.items() if name not in named}
+    named = {field.name for field in fields(options)}  # what an option sets, the task has already
+    kept = {name: settings[name] for name in own & settings.keys() - named}
+    return replace(task, space=space, settings={**task.settings, **kept})
 
 
 def _space(space: SearchSpace, settings: Mapping[str, Any]) -> SearchSpace:

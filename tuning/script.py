@@ -14,7 +14,7 @@ Options = TypeVar("Options", bound=SearchOptions)
 
 
 def search_script(options: type[Options], task: "Callable[[Options], Task]") -> Callable[[], int]:
-    """The ``main`` of a script: reads ``options`` and runs the search that ``experiment`` makes of them."""
+    """The ``main`` of a script: reads ``options`` and runs the search that ``task`` makes of them."""
 
     @guarded
     def main() -> int:
