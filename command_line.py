@@ -1,5 +1,6 @@
-"""What every script needs around its work: options from the command line, one line on stderr with exit status 2 for a bad one,
-no secret of an argument anywhere, and a console that may break without harm.
+"""What every script needs around its work: options from the command line, one line on stderr with
+exit status 2 for a bad one, no secret of an argument anywhere, and a console that may break without
+harm.
 
 A script's last line is ``run_script(main)``.
 """
@@ -33,8 +34,8 @@ _ASSIGNED = re.compile(rf"(?i)({_SECRET_NAME}\w*\s*=\s*)('[^']*'|\"[^\"]*\"|[^\s
 _QUERY_VALUE = re.compile(r"(?s)([?&;][^=&;]*=)([^&;]*)")
 
 _real: dict[str, str] = {}
-"""Arguments that hold a secret, by what is shown in their place. They are kept here alone: in no object that is recorded or
-sent to another process."""
+"""Arguments that hold a secret, by what is shown in their place. They are kept here alone: in no
+object that is recorded or sent to another process."""
 _secrets: set[str] = set()
 """Every spelling of every secret that an argument held."""
 
@@ -51,9 +52,11 @@ class UsageError(ValueError):
 
 
 def run_script(main: Callable[[], int | None]) -> NoReturn:
-    """Run ``main`` and exit with its status: 2 and one line on stderr for UsageError, 130 for Ctrl-C.
+    """Run ``main`` and exit with its status: 2 and one line on stderr for UsageError, 130 for
+    Ctrl-C.
 
-    Whatever becomes of the console meanwhile (closed, full, a pipe without a reader, another encoding) changes nothing.
+    Whatever becomes of the console meanwhile (closed, full, a pipe without a reader, another
+    encoding) changes nothing.
     """
     _take_over_console()
     try:
@@ -68,11 +71,14 @@ def run_script(main: Callable[[], int | None]) -> NoReturn:
         sys.exit(130)
 
 
-def read_arguments(options: type[Options], arguments: list[str] | None = None, default: Options | None = None) -> Options:
-    """The arguments (sys.argv if None) as ``options``, with ``default`` in place of the fields' own defaults.
+def read_arguments(
+    options: type[Options], arguments: list[str] | None = None, default: Options | None = None
+) -> Options:
+    """The arguments (sys.argv if None) as ``options``, with ``default`` in place of the fields' own
+    defaults.
 
-    Secrets in them are hidden (see ``reveal``), in the process's title too. Raises UsageError if they are wrong; prints the
-    help and exits if it is asked for.
+    Secrets in them are hidden (see ``reveal``), in the process's title too. Raises UsageError if
+    they are wrong; prints the help and exits if it is asked for.
     """
     import tyro  # takes a while: a script handles signals before it is imported
 
@@ -99,7 +105,10 @@ def read_arguments(options: type[Options], arguments: list[str] | None = None, d
 
 def exit_usage_error(message: str) -> NoReturn:
     """Say what is wrong in one line on stderr and leave with status 2."""
-    print(f"{Path(sys.argv[0]).name}: error: {' '.join(hide_secrets(message).split())}", file=sys.stderr)
+    print(
+        f"{Path(sys.argv[0]).name}: error: {' '.join(hide_secrets(message).split())}",
+        file=sys.stderr,
+    )
     sys.exit(2)
 
 
@@ -159,7 +168,9 @@ def hide_secrets(text: str) -> str:
     text = re.sub(r"\w[\w+.-]*://\S+", lambda url: _hide(url[0])[0], text)
     text = _ASSIGNED.sub(rf"\1{HIDDEN}", text)
     for secret in sorted(_secrets, key=len, reverse=True):
-        edges = ("", "") if len(secret) > 3 else (r"(?<!\w)", r"(?!\w)")  # a password "a" is not to be found in every word
+        edges = (
+            ("", "") if len(secret) > 3 else (r"(?<!\w)", r"(?!\w)")
+        )  # a password "a" is not to be found in every word
         text = re.sub(re.escape(secret).join(edges), HIDDEN, text, flags=re.IGNORECASE)
     return text
 
@@ -175,13 +186,16 @@ def hide_in_command(command: str) -> str:
 
 
 def _hide(text: str, anything: bool = False) -> tuple[str, list[str]]:
-    """``text`` without its secrets, and these: the password from the first ``:`` to the last ``@`` of a URL, the values of its
-    query, and what follows ``password=`` and the like. ``anything``: take it for a URL even if it has no ``://``.
+    """``text`` without its secrets, and these: the password from the first ``:`` to the last ``@``
+    of a URL, the values of its query, and what follows ``password=`` and the like. ``anything``:
+    take it for a URL even if it has no ``://``.
     """
     secrets: list[str] = []
 
     def hide(found: re.Match[str]) -> str:
-        if len(found[2]) > 5 or re.search(f"(?i){_SECRET_NAME}", found[1]):  # not every "require" and 10 is a secret
+        if len(found[2]) > 5 or re.search(
+            f"(?i){_SECRET_NAME}", found[1]
+        ):  # not every "require" and 10 is a secret
             secrets.append(found[2])
         return found[1] + HIDDEN
 
@@ -208,7 +222,8 @@ def _spellings(secret: str) -> set[str]:
 
 
 def user_path(flag: str, path: str) -> str:
-    """A path that the user gave: ``~`` expanded, and never such that a program could take it for an option.
+    """A path that the user gave: ``~`` expanded, and never such that a program could take it for an
+    option.
 
     Raises UsageError if it is empty, or begins with ``~`` and a name that is no user's.
     """
@@ -216,7 +231,9 @@ def user_path(flag: str, path: str) -> str:
         raise UsageError(f"{flag} is empty: name a folder or file, such as .")
     expanded = os.path.expanduser(path)  # noqa: PTH111 (Path takes ./~ for a home as well)
     if expanded.startswith("~"):
-        raise UsageError(f"{flag} {path}: there is no home of such a user; a folder of that name is ./{path}")
+        raise UsageError(
+            f"{flag} {path}: there is no home of such a user; a folder of that name is ./{path}"
+        )
     return f"./{expanded}" if expanded.startswith("-") else expanded
 
 
@@ -249,7 +266,9 @@ def _encode_anyhow(error: UnicodeError) -> tuple[bytes, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     codes = map(ord, error.object[error.start : error.end])
-    return b"".join(bytes([code - 0xDC00]) if 0xDC80 <= code < 0xDD00 else b"?" for code in codes), error.end
+    return b"".join(
+        bytes([code - 0xDC00]) if 0xDC80 <= code < 0xDD00 else b"?" for code in codes
+    ), error.end
 
 
 def _take_over_console() -> None:

@@ -37,18 +37,19 @@ class GANOptions(SearchOptions):
     num_samples: int = 30
     """Number of trials, including the hand-tuned settings that every search tries first."""
     dataset: Literal["mnist", "fashion-mnist", "kmnist", "digits"] = "mnist"
-    """Images to learn from. The first three are downloaded if they are not under --data-root. digits comes with scikit-learn
-    and needs no network."""
+    """Images to learn from. The first three are downloaded if they are not under --data-root.
+    digits comes with scikit-learn and needs no network."""
     data_root: str = "data"
     """Folder of the data sets, in torchvision's layout: MNIST/raw, FashionMNIST/raw, KMNIST/raw."""
     space: Literal["core", "extended"] = "extended"
-    """core: search what the coursework could have tuned (learning rates, betas, batch size, latent size). extended: search also
-    losses, penalties, weight averaging, regularisers, schedules and latents."""
+    """core: search what the coursework could have tuned (learning rates, betas, batch size, latent
+    size). extended: search also losses, penalties, weight averaging, regularisers, schedules and
+    latents."""
     max_steps: int | None = None
     """Maximum number of training steps (batches) of a trial. Default: 9,400; 1,000 on digits."""
     objectives: tuple[Figure, ...] = ("fd",)
-    """Metrics to optimize: the Fréchet distance, the fraction of clean images, the coverage of the ten classes. Early stopping
-    uses the first; several give their Pareto front."""
+    """Metrics to optimize: the Fréchet distance, the fraction of clean images, the coverage of the
+    ten classes. Early stopping uses the first; several give their Pareto front."""
     final_steps: int | None = None
     """Additional training steps for the winner before it is exported; 0: none. Default: as many as --max-steps."""
 
@@ -60,9 +61,13 @@ class GANOptions(SearchOptions):
         if self.final_steps is not None and not 0 <= self.final_steps <= MAX_STEPS:
             raise UsageError(f"--final-steps must be 0 to {MAX_STEPS:,}, got {self.final_steps}")
         if not self.objectives or len(set(self.objectives)) < len(self.objectives):
-            raise UsageError(f"--objectives takes one figure or several, each once, got {' '.join(self.objectives) or 'none'}")
+            raise UsageError(
+                f"--objectives takes one figure or several, each once, got {' '.join(self.objectives) or 'none'}"
+            )
         if len(self.objectives) > 1 and self.sampler == "cmaes":
-            raise UsageError("--sampler cmaes optimizes one figure only: name one of --objectives, or another sampler")
+            raise UsageError(
+                "--sampler cmaes optimizes one figure only: name one of --objectives, or another sampler"
+            )
 
 
 def gan_task(options: GANOptions) -> "Task":
@@ -84,12 +89,16 @@ def gan_task(options: GANOptions) -> "Task":
             "report_every": report_every,
             "judge": "search",
         },
-        objectives=tuple(Objective(name, "min" if name == "fd" else "max") for name in options.objectives),
+        objectives=tuple(
+            Objective(name, "min" if name == "fd" else "max") for name in options.objectives
+        ),
         shown=tuple(dict.fromkeys((*options.objectives, "fd_ratio", "clean", "coverage"))),
         rungs=Rungs(grace_steps=report_every, reduction_factor=3),
         goal=Goal("fd_ratio", "most", 2.0 if options.target is None else options.target),
         confirming={"judge": "final"},
-        final_steps=(0 if options.train else max_steps) if options.final_steps is None else options.final_steps,
+        final_steps=(0 if options.train else max_steps)
+        if options.final_steps is None
+        else options.final_steps,
         checkpoint_every=1,
         prepare=preparation(options),
         demand=demand,

@@ -1,4 +1,5 @@
-"""Search the settings with which an LSTM (or a vanilla RNN) remembers the first digit of a palindrome to its end.
+"""Search the settings with which an LSTM (or a vanilla RNN) remembers the first digit of a
+palindrome to its end.
 
 python tune_lstm.py --num-samples 50 --gpus-per-trial 0.5
 """
@@ -35,13 +36,15 @@ class LSTMOptions(SearchOptions):
     model: Literal["lstm", "rnn"] = "lstm"
     """The LSTM, or a vanilla RNN to compare it with."""
     space: Literal["core", "extended"] = "core"
-    """core: search lr and max_norm around the coursework's model (for the RNN also its ExponentialLR). extended: search also
-    the initialisation, the input encoding, the optimizer, its schedule, weight averaging, the batch size and a curriculum."""
+    """core: search lr and max_norm around the coursework's model (for the RNN also its
+    ExponentialLR). extended: search also the initialisation, the input encoding, the optimizer, its
+    schedule, weight averaging, the batch size and a curriculum."""
     max_steps: int = 10_000
     """Maximum number of training steps of a trial. A trial that has converged ends earlier."""
     objectives: tuple[Figure, ...] = ()
-    """Metrics to optimize. Early stopping uses the first; several give their Pareto front. Default: mean_accuracy in the core
-    space, log_work (log10 of the time steps until convergence) in the extended one."""
+    """Metrics to optimize. Early stopping uses the first; several give their Pareto front. Default:
+    mean_accuracy in the core space, log_work (log10 of the time steps until convergence) in the
+    extended one."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -50,13 +53,21 @@ class LSTMOptions(SearchOptions):
         if not 1 <= self.max_steps <= MAX_STEPS:
             raise UsageError(f"--max-steps must be 1 to {MAX_STEPS:,}, got {self.max_steps}")
         if self.target is not None and self.target > 1:
-            raise UsageError(f"--target is a test accuracy here: it must be 1 at most, got {self.target:g}")
+            raise UsageError(
+                f"--target is a test accuracy here: it must be 1 at most, got {self.target:g}"
+            )
         if len(set(self.objectives)) < len(self.objectives):
-            raise UsageError(f"--objectives takes each figure once, got {' '.join(self.objectives)}")
+            raise UsageError(
+                f"--objectives takes each figure once, got {' '.join(self.objectives)}"
+            )
         if len(self.objectives) > 1 and self.sampler == "cmaes":
-            raise UsageError("--sampler cmaes optimizes one figure only: name one of --objectives, or another sampler")
+            raise UsageError(
+                "--sampler cmaes optimizes one figure only: name one of --objectives, or another sampler"
+            )
         if self.objectives[:1] == ("steps_to_converge",) and self.scheduler != "none":
-            raise UsageError("--objectives: early stopping goes by the first figure, which steps_to_converge cannot be")
+            raise UsageError(
+                "--objectives: early stopping goes by the first figure, which steps_to_converge cannot be"
+            )
         if self.synchronous:
             raise UsageError("--scheduler pbt is for tune_gan.py: take asha, hyperband or none")
 
@@ -80,7 +91,9 @@ def lstm_task(options: LSTMOptions) -> "Task":
             "model": options.model,
             "input_length": length,
             "max_steps": max_steps,
-            "report_every": max(DENSEST, min(SPARSEST, 1000 // length)) if extended else REPORT_EVERY,
+            "report_every": max(DENSEST, min(SPARSEST, 1000 // length))
+            if extended
+            else REPORT_EVERY,
         },
         objectives=tuple(
             Objective(

@@ -1,11 +1,12 @@
-"""Which figure and which first rung keep the winners: recorded learning curves replayed through Ray Tune's own ASHA.
+"""Which figure and which first rung keep the winners: recorded learning curves replayed through Ray
+Tune's own ASHA.
 
-python benchmarks/early_stopping.py            # replay lstm_core_curves.csv
-python benchmarks/early_stopping.py --record   # train the curves again (about 15 minutes on 2 cores)
+python benchmarks/early_stopping.py            # replay lstm_core_curves.csv python
+benchmarks/early_stopping.py --record   # train the curves again (about 15 minutes on 2 cores)
 
-The curves are 3 hand-tuned and 61 quasi-random settings of the LSTM's core space at T = 20, trained for at most 3,000
-steps. A replay draws 20 of them in random order, one after the other, and asks of each rule what it spent and whether it
-stopped the setting that would have converged first.
+The curves are 3 hand-tuned and 61 quasi-random settings of the LSTM's core space at T = 20, trained
+for at most 3,000 steps. A replay draws 20 of them in random order, one after the other, and asks of
+each rule what it spent and whether it stopped the setting that would have converged first.
 """
 
 import multiprocessing
@@ -46,19 +47,31 @@ def train(task: tuple[int, float, float]) -> list[dict[str, Any]]:
 
     torch.set_num_threads(1)
     seed, lr, max_norm = task
-    settings = {"lr": lr, "max_norm": max_norm, "lr_gamma": 1.0, "model": "lstm", "input_length": 20, "batch_size": 128}
+    settings = {
+        "lr": lr,
+        "max_norm": max_norm,
+        "lr_gamma": 1.0,
+        "model": "lstm",
+        "input_length": 20,
+        "batch_size": 128,
+    }
     trial = LSTMTrial({**settings, "hidden_dim": 128, "max_steps": MAX_STEPS, "seed": seed})
     rows = [trial.step()]
     while not rows[-1]["done"]:
         rows.append(trial.step())
     kept = ("step", "loss", "accuracy", "steps_to_converge")
-    return [{"setting": seed, "lr": lr, "max_norm": max_norm, **{name: row[name] for name in kept}} for row in rows]
+    return [
+        {"setting": seed, "lr": lr, "max_norm": max_norm, **{name: row[name] for name in kept}}
+        for row in rows
+    ]
 
 
 def record() -> None:
     from search_spaces.lstm import BY_HAND
 
-    tasks = [(place, values["lr"], values["max_norm"]) for place, values in enumerate(BY_HAND.values())]
+    tasks = [
+        (place, values["lr"], values["max_norm"]) for place, values in enumerate(BY_HAND.values())
+    ]
     points = qmc.scale(qmc.Sobol(2, seed=1).random(64)[:SETTINGS], [-4, -3], [-1, 1])
     tasks += [(len(BY_HAND) + place, *(10**point)) for place, point in enumerate(points)]
     with multiprocessing.get_context("spawn").Pool(2) as pool:
@@ -87,7 +100,12 @@ class Setting:
 def replay(settings: list[Setting], figure: str, grace: int, factor: int) -> tuple[int, bool]:
     """Training steps spent, and whether the setting that converges first was stopped before it did."""
     scheduler = AsyncHyperBandScheduler(
-        time_attr="step", metric="value", mode="max", max_t=10_000, grace_period=grace, reduction_factor=factor
+        time_attr="step",
+        metric="value",
+        mode="max",
+        max_t=10_000,
+        grace_period=grace,
+        reduction_factor=factor,
     )
     spent, reached = 0, []
     for place, setting in enumerate(settings):
@@ -95,7 +113,10 @@ def replay(settings: list[Setting], figure: str, grace: int, factor: int) -> tup
         scheduler.on_trial_add(cast(Any, None), trial)
         for step, value in zip(setting.steps, setting.figures[figure], strict=True):
             result = {"step": step, "value": value}
-            if step < setting.last and scheduler.on_trial_result(cast(Any, None), trial, result) == "STOP":
+            if (
+                step < setting.last
+                and scheduler.on_trial_result(cast(Any, None), trial, result) == "STOP"
+            ):
                 break
         else:
             reached.append(setting.converged)
@@ -115,16 +136,33 @@ def main() -> None:
         f"{len(settings)} settings, {len(converged)} converge within {MAX_STEPS:,} steps, the first after {converged[0]:,}"
     )
     everything = statistics.mean(s.last for s in settings) * DRAWN
-    table = Table("figure", "first rung", "factor", f"steps for {DRAWN} trials", "of all", "best one stopped")
+    table = Table(
+        "figure", "first rung", "factor", f"steps for {DRAWN} trials", "of all", "best one stopped"
+    )
     for figure in settings[0].figures:
         for grace, factor in RULES:
             draws = np.random.default_rng(0)
             results = [
-                replay([settings[k] for k in draws.permutation(len(settings))[:DRAWN]], figure, grace, factor)
+                replay(
+                    [settings[k] for k in draws.permutation(len(settings))[:DRAWN]],
+                    figure,
+                    grace,
+                    factor,
+                )
                 for _ in range(REPLAYS)
             ]
-            spent, lost = statistics.mean(r[0] for r in results), statistics.mean(r[1] for r in results)
-            table.add_row(figure, f"{grace}", f"{factor}", f"{spent:,.0f}", f"{spent / everything:.0%}", f"{lost:.0%}")
+            spent, lost = (
+                statistics.mean(r[0] for r in results),
+                statistics.mean(r[1] for r in results),
+            )
+            table.add_row(
+                figure,
+                f"{grace}",
+                f"{factor}",
+                f"{spent:,.0f}",
+                f"{spent / everything:.0%}",
+                f"{lost:.0%}",
+            )
     console.print(table)
 
 

@@ -1,7 +1,9 @@
-"""One training step of the GAN on the coursework's settings: ours, beside a loop over a DataLoader as tutorials write it.
+"""One training step of the GAN on the coursework's settings: ours, beside a loop over a DataLoader
+as tutorials write it.
 
-Both train the same networks on the same number of images, MNIST's count and size drawn at random. They are timed in turns
-within one run, on one thread, and given as a ratio: the times themselves are the machine's. python benchmarks/gan_step.py
+Both train the same networks on the same number of images, MNIST's count and size drawn at random.
+They are timed in turns within one run, on one thread, and given as a ratio: the times themselves
+are the machine's. python benchmarks/gan_step.py
 """
 
 import statistics
@@ -41,7 +43,9 @@ class OneByOne(Dataset[Tensor]):
 
     def __init__(self, images: Images) -> None:
         self.images = images.train
-        self.transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.5,), (0.5,))])
+        self.transform = transforms.Compose(
+            [transforms.ToTensor(), transforms.Normalize((0.5,), (0.5,))]
+        )
 
     def __len__(self) -> int:
         return len(self.images)
@@ -53,7 +57,10 @@ class OneByOne(Dataset[Tensor]):
 
 def ours(images: Images) -> Callable[[], None]:
     evaluator = create_evaluator(
-        Images("mnist", images.train[:200], images.train_labels[:200], images.test, images.test_labels), Judge().eval()
+        Images(
+            "mnist", images.train[:200], images.train_labels[:200], images.test, images.test_labels
+        ),
+        Judge().eval(),
     )
     GANTrial.shared = Shared(images, {"search": evaluator, "final": evaluator})
     trial = GANTrial({**BY_HAND, **COURSEWORK, "judge": "search", "max_steps": 10**6, "seed": 0})

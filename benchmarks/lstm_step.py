@@ -1,7 +1,8 @@
-"""One training step of the LSTM and the RNN at T = 20: our kernels beside torch's own module and the bare matrix products.
+"""One training step of the LSTM and the RNN at T = 20: our kernels beside torch's own module and
+the bare matrix products.
 
-All are timed in turns within one run, on one thread, and given as ratios to torch's own module: the times themselves are
-the machine's. python benchmarks/lstm_step.py
+All are timed in turns within one run, on one thread, and given as ratios to torch's own module: the
+times themselves are the machine's. python benchmarks/lstm_step.py
 """
 
 import statistics
@@ -53,8 +54,15 @@ def training_step(model: nn.Module) -> Callable[[], None]:
 
 def matrix_products(gates: int) -> Callable[[], None]:
     """The recurrent products of one step and nothing else: forward and backward step by step, the weights' gradient at once."""
-    h, w, grad = torch.randn(BATCH, HIDDEN), torch.randn(HIDDEN, gates * HIDDEN), torch.randn(BATCH, gates * HIDDEN)
-    all_h, all_grad = torch.randn(INPUT_LENGTH * BATCH, HIDDEN), torch.randn(INPUT_LENGTH * BATCH, gates * HIDDEN)
+    h, w, grad = (
+        torch.randn(BATCH, HIDDEN),
+        torch.randn(HIDDEN, gates * HIDDEN),
+        torch.randn(BATCH, gates * HIDDEN),
+    )
+    all_h, all_grad = (
+        torch.randn(INPUT_LENGTH * BATCH, HIDDEN),
+        torch.randn(INPUT_LENGTH * BATCH, gates * HIDDEN),
+    )
 
     def step() -> None:
         for _ in range(INPUT_LENGTH):
@@ -79,7 +87,13 @@ def measure(candidates: dict[str, Callable[[], None]]) -> dict[str, float]:
 
 def main() -> None:
     torch.set_num_threads(1)
-    table = Table("model", "step", "ms", "× torch's module", title=f"T = {INPUT_LENGTH}, batch {BATCH}, 1 thread, float32")
+    table = Table(
+        "model",
+        "step",
+        "ms",
+        "× torch's module",
+        title=f"T = {INPUT_LENGTH}, batch {BATCH}, 1 thread, float32",
+    )
     for name, layer, gates in (("lstm", nn.LSTM, 4), ("rnn", nn.RNN, 1)):
         torch_module = f"torch.nn.{layer.__name__}"
         times = measure(
@@ -91,7 +105,9 @@ def main() -> None:
             }
         )
         for step, milliseconds in times.items():
-            table.add_row(name, step, f"{milliseconds:.2f}", f"{milliseconds / times[torch_module]:.2f}")
+            table.add_row(
+                name, step, f"{milliseconds:.2f}", f"{milliseconds / times[torch_module]:.2f}"
+            )
     Console().print(table)
 
 

@@ -42,7 +42,12 @@ class Replayed(tune.Trainable):
         row = self.setting.rows[min(self.at, len(self.setting.rows) - 1)]
         self.at += 1
         done = self.at >= len(self.setting.rows)
-        return {**row, "setting": self.setting.number, "ended": self.setting.ended if done else None, "done": done}
+        return {
+            **row,
+            "setting": self.setting.number,
+            "ended": self.setting.ended if done else None,
+            "done": done,
+        }
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         (Path(checkpoint_dir) / "at").write_text(str(self.at), encoding="utf-8")
@@ -67,19 +72,27 @@ class Spending(tune.Stopper):
         return self.ledger.over
 
 
-def tune_search(ledger: Ledger, searcher: Searcher, scheduler: TrialScheduler, folder: Path) -> None:
+def tune_search(
+    ledger: Ledger, searcher: Searcher, scheduler: TrialScheduler, folder: Path
+) -> None:
     """Search with one trial at a time until the ledger is over, with Ray Tune's files under ``folder``."""
     os.environ.update(ENVIRONMENT)
     for name in ("ray.tune", "ray.train", "ray.air"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    trainable = type("Replayed", (Replayed,), {"curves": ray.put(ledger.curves), "__module__": Replayed.__module__})
+    trainable = type(
+        "Replayed",
+        (Replayed,),
+        {"curves": ray.put(ledger.curves), "__module__": Replayed.__module__},
+    )
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"CPU": 1}),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=scheduler,
             num_samples=100_000,
-            max_concurrent_trials=None if isinstance(searcher, StudySearch) else 1,  # ours counts them itself
+            max_concurrent_trials=None
+            if isinstance(searcher, StudySearch)
+            else 1,  # ours counts them itself
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(

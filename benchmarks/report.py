@@ -2,8 +2,9 @@
 
 python benchmarks/report.py runs/lstm-T20 [--trials 1000] [--rows 1000]
 
-A real run is blown up: its trials are repeated under new numbers, their reports stretched to ``--rows`` each. What is measured
-is ``reports/build.py`` as a user runs it, in a process of its own.
+A real run is blown up: its trials are repeated under new numbers, their reports stretched to
+``--rows`` each. What is measured is ``reports/build.py`` as a user runs it, in a process of its
+own.
 """
 
 import json
@@ -54,11 +55,23 @@ def blow_up(run: Path, large: Path, trials: int, rows: int) -> None:
         config["trial"] = number
         if number >= len(own):
             config.pop("known", None)
-        (folder / "trial.json").write_text(json.dumps({**record, "number": number, "config": config}), encoding="utf-8")
-        reports = [json.loads(line) for line in (source / "result.json").read_text(encoding="utf-8").splitlines()]
-        stretched = [{**reports[place * len(reports) // rows], "step": 10 * (place + 1)} for place in range(rows)]
-        stretched = [{**row, "ended": None} for row in stretched[:-1]] + [{**stretched[-1], "ended": reports[-1].get("ended")}]
-        (folder / "result.json").write_text("".join(json.dumps(row) + "\n" for row in stretched), encoding="utf-8")
+        (folder / "trial.json").write_text(
+            json.dumps({**record, "number": number, "config": config}), encoding="utf-8"
+        )
+        reports = [
+            json.loads(line)
+            for line in (source / "result.json").read_text(encoding="utf-8").splitlines()
+        ]
+        stretched = [
+            {**reports[place * len(reports) // rows], "step": 10 * (place + 1)}
+            for place in range(rows)
+        ]
+        stretched = [{**row, "ended": None} for row in stretched[:-1]] + [
+            {**stretched[-1], "ended": reports[-1].get("ended")}
+        ]
+        (folder / "result.json").write_text(
+            "".join(json.dumps(row) + "\n" for row in stretched), encoding="utf-8"
+        )
 
 
 def main() -> None:
@@ -67,11 +80,19 @@ def main() -> None:
         large = Path(folder) / "runs" / "large"
         blow_up(options.run.expanduser().resolve(), large, options.trials, options.rows)
         begin = time.perf_counter()
-        command = [sys.executable, str(ROOT / "reports" / "build.py"), str(large), "--output", f"{folder}/site"]
+        command = [
+            sys.executable,
+            str(ROOT / "reports" / "build.py"),
+            str(large),
+            "--output",
+            f"{folder}/site",
+        ]
         subprocess.run(command, check=True, cwd=folder)
         seconds = time.perf_counter() - begin
         page = (Path(folder) / "site" / "large" / "index.html").stat().st_size
-        site = sum(file.stat().st_size for file in (Path(folder) / "site").rglob("*") if file.is_file())
+        site = sum(
+            file.stat().st_size for file in (Path(folder) / "site").rglob("*") if file.is_file()
+        )
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
         print(
             f"{options.trials:,} trials with {options.rows:,} reports each: {seconds:.1f} s, {peak:,.0f} MB at most,"

@@ -1,12 +1,14 @@
-"""How much training a search spends until it finds what works: ours beside its peers, on recorded learning curves.
+"""How much training a search spends until it finds what works: ours beside its peers, on recorded
+learning curves.
 
-make bench-search                                # replay lstm_extended_curves.csv.gz, peers in .venv-bench
-python -m benchmarks.search --record 512         # train the curves, 15 s a setting and core; goes on where it was cut off
+make bench-search                                # replay lstm_extended_curves.csv.gz, peers in
+.venv-bench python -m benchmarks.search --record 512         # train the curves, 15 s a setting and
+core; goes on where it was cut off
 
-Every strategy searches the LSTM's extended space at T = 50, one trial at a time, with the same budget, from the same seeds,
-and is told no settings beforehand. A trial's reports come from the recorded curve of the nearest setting (``curves.py``).
-What is counted is work: time steps trained over all trials, stopped ones included.
-Method and limits: docs/decisions/search-efficiency.md
+Every strategy searches the LSTM's extended space at T = 50, one trial at a time, with the same
+budget, from the same seeds, and is told no settings beforehand. A trial's reports come from the
+recorded curve of the nearest setting (``curves.py``). What is counted is work: time steps trained
+over all trials, stopped ones included. Method and limits: docs/decisions/search-efficiency.md
 """
 
 import contextlib
@@ -91,7 +93,9 @@ def record(options: Options) -> None:
     tasks = [one for one in enumerate(sobol_settings(SPACE, options.record)) if one[0] not in whole]
     with partial.open("a", encoding="utf-8") as file:
         for rows in in_processes(train, tasks, options, "training"):
-            pd.DataFrame(rows, columns=columns).to_csv(file, header=False, index=False, float_format="%.6g")
+            pd.DataFrame(rows, columns=columns).to_csv(
+                file, header=False, index=False, float_format="%.6g"
+            )
             file.flush()
     write(recorded_so_far(partial), options.curves)
     partial.unlink()
@@ -102,7 +106,11 @@ def recorded_so_far(*tables: Path) -> pd.DataFrame:
     found = [pd.DataFrame(columns=["setting", *SPACE.parameters, *KEPT])]
     for path in tables:
         if path.exists():
-            text = gzip.decompress(path.read_bytes()).decode() if path.suffix == ".gz" else path.read_text(encoding="utf-8")
+            text = (
+                gzip.decompress(path.read_bytes()).decode()
+                if path.suffix == ".gz"
+                else path.read_text(encoding="utf-8")
+            )
             found.append(pd.read_csv(io.StringIO(text[: text.rfind("\n") + 1])))
     rows = pd.concat([table for table in found if len(table)] or found)
     whole = set(rows["setting"][rows["ended"].notna()])
@@ -119,7 +127,12 @@ def run(job: tuple[str, int, Path, float]) -> dict[str, Any]:
     name, seed, path, budget = job
     ledger = Ledger(read(path), budget * read(path).max_work)
     STRATEGIES[name].search(ledger, seed)
-    return {"strategy": name, "seed": seed, "trials": ledger.trials, **{goal: ledger.found.get(goal) for goal in GOALS}}
+    return {
+        "strategy": name,
+        "seed": seed,
+        "trials": ledger.trials,
+        **{goal: ledger.found.get(goal) for goal in GOALS},
+    }
 
 
 def compare(options: Options) -> pd.DataFrame:
@@ -136,7 +149,12 @@ def compare(options: Options) -> pd.DataFrame:
             arguments = {**asdict(options), "results": file.name, "strategies": elsewhere}
             del arguments["record"]
             flags = [part for name, value in arguments.items() for part in flag(name, value)]
-            subprocess.run([PEERS, "-m", "benchmarks.search", *flags], check=True, stdout=subprocess.DEVNULL, cwd=HERE.parent)
+            subprocess.run(
+                [PEERS, "-m", "benchmarks.search", *flags],
+                check=True,
+                stdout=subprocess.DEVNULL,
+                cwd=HERE.parent,
+            )
             results.append(pd.read_csv(file.name))
     return pd.concat(results, ignore_index=True)
 
@@ -146,10 +164,14 @@ def flag(name: str, value: Any) -> list[str]:
     return ["--" + name.replace("_", "-"), *map(str, values)]
 
 
-def in_processes(work: Callable[[Any], Any], tasks: Sequence[Any], options: Options, title: str) -> Iterator[Any]:
+def in_processes(
+    work: Callable[[Any], Any], tasks: Sequence[Any], options: Options, title: str
+) -> Iterator[Any]:
     """What ``work`` returns for each task, as it comes."""
     with multiprocessing.get_context("spawn").Pool(options.processes) as pool:
-        yield from track(pool.imap_unordered(work, tasks), title, total=len(tasks), console=PROGRESS)
+        yield from track(
+            pool.imap_unordered(work, tasks), title, total=len(tasks), console=PROGRESS
+        )
         pool.close()
         pool.join()  # else the processes are ended by a signal, at which Ray prints their stacks
 
@@ -163,7 +185,9 @@ def ray_session(needed: bool) -> Iterator[None]:
     import ray
 
     os.environ.update(RAY_worker_niceness="0", RAY_USAGE_STATS_ENABLED="0")
-    context: Any = ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    context: Any = ray.init(
+        address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR
+    )
     os.environ["RAY_ADDRESS"] = context.address_info["address"]
     try:
         yield
@@ -173,7 +197,10 @@ def ray_session(needed: bool) -> Iterator[None]:
 
 def table(results: pd.DataFrame, options: Options, curves: Curves) -> Table:
     """A row a strategy: work at the median and the quartiles of its seeds, and how many seeds did not get there."""
-    shown = Table("strategy", title=f"work until found, thousand time steps: median (quartiles), {options.seeds} seeds")
+    shown = Table(
+        "strategy",
+        title=f"work until found, thousand time steps: median (quartiles), {options.seeds} seeds",
+    )
     for title in GOALS.values():
         shown.add_column(title, justify="right")
         shown.add_column("not found", justify="right")
@@ -186,7 +213,11 @@ def table(results: pd.DataFrame, options: Options, curves: Curves) -> Table:
             continue
         cells = []
         for goal in GOALS:
-            cells += [spread(mine[goal]), str(mine[goal].isna().sum()), ratio(random[goal], mine[goal])]
+            cells += [
+                spread(mine[goal]),
+                str(mine[goal].isna().sum()),
+                ratio(random[goal], mine[goal]),
+            ]
         shown.add_row(STRATEGIES[name].title, *cells, f"{mine['trials'].median():.0f}")
     return shown
 
@@ -198,7 +229,8 @@ def quantile(work: "pd.Series[float]", q: float) -> float:
 
 def spread(work: "pd.Series[float]") -> str:
     low, median, high = (
-        "not found" if np.isinf(v) else f"{v / 1000:,.0f}" for v in (quantile(work, q) for q in (0.25, 0.5, 0.75))
+        "not found" if np.isinf(v) else f"{v / 1000:,.0f}"
+        for v in (quantile(work, q) for q in (0.25, 0.5, 0.75))
     )
     return f"{median} ({low}, {high})"
 
@@ -212,13 +244,17 @@ def ratio(random: "pd.Series[float]", mine: "pd.Series[float]") -> str:
 
 def main() -> None:
     options = read_arguments(Options)
-    options = replace(options, curves=options.curves.expanduser(), results=options.results.expanduser())
+    options = replace(
+        options, curves=options.curves.expanduser(), results=options.results.expanduser()
+    )
     if options.record:
         record(options)
         return
     curves = read(options.curves)
     results = compare(options)
-    results.sort_values(["strategy", "seed"]).to_csv(options.results, index=False, float_format="%.6g")
+    results.sort_values(["strategy", "seed"]).to_csv(
+        options.results, index=False, float_format="%.6g"
+    )
     console = Console(width=None if sys.stdout.isatty() else 160)
     converged = [one for one in curves.settings if one.work_to_converge is not None]
     near = sum(curves.near_best(one) for one in converged)
@@ -232,7 +268,9 @@ def main() -> None:
         & {STRATEGIES[n].needs for n in set(options.strategies) - set(results["strategy"])}
     )
     if missing:
-        console.print(f"left out: {', '.join(missing)}: not installed (make bench-search installs them)")
+        console.print(
+            f"left out: {', '.join(missing)}: not installed (make bench-search installs them)"
+        )
 
 
 if __name__ == "__main__":

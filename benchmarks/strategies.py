@@ -1,7 +1,9 @@
-"""The search strategies that ``search.py`` compares: ours, stock Ray Tune, and peers, each as its own documentation has it.
+"""The search strategies that ``search.py`` compares: ours, stock Ray Tune, and peers, each as its
+own documentation has it.
 
-A strategy searches ``ledger.curves`` from ``seed``, one trial at a time, until the ledger says it is over. All of them minimize
-``log_work``; none is told settings known beforehand. A library is imported by the strategy that needs it.
+A strategy searches ``ledger.curves`` from ``seed``, one trial at a time, until the ledger says it
+is over. All of them minimize ``log_work``; none is told settings known beforehand. A library is
+imported by the strategy that needs it.
 """
 
 import os
@@ -15,7 +17,13 @@ from typing import Any
 
 import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
+from optuna.pruners import (
+    BasePruner,
+    HyperbandPruner,
+    MedianPruner,
+    NopPruner,
+    SuccessiveHalvingPruner,
+)
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
 from benchmarks.curves import TRAINING, Curves, Ledger
@@ -51,13 +59,20 @@ def suggest(trial: optuna.trial.BaseTrial, curves: Curves) -> dict[str, Any]:
     return values
 
 
-def plain_optuna(sampler: Callable[[int], BaseSampler], pruner: Callable[[Curves], BasePruner]) -> Search:
+def plain_optuna(
+    sampler: Callable[[int], BaseSampler], pruner: Callable[[Curves], BasePruner]
+) -> Search:
     """Optuna's own ask-and-tell loop; a pruner is asked after every report."""
 
     def search(ledger: Ledger, seed: int) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         name = f"seed {seed}"  # Hyperband draws its brackets by the study's name
-        study = optuna.create_study(study_name=name, direction="minimize", sampler=sampler(seed), pruner=pruner(ledger.curves))
+        study = optuna.create_study(
+            study_name=name,
+            direction="minimize",
+            sampler=sampler(seed),
+            pruner=pruner(ledger.curves),
+        )
         while not ledger.over:
             trial = study.ask()
             setting = ledger.curves.nearest(suggest(trial, ledger.curves))
@@ -74,9 +89,11 @@ def plain_optuna(sampler: Callable[[int], BaseSampler], pruner: Callable[[Curves
 
 
 def syne_tune(scheduler: str) -> Search:
-    """One of Syne Tune's multi-fidelity schedulers, by its name in ``syne_tune.optimizer.baselines``.
+    """One of Syne Tune's multi-fidelity schedulers, by its name in
+    ``syne_tune.optimizer.baselines``.
 
-    Syne Tune has no conditional parameters: it always chooses all of them, and those that do not apply are ignored.
+    Syne Tune has no conditional parameters: it always chooses all of them, and those that do not
+    apply are ignored.
     """
 
     def search(ledger: Ledger, seed: int) -> None:
@@ -96,12 +113,22 @@ def syne_tune(scheduler: str) -> Search:
                 case CategoricalDistribution(choices=choices):
                     return config_space.choice(list(choices))
                 case IntDistribution(low=low, high=high, log=log):
-                    return config_space.lograndint(low, high) if log else config_space.randint(low, high)
+                    return (
+                        config_space.lograndint(low, high)
+                        if log
+                        else config_space.randint(low, high)
+                    )
                 case FloatDistribution(low=low, high=high, log=log):
-                    return config_space.loguniform(low, high) if log else config_space.uniform(low, high)
+                    return (
+                        config_space.loguniform(low, high)
+                        if log
+                        else config_space.uniform(low, high)
+                    )
 
         chooser = getattr(baselines, scheduler)(
-            config_space={name: domain(one) for name, one in ledger.curves.space.distributions.items()},
+            config_space={
+                name: domain(one) for name, one in ledger.curves.space.distributions.items()
+            },
             metric=OBJECTIVE,
             do_minimize=True,
             time_attr="report",
@@ -112,7 +139,11 @@ def syne_tune(scheduler: str) -> Search:
         )
         number = 0
         while not ledger.over:
-            trial = Trial(trial_id=number, config=chooser.suggest().config, creation_time=datetime.datetime.now())
+            trial = Trial(
+                trial_id=number,
+                config=chooser.suggest().config,
+                creation_time=datetime.datetime.now(),
+            )
             number += 1
             chooser.on_trial_add(trial)
             setting = ledger.curves.nearest(trial.config)
@@ -128,9 +159,11 @@ def syne_tune(scheduler: str) -> Search:
 
 
 def smac(ledger: Ledger, seed: int) -> None:
-    """SMAC3's multi-fidelity facade: a random forest, expected improvement, Hyperband. Its budget is a number of reports.
+    """SMAC3's multi-fidelity facade: a random forest, expected improvement, Hyperband. Its budget
+    is a number of reports.
 
-    A setting that is promoted to a larger budget goes on from its checkpoint: only what it adds is spent.
+    A setting that is promoted to a larger budget goes on from its checkpoint: only what it adds is
+    spent.
     """
     import ConfigSpace
     from smac import MultiFidelityFacade, Scenario
@@ -154,7 +187,11 @@ def smac(ledger: Ledger, seed: int) -> None:
             parent, value = parameter.only_if
             place = curves.space.distributions[parent]
             assert isinstance(place, CategoricalDistribution)
-            space.add(ConfigSpace.EqualsCondition(hyperparameters[name], hyperparameters[parent], place.choices.index(value)))
+            space.add(
+                ConfigSpace.EqualsCondition(
+                    hyperparameters[name], hyperparameters[parent], place.choices.index(value)
+                )
+            )
 
     def values(config: Mapping[str, Any]) -> dict[str, Any]:
         return {
@@ -225,7 +262,13 @@ def stock(curves: Curves, seed: int, folder: Path) -> tuple[Any, Any]:
     max_t = curves.max_reports
     return (
         OptunaSearch(space=partial(suggest_only, curves), metric=OBJECTIVE, mode="min", seed=seed),
-        ASHAScheduler(metric=OBJECTIVE, mode="min", max_t=max_t, grace_period=max(1, max_t // 10), reduction_factor=REDUCTION),
+        ASHAScheduler(
+            metric=OBJECTIVE,
+            mode="min",
+            max_t=max_t,
+            grace_period=max(1, max_t // 10),
+            reduction_factor=REDUCTION,
+        ),
     )
 
 
@@ -249,7 +292,9 @@ def ours(curves: Curves, seed: int, folder: Path) -> tuple[Any, Any]:
     run.path.mkdir()
     task = lstm_task(options)
     task = replace(task, space=replace(task.space, known={}))
-    searcher = StudySearch(options, task, run, open_storage(options, run.path), trials_done=0, slots=1)
+    searcher = StudySearch(
+        options, task, run, open_storage(options, run.path), trials_done=0, slots=1
+    )
     scheduler = create_scheduler(options, task, run, searcher.start_up, searcher.room)
     return searcher, scheduler
 
@@ -265,15 +310,22 @@ def hyperband(curves: Curves) -> BasePruner:
 STRATEGIES = {
     "ours": Strategy("ours", ray_tune(ours), needs="ray"),
     "stock": Strategy("stock Ray Tune: OptunaSearch + ASHAScheduler", ray_tune(stock), needs="ray"),
-    "optuna-asha": Strategy("Optuna: TPE + SuccessiveHalvingPruner", plain_optuna(tpe, lambda _: SuccessiveHalvingPruner())),
+    "optuna-asha": Strategy(
+        "Optuna: TPE + SuccessiveHalvingPruner",
+        plain_optuna(tpe, lambda _: SuccessiveHalvingPruner()),
+    ),
     "optuna-hyperband": Strategy("Optuna: TPE + HyperbandPruner", plain_optuna(tpe, hyperband)),
-    "optuna-median": Strategy("Optuna: TPE + MedianPruner", plain_optuna(tpe, lambda _: MedianPruner())),
+    "optuna-median": Strategy(
+        "Optuna: TPE + MedianPruner", plain_optuna(tpe, lambda _: MedianPruner())
+    ),
     "optuna-tpe": Strategy("Optuna: TPE, no pruner", plain_optuna(tpe, lambda _: NopPruner())),
     "syne-asha": Strategy("Syne Tune: ASHA", syne_tune("ASHA"), needs="syne_tune"),
     "syne-bohb": Strategy("Syne Tune: BOHB", syne_tune("BOHB"), needs="syne_tune"),
     "syne-cqr": Strategy("Syne Tune: ASHACQR", syne_tune("ASHACQR"), needs="syne_tune"),
     "smac": Strategy("SMAC3: multi-fidelity facade", smac, needs="smac"),
-    "random": Strategy("random search", plain_optuna(lambda seed: RandomSampler(seed=seed), lambda _: NopPruner())),
+    "random": Strategy(
+        "random search", plain_optuna(lambda seed: RandomSampler(seed=seed), lambda _: NopPruner())
+    ),
 }
 """The strategies, by the name that ``--strategies`` takes."""
 

@@ -1,9 +1,11 @@
-"""What a trial costs beyond its own work: the real command beside a bare Ray Tune tuner, on trials that do next to nothing.
+"""What a trial costs beyond its own work: the real command beside a bare Ray Tune tuner, on trials
+that do next to nothing.
 
-A trial here trains one step at T = 2 and is evaluated. The same work is timed in turn in as many plain processes as there are
-cores, under ``tune.Tuner`` as it comes but for ``reuse_actors=True``, and through tune_lstm.py: sampler, study, run
-directory and console included. The seconds are those between the end of an early trial and the last one, so that starting Ray
-does not count. The memory of the command's main process and the size of its run directory are sampled on the way.
+A trial here trains one step at T = 2 and is evaluated. The same work is timed in turn in as many
+plain processes as there are cores, under ``tune.Tuner`` as it comes but for ``reuse_actors=True``,
+and through tune_lstm.py: sampler, study, run directory and console included. The seconds are those
+between the end of an early trial and the last one, so that starting Ray does not count. The memory
+of the command's main process and the size of its run directory are sampled on the way.
 
 python benchmarks/trial_overhead.py                  # 100 trials
 python benchmarks/trial_overhead.py --trials 1000    # what grows with a search
@@ -71,12 +73,19 @@ def bare_tuner(trials: int) -> list[float]:
     ends = []
 
     class Clock(tune.Callback):
-        def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        def on_trial_complete(
+            self, iteration: int, trials: list[Any], trial: Any, **info: Any
+        ) -> None:
             ends.append(time.monotonic())
 
     os.environ.update(RAY_worker_niceness="0")
     ray.init(address="local", num_cpus=cores(), include_dashboard=False, log_to_driver=False)
-    space = {**SETTINGS, "lr": tune.loguniform(1e-4, 1e-1), "max_norm": tune.loguniform(1e-3, 1e1), "seed": 0}
+    space = {
+        **SETTINGS,
+        "lr": tune.loguniform(1e-4, 1e-1),
+        "max_norm": tune.loguniform(1e-3, 1e1),
+        "seed": 0,
+    }
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         tune.Tuner(
             LSTMTrial,
@@ -90,7 +99,17 @@ def bare_tuner(trials: int) -> list[float]:
 
 def command(options: Options, folder: str, samples: Table) -> list[float]:
     """The real command; returns when each trial ended and adds memory and disk to ``samples`` on the way."""
-    arguments = ["--input-length", "2", "--max-steps", "1", "--confirm", "0", "--no-dashboard", "--name", "trivial"]
+    arguments = [
+        "--input-length",
+        "2",
+        "--max-steps",
+        "1",
+        "--confirm",
+        "0",
+        "--no-dashboard",
+        "--name",
+        "trivial",
+    ]
     arguments += ["--num-samples", str(options.trials), "--sampler", options.sampler]
     process = subprocess.Popen(
         [sys.executable, str(SCRIPT), *arguments],
@@ -108,7 +127,12 @@ def command(options: Options, folder: str, samples: Table) -> list[float]:
             if len(ends) == STARTED or len(ends) % options.sample_every == 0:
                 latest = ends[-options.sample_every - 1 :]
                 pace = (latest[-1] - latest[0]) / (len(latest) - 1)
-                samples.add_row(f"{len(ends):,}", f"{pace:.3f}", f"{memory(process.pid):.0f}", f"{disk(folder):.1f}")
+                samples.add_row(
+                    f"{len(ends):,}",
+                    f"{pace:.3f}",
+                    f"{memory(process.pid):.0f}",
+                    f"{disk(folder):.1f}",
+                )
     if process.wait():
         sys.exit(f"the command failed with status {process.returncode}")
     samples.add_row("at the end", "", "", f"{disk(folder):.1f}")
@@ -117,7 +141,14 @@ def command(options: Options, folder: str, samples: Table) -> list[float]:
 
 def memory(pid: int) -> float:
     """MB of memory that a process has in use."""
-    return int(subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, check=True).stdout) / 1e3
+    return (
+        int(
+            subprocess.run(
+                ["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, check=True
+            ).stdout
+        )
+        / 1e3
+    )
 
 
 def disk(folder: str) -> float:
@@ -137,17 +168,40 @@ def each(ends: list[float]) -> float:
 def main() -> None:
     options = read_arguments(Options)
     compared = min(options.trials, 100)
-    samples = Table("trials ended", "s a trial lately", "main process, MB", "run directory, MB", title="The command on its way")
-    processes = multiprocessing.get_context("spawn")  # each clean, and Ray's own is started and ended in one
+    samples = Table(
+        "trials ended",
+        "s a trial lately",
+        "main process, MB",
+        "run directory, MB",
+        title="The command on its way",
+    )
+    processes = multiprocessing.get_context(
+        "spawn"
+    )  # each clean, and Ray's own is started and ended in one
     with processes.Pool(cores()) as pool:
-        alone = sorted(end for ends in pool.map(work, [compared // cores() + STARTED] * cores()) for end in ends)
+        alone = sorted(
+            end
+            for ends in pool.map(work, [compared // cores() + STARTED] * cores())
+            for end in ends
+        )
     with processes.Pool(1) as pool:
         bare = pool.apply(bare_tuner, (compared,))
     with tempfile.TemporaryDirectory() as folder:
         ours = command(options, folder, samples)
-    table = Table("", "s a trial", "beyond its work", "× bare", title=f"Trivial trials on {cores()} cores")
-    for name, ends in (("the work alone", alone), ("bare Ray Tune", bare), (f"tune_lstm.py, {options.sampler}", ours)):
-        table.add_row(name, f"{each(ends):.3f}", f"{each(ends) - each(alone):.3f}", f"{each(ends) / each(bare):.2f}")
+    table = Table(
+        "", "s a trial", "beyond its work", "× bare", title=f"Trivial trials on {cores()} cores"
+    )
+    for name, ends in (
+        ("the work alone", alone),
+        ("bare Ray Tune", bare),
+        (f"tune_lstm.py, {options.sampler}", ours),
+    ):
+        table.add_row(
+            name,
+            f"{each(ends):.3f}",
+            f"{each(ends) - each(alone):.3f}",
+            f"{each(ends) / each(bare):.2f}",
+        )
     Console().print(table, samples)
 
 

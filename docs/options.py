@@ -1,4 +1,5 @@
-"""Write docs/options.md: the options of both searches and of the report, from the dataclasses that define them.
+"""Write docs/options.md: the options of both searches and of the report, from the dataclasses that
+define them.
 
 python docs/options.py
 """
@@ -25,7 +26,11 @@ def texts(options: type) -> dict[str, str]:
     assert isinstance(node, ast.ClassDef)
     found = {}
     for field, text in zip(node.body, node.body[1:], strict=False):
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, ast.Expr):
+        if (
+            isinstance(field, ast.AnnAssign)
+            and isinstance(field.target, ast.Name)
+            and isinstance(text, ast.Expr)
+        ):
             assert isinstance(text.value, ast.Constant)
             found[field.target.id] = " ".join(str(text.value.value).split())
     return found
@@ -47,14 +52,19 @@ def default_of(field: "dataclasses.Field[Any]") -> str:
 
 def table(options: type) -> str:
     """The options that a class defines itself."""
-    hints, fields = get_type_hints(options), {field.name: field for field in dataclasses.fields(options)}
+    hints, fields = (
+        get_type_hints(options),
+        {field.name: field for field in dataclasses.fields(options)},
+    )
     rows = ["| Option | Default | |", "|---|---|---|"]
     for name, text in texts(options).items():
         if name not in fields:
             continue
         flag = f"`--{name.replace('_', '-')}`" if name != "runs" else "`RUN ...`"
         choices = values(hints[name])
-        rows.append(f"| {flag} | {default_of(fields[name])} | {text}{f' One of {choices}.' if choices else ''} |")
+        rows.append(
+            f"| {flag} | {default_of(fields[name])} | {text}{f' One of {choices}.' if choices else ''} |"
+        )
     return "\n".join(rows)
 
 

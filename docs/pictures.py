@@ -1,6 +1,8 @@
-"""Make the README's pictures again from an LSTM run, a GAN run or both; for an LSTM run the Ray dashboard's picture too.
+"""Make the README's pictures again from an LSTM run, a GAN run or both; for an LSTM run the Ray
+dashboard's picture too.
 
-python docs/pictures.py runs/lstm-T20 runs/gan-mnist      # needs Chromium; starts a small search for the dashboard
+python docs/pictures.py runs/lstm-T20 runs/gan-mnist      # needs Chromium; starts a small search
+for the dashboard
 """
 
 import json
@@ -25,7 +27,15 @@ ROOT = Path(__file__).parent.parent
 PICTURES = ROOT / "docs" / "pictures"
 
 
-FROM_GAN_PAGE = ("samples.png", "interpolation.png", "neighbours.png", "history.png", "slices.png", "training.gif", "walk.gif")
+FROM_GAN_PAGE = (
+    "samples.png",
+    "interpolation.png",
+    "neighbours.png",
+    "history.png",
+    "slices.png",
+    "training.gif",
+    "walk.gif",
+)
 
 
 @dataclass(frozen=True)
@@ -40,11 +50,15 @@ def report(run: Path, browser: Browser) -> str:
     """The top of the run's page, and pictures from it as they are. Returns the run's experiment."""
     experiment = str(json.loads((run / "search.json").read_bytes())["experiment"])
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([sys.executable, ROOT / "reports" / "build.py", run, "--output", folder], check=True)
+        subprocess.run(
+            [sys.executable, ROOT / "reports" / "build.py", run, "--output", folder], check=True
+        )
         site = Path(folder) / run.name
         page = browser.new_page(viewport={"width": 1100, "height": 830})
         page.goto((site / "index.html").as_uri())
-        page.screenshot(path=PICTURES / ("report.png" if experiment == "lstm" else "gan-report.png"))
+        page.screenshot(
+            path=PICTURES / ("report.png" if experiment == "lstm" else "gan-report.png")
+        )
         if experiment == "lstm":
             shutil.copy(site / "map.png", PICTURES / "map.png")
             interactive(page)
@@ -60,7 +74,9 @@ def interactive(page: Page) -> None:
         page.locator(f"#plot-{name}").scroll_into_view_if_needed()
         page.wait_for_selector(f"#plot-{name}.drawn")
     page.evaluate("scrollTo(0, 0)")
-    top, end = (page.locator(one).evaluate("one => one.offsetTop") for one in ("#filter", "#plot-rungs"))
+    top, end = (
+        page.locator(one).evaluate("one => one.offsetTop") for one in ("#filter", "#plot-rungs")
+    )
     page.screenshot(
         path=PICTURES / "report-search.png",
         full_page=True,
@@ -71,9 +87,14 @@ def interactive(page: Page) -> None:
 def dashboard(browser: Browser) -> None:
     """The dashboard's actors while trials run, some of them on reused actors."""
     with tempfile.TemporaryDirectory() as folder:
-        script, options = str(ROOT / "tune_lstm.py"), ["--input-length", "10", "--num-samples", "12"]
+        script, options = (
+            str(ROOT / "tune_lstm.py"),
+            ["--input-length", "10", "--num-samples", "12"],
+        )
         command = [sys.executable, script, *options, "--storage-path", folder]
-        search = subprocess.Popen(command, stderr=subprocess.PIPE, encoding="utf-8", errors="replace", cwd=ROOT)
+        search = subprocess.Popen(
+            command, stderr=subprocess.PIPE, encoding="utf-8", errors="replace", cwd=ROOT
+        )
         assert search.stderr is not None
         address, finished = "", 0
         for line in search.stderr:
@@ -84,7 +105,11 @@ def dashboard(browser: Browser) -> None:
                 break
         time.sleep(6)  # the dashboard asks for its actors every few seconds
         ray = Path(sys.executable).parent / "ray"
-        token = subprocess.run([ray, "get-auth-token"], capture_output=True, check=True).stdout.decode().strip()
+        token = (
+            subprocess.run([ray, "get-auth-token"], capture_output=True, check=True)
+            .stdout.decode()
+            .strip()
+        )
         page = browser.new_page(viewport={"width": 1700, "height": 760})
         page.set_extra_http_headers({"Authorization": f"Bearer {token}"})
         page.goto(f"{address}/#/actors")
@@ -97,9 +122,13 @@ def dashboard(browser: Browser) -> None:
 def main() -> None:
     options = read_arguments(Options)
     PICTURES.mkdir(exist_ok=True)
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    chromium = (
+        os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    )
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
+        )
         experiments = {report(run.expanduser().resolve(), browser) for run in options.runs}
         if "lstm" in experiments:
             dashboard(browser)

@@ -1,7 +1,9 @@
-"""Whose a checkpoint is: the identity written into ``model.safetensors`` and ``state.pt``, and read without torch.
+"""Whose a checkpoint is: the identity written into ``model.safetensors`` and ``state.pt``, and read
+without torch.
 
-A checkpoint goes on with one trial only: the number, the seed and the settings must be that trial's own. The identity also
-says after which training step the weights were saved, so that no weights are exported beside another step's figures.
+A checkpoint goes on with one trial only: the number, the seed and the settings must be that trial's
+own. The identity also says after which training step the weights were saved, so that no weights are
+exported beside another step's figures.
 Source of the file format: https://huggingface.co/docs/safetensors/index#format
 """
 

@@ -22,7 +22,9 @@ def split_command(words: list[str], dropped: set[str]) -> tuple[list[str], list[
     kept: list[str] = []
     changes: list[str] = []
     option = ""
-    if any(HIDDEN in word for word in words):  # of a database's URL only, which is read from the environment as well
+    if any(
+        HIDDEN in word for word in words
+    ):  # of a database's URL only, which is read from the environment as well
         dropped = {*dropped, "--optuna-storage"}
     for word in words:
         if word.startswith("--"):

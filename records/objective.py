@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 class Objective:
     """A figure in a trial's reports that the sampler wants large (``max``) or small (``min``).
 
-    A row without the figure counts as ``otherwise``, where that says something, such as the whole budget where a trial has
-    not converged.
+    A row without the figure counts as ``otherwise``, where that says something, such as the whole
+    budget where a trial has not converged.
     """
 
     metric: str
@@ -49,7 +49,9 @@ class Goal:
     def reached(self, row: Mapping[str, Any]) -> bool:
         """Whether a trial's last row reaches the goal; a row without the figure does not."""
         value = row.get(self.metric)
-        return value is not None and (value >= self.bound if self.at == "least" else value <= self.bound)
+        return value is not None and (
+            value >= self.bound if self.at == "least" else value <= self.bound
+        )
 
     def __str__(self) -> str:
         return f"{self.metric} {self.bound:g}" + (" or less" if self.at == "most" else "")

@@ -1,15 +1,17 @@
 """How a trial ends: a word for its record, what it means for the study, and how pages show it.
 
-The outcomes here are every search's. A trainable registers its own (``outcomes`` of its class); ``search.json`` keeps those,
-and they are registered again when a report opens the run, without the trainable.
+The outcomes here are every search's. A trainable registers its own (``outcomes`` of its class);
+``search.json`` keeps those, and they are registered again when a report opens the run, without the
+trainable.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["complete", "stopped", "failed", "cut off"]
-"""complete: its last report covers its whole budget. stopped: it ended early, and its last report says how poor its settings
-are. failed: there is nothing to compare. cut off: the search was over, and a search that is resumed starts another one."""
+"""complete: its last report covers its whole budget. stopped: it ended early, and its last report
+says how poor its settings are. failed: there is nothing to compare. cut off: the search was over,
+and a search that is resumed starts another one."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,8 @@ class Outcome:
     Attributes:
         name: As ``trial.json`` has it.
         words: For a page.
-        mark, color: Of its trials in a figure: matplotlib's mark, and one of Okabe and Ito's colours.
+        mark, color: Of its trials in a figure: matplotlib's mark, and one of Okabe and Ito's
+        colours.
     """
 
     name: str
@@ -35,13 +38,26 @@ STOPPED_EARLY = Outcome("stopped early", "stopped", "stopped early", "v", "#9a9a
 DIVERGED = Outcome("diverged", "failed", "diverged: a figure was no longer finite")
 ERROR = Outcome("error", "failed", "failed", "P")
 TIME_BUDGET = Outcome("time budget", "cut off", "cut off by the time budget", "D", "#9a9a9a")
-TARGET_REACHED = Outcome("target reached", "cut off", "cut off as the target was reached", "D", "#9a9a9a")
-NOT_ASKED_FOR = Outcome("not asked for", "cut off", "cut off, and no longer asked for", "D", "#9a9a9a")
+TARGET_REACHED = Outcome(
+    "target reached", "cut off", "cut off as the target was reached", "D", "#9a9a9a"
+)
+NOT_ASKED_FOR = Outcome(
+    "not asked for", "cut off", "cut off, and no longer asked for", "D", "#9a9a9a"
+)
 
 RUNNING = Outcome("running", "cut off", "still running", "1", "#767676")
 """Of a trial that has not ended; no record has it."""
 
-EVERY = (CONVERGED, BUDGET, STOPPED_EARLY, DIVERGED, ERROR, TIME_BUDGET, TARGET_REACHED, NOT_ASKED_FOR)
+EVERY = (
+    CONVERGED,
+    BUDGET,
+    STOPPED_EARLY,
+    DIVERGED,
+    ERROR,
+    TIME_BUDGET,
+    TARGET_REACHED,
+    NOT_ASKED_FOR,
+)
 
 COMPLETE = tuple(one.name for one in EVERY if one.kind == "complete")
 CUT_OFF = tuple(one.name for one in EVERY if one.kind == "cut off")

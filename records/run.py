@@ -1,6 +1,8 @@
-"""A run as everyone reads it: the console's verdict, the checks and the report. What is missing on disk is empty here.
+"""A run as everyone reads it: the console's verdict, the checks and the report. What is missing on
+disk is empty here.
 
-Typed records are read at once; tables of every report (``records.tables``) when somebody asks for one. Nothing is written.
+Typed records are read at once; tables of every report (``records.tables``) when somebody asks for
+one. Nothing is written.
 """
 
 import math
@@ -37,9 +39,12 @@ class FinishedTrial:
     Attributes:
         config, settings: As it ended; ``settings`` of the parameters that the search varied.
         last: Its last report, without the training curves; empty where there is none.
-        curve: Cost and loss at each report, shape (reports, 2): what a large run can hold a million of.
-        loss: The objective of the last report as something to minimize; infinite where there is none.
-        audited: The step at which the scheduler would have stopped it, had it not been let run on to see.
+        curve: Cost and loss at each report, shape (reports, 2): what a large run can hold a million
+            of.
+        loss: The objective of the last report as something to minimize; infinite where there is
+            none.
+        audited: The step at which the scheduler would have stopped it, had it not been let run on
+            to see.
     """
 
     number: int
@@ -86,7 +91,9 @@ class Run:
         except NotARun:
             raise
         except WRONG:
-            raise NotARun(f"{path}/search.json is not one that this project wrote, or it is cut off") from None
+            raise NotARun(
+                f"{path}/search.json is not one that this project wrote, or it is cut off"
+            ) from None
 
     @property
     def name(self) -> str:
@@ -140,7 +147,8 @@ class Run:
         ]
 
     def _reports(self, trial: TrialDirectory) -> tuple[NDArray[np.float64], Row]:
-        """Cost and objective of each of a trial's reports, (n, 2), not a number if there is none; and the whole last report.
+        """Cost and objective of each of a trial's reports, (n, 2), not a number if there is none;
+        and the whole last report.
 
         From the tables if they have been read already.
         """
@@ -148,10 +156,15 @@ class Run:
         if "histories_by_trial" in self.__dict__ and trial.path.parent == self.path:
             table = self.histories_by_trial.get(-1 if trial.number is None else trial.number)
             if table is not None:
-                last = {str(name): None if value != value else value for name, value in table.iloc[-1].items()}
+                last = {
+                    str(name): None if value != value else value
+                    for name, value in table.iloc[-1].items()
+                }
                 return table.reindex(columns=columns).to_numpy(np.float64, na_value=np.nan), last
         rows = trial.rows()
-        numbers = [[math.nan if row.get(name) is None else row[name] for name in columns] for row in rows]
+        numbers = [
+            [math.nan if row.get(name) is None else row[name] for name in columns] for row in rows
+        ]
         return np.array(numbers, dtype=np.float64).reshape(-1, 2), rows[-1] if rows else {}
 
     def _trial(self, record: TrialRecord, reports: NDArray[np.float64], last: Row) -> FinishedTrial:
@@ -161,7 +174,9 @@ class Run:
         return FinishedTrial(
             number=record.number,
             config=record.config,
-            settings={name: record.config[name] for name in self.parameters if name in record.config},
+            settings={
+                name: record.config[name] for name in self.parameters if name in record.config
+            },
             ended=str(record.ended),
             error=record.error,
             last={name: value for name, value in last.items() if not isinstance(value, list)},
@@ -173,13 +188,21 @@ class Run:
     @cached_property
     def complete(self) -> list[FinishedTrial]:
         """The trials whose metrics cover their whole budget, best first."""
-        return sorted((one for one in self.finished if one.complete), key=lambda one: (one.loss, one.number))
+        return sorted(
+            (one for one in self.finished if one.complete), key=lambda one: (one.loss, one.number)
+        )
 
     @cached_property
     def ranked(self) -> list[FinishedTrial]:
         """``complete``, then the trials that were stopped early, those that came farther first."""
-        stopped = [one for one in self.finished if one.ended == STOPPED_EARLY.name and math.isfinite(one.loss)]
-        return self.complete + sorted(stopped, key=lambda one: (-one.last[self.time_attr], one.loss, one.number))
+        stopped = [
+            one
+            for one in self.finished
+            if one.ended == STOPPED_EARLY.name and math.isfinite(one.loss)
+        ]
+        return self.complete + sorted(
+            stopped, key=lambda one: (-one.last[self.time_attr], one.loss, one.number)
+        )
 
     @property
     def best_quarter(self) -> list[FinishedTrial]:
@@ -190,7 +213,10 @@ class Run:
     def winner(self) -> FinishedTrial | None:
         """The trial whose settings are in ``best/``, else the best of those that used their budget."""
         number = read_json(self.path / "best" / "metrics.json").get("trial")
-        return next((one for one in self.finished if one.number == number), self.complete[0] if self.complete else None)
+        return next(
+            (one for one in self.finished if one.number == number),
+            self.complete[0] if self.complete else None,
+        )
 
     @property
     def best(self) -> int | None:
@@ -210,7 +236,11 @@ class Run:
         """The trials on the path from the hand-tuned settings to the winner, in its order."""
         if self.winner is None:
             return []
-        every = [one for one in self._finished(self.directory.ablation(self.winner.number)) if "ablation" in one.config]
+        every = [
+            one
+            for one in self._finished(self.directory.ablation(self.winner.number))
+            if "ablation" in one.config
+        ]
         return sorted(every, key=lambda one: one.config["ablation"])
 
     def value(self, loss: float) -> float:
@@ -219,7 +249,12 @@ class Run:
 
     def reached(self, value: float | None) -> bool:
         """Whether a value of the goal's metric reaches the goal."""
-        return self.goal is not None and value is not None and value == value and self.goal.reached({self.goal.metric: value})
+        return (
+            self.goal is not None
+            and value is not None
+            and value == value
+            and self.goal.reached({self.goal.metric: value})
+        )
 
     @cached_property
     def trials(self) -> "pd.DataFrame":
@@ -253,7 +288,11 @@ class Run:
     def confirmed(self) -> "pd.DataFrame":
         """The rows of ``confirmations`` that belong to the winner and have ended."""
         table = self.confirmations
-        return table if table.empty else table[(table["confirms"] == self.best) & table["ended"].notna()]
+        return (
+            table
+            if table.empty
+            else table[(table["confirms"] == self.best) & table["ended"].notna()]
+        )
 
     @cached_property
     def schedules(self) -> "pd.DataFrame":
@@ -292,12 +331,17 @@ class Run:
 
     def resume(self, *flags: str) -> str:
         """The command that goes on with this run."""
-        return resume_command(self.script, self.path.name, str(self.options.get("storage_path", "runs")), *flags)
+        return resume_command(
+            self.script, self.path.name, str(self.options.get("storage_path", "runs")), *flags
+        )
 
     def again(self, *changes: str, flags: tuple[str, ...] = (), less: tuple[str, ...] = ()) -> str:
-        """The command of a new search like this one, with ``changes`` to its space, each as ``--set`` takes it; ``flags`` take
-        the place of its own, and those of ``less`` are left out."""
-        options, own_changes = split_command(self._command[2:], {"--set", "--name", "--resume", *flags, *less})
+        """The command of a new search like this one, with ``changes`` to its space, each as
+        ``--set`` takes it; ``flags`` take the place of its own, and those of ``less`` are left
+        out."""
+        options, own_changes = split_command(
+            self._command[2:], {"--set", "--name", "--resume", *flags, *less}
+        )
         kept = () if "--set" in less else own_changes
         renamed = {change.partition("=")[0]: change for change in (*kept, *changes)}
         given = ["--set", *renamed.values()] if renamed else []

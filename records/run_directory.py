@@ -1,19 +1,29 @@
-"""A run's directory: what a search leaves on disk, written so that it can be cut off at any moment and gone on with.
+"""A run's directory: what a search leaves on disk, written so that it can be cut off at any moment
+and gone on with.
 
-    runs/NAME/search.json               the run's id and format, options, versions, commit, host, and one session for every
-                                        start of the search
-    runs/NAME/optuna.db                 the study, one Optuna trial for every trial
-    runs/NAME/trial_0007/trial.json     settings, seed, when it ran and how it ended
-    runs/NAME/trial_0007/result.json    one line a report (Ray Tune's own file name and format, without its constants)
-    runs/NAME/trial_0007/schedule.json  where others' weights were taken over: one line a change of the settings
-    runs/NAME/trial_0007/checkpoint_*   the latest weights and state; kept for the best few once a trial has ended
-    runs/NAME/trial_0007/error.txt      what it failed of; lost.txt: what the machine failed of under it
-    runs/NAME/confirmation/             the same again for the trials on fresh seeds
-    runs/NAME/final/                    the same again for the winner's final training, where there is one
-    runs/NAME/ablation/trial_0007/      the same for the way from the hand-tuned settings to trial 7, where asked for
-    runs/NAME/best/                     the winner: config.json, metrics.json, confirmation.json, model.safetensors
+    runs/NAME/search.json               the run's id and format, options, versions, commit, host,
+                                        and one session for every start of the search
+                                        runs/NAME/optuna.db                 the study, one Optuna
+                                        trial for every trial runs/NAME/trial_0007/trial.json
+                                        settings, seed, when it ran and how it ended
+                                        runs/NAME/trial_0007/result.json    one line a report (Ray
+                                        Tune's own file name and format, without its constants)
+                                        runs/NAME/trial_0007/schedule.json  where others' weights
+                                        were taken over: one line a change of the settings
+                                        runs/NAME/trial_0007/checkpoint_*   the latest weights and
+                                        state; kept for the best few once a trial has ended
+                                        runs/NAME/trial_0007/error.txt      what it failed of;
+                                        lost.txt: what the machine failed of under it
+                                        runs/NAME/confirmation/             the same again for the
+                                        trials on fresh seeds runs/NAME/final/
+                                        the same again for the winner's final training, where there
+                                        is one runs/NAME/ablation/trial_0007/      the same for the
+                                        way from the hand-tuned settings to trial 7, where asked for
+                                        runs/NAME/best/                     the winner: config.json,
+                                        metrics.json, confirmation.json, model.safetensors
 
-A JSON file is replaced whole or not at all; a line of result.json that was cut off is passed over when read.
+A JSON file is replaced whole or not at all; a line of result.json that was cut off is passed over
+when read.
 """
 
 import contextlib
@@ -62,7 +72,9 @@ class RunDirectory:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.mkdir(exist_ok=True)
             if {file.name for file in path.iterdir()} - BEGUN:
-                raise UsageError(f"{path} exists already: choose another --name, or go on with it by --resume")
+                raise UsageError(
+                    f"{path} exists already: choose another --name, or go on with it by --resume"
+                )
         except OSError as error:
             raise UsageError(f"the run directory {path} cannot be made: {error.strerror}") from None
         return cls(path)
@@ -89,25 +101,36 @@ class RunDirectory:
 
     def unreadable(self) -> list[TrialDirectory]:
         """The folders of trials that have left something, but no record that can be read."""
-        folders = [TrialDirectory(path) for path in sorted(self.path.glob("trial_*")) if path.is_dir()]
+        folders = [
+            TrialDirectory(path) for path in sorted(self.path.glob("trial_*")) if path.is_dir()
+        ]
         return [one for one in folders if one.has_files() and one.read() is None]
 
     def next_number(self) -> int:
         """A number that no trial here has had, whatever has become of its files since."""
-        numbers = [int(found[1]) for path in self.path.glob("*trial_*") if (found := re.search(r"trial_(\d+)$", path.name))]
+        numbers = [
+            int(found[1])
+            for path in self.path.glob("*trial_*")
+            if (found := re.search(r"trial_(\d+)$", path.name))
+        ]
         return max(numbers, default=-1) + 1
 
     def replay(self, number: int) -> tuple[dict[str, Any], list[int]]:
-        """The settings that train anew what the trial's weights were trained with, and the trials they came through.
+        """The settings that train anew what the trial's weights were trained with, and the trials
+        they came through.
 
-        Where others' weights were taken over, these are the settings of the trial it began with, its ``schedule`` the changes
-        since (see ``trainables.resumable``).
+        Where others' weights were taken over, these are the settings of the trial it began with,
+        its ``schedule`` the changes since (see ``trainables.resumable``).
         """
         legs = self._legs(number, math.inf)
         config, schedule = dict(legs[0][2]), []
         for (_, _, before), (step, _, after) in itertools.pairwise(legs):
-            schedule.append([step, {name: value for name, value in after.items() if before.get(name) != value}])
-        return {**config, **({"schedule": schedule} if schedule else {})}, [one for _, one, _ in legs]
+            schedule.append(
+                [step, {name: value for name, value in after.items() if before.get(name) != value}]
+            )
+        return {**config, **({"schedule": schedule} if schedule else {})}, [
+            one for _, one, _ in legs
+        ]
 
     def lineage(self, number: int) -> list[tuple[int, int]]:
         """From which step on the weights that the trial has now were trained in which trial: (step, trial), from step 0."""
@@ -137,8 +160,8 @@ class RunDirectory:
     def start_session(self, experiment: str, options: Mapping[str, Any]) -> None:
         """Record in ``search.json`` that a search starts or goes on here.
 
-        A run's ``id`` is given to it once. Its study carries the same one, whatever the folder is called since, and ``path``
-        is where the folder was last.
+        A run's ``id`` is given to it once. Its study carries the same one, whatever the folder is
+        called since, and ``path`` is where the folder was last.
         """
         new = {"format": FORMAT, "id": uuid.uuid4().hex, "experiment": experiment, "sessions": []}
         record = self.read() or new
@@ -147,7 +170,10 @@ class RunDirectory:
             "name": self.path.name,
             "path": str(self.path.absolute()),
             "options": {**options, "name": self.path.name},
-            "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+            "versions": {
+                "python": platform.python_version(),
+                **{name: version(name) for name in PACKAGES},
+            },
             "commit": _commit(),
             "host": platform.node(),
             "sessions": [*cast(list[Any], record["sessions"]), session],

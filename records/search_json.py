@@ -19,7 +19,16 @@ from command_line import hide_in_command
 from records.run_directory import FORMAT
 from search_spaces import Parameter
 
-WRONG = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError, SyntaxError, AssertionError)
+WRONG = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    SyntaxError,
+    AssertionError,
+)
 """What a file that was cut off or changed by hand gives rise to."""
 
 
@@ -36,7 +45,9 @@ def read_search(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise NotARun(f"{path}/search.json cannot be read: {error.strerror}") from None
     if not isinstance(search.get("format", 0), int) or search.get("format", 0) > FORMAT:
-        raise NotARun(f"{path} was written by a newer version (format {search['format']}): update to see it")
+        raise NotARun(
+            f"{path} was written by a newer version (format {search['format']}): update to see it"
+        )
     if search["sessions"] and search["options"] and "space" not in search:
         raise NotARun(f"{path} is a search that is only being prepared: no trial has begun")
     _check(search)
@@ -47,7 +58,9 @@ def parameters_of(search: Mapping[str, Any]) -> dict[str, Parameter]:
     """What the search varied, by name."""
     return {
         name: Parameter(
-            _distribution(one["distribution"]), one["reason"], tuple(one["only_if"]) if one.get("only_if") else None
+            _distribution(one["distribution"]),
+            one["reason"],
+            tuple(one["only_if"]) if one.get("only_if") else None,
         )
         for name, one in search.get("space", {}).items()
     }
@@ -62,7 +75,10 @@ def _check(search: dict[str, Any]) -> None:
         and isinstance(search["options"], dict)
         and all(isinstance(one["distribution"], str) for one in search["space"].values())
         and bool(search["objectives"])
-        and all(isinstance(one["metric"], str) and one["mode"] in ("min", "max") for one in search["objectives"])
+        and all(
+            isinstance(one["metric"], str) and one["mode"] in ("min", "max")
+            for one in search["objectives"]
+        )
         and isinstance(goal["metric"], str)
         and goal["at"] in ("least", "most")
         and math.isfinite(goal["bound"])
@@ -73,7 +89,9 @@ def _check(search: dict[str, Any]) -> None:
         session.setdefault("command", "")
         session.setdefault("how", "unknown")
         sound &= isinstance(session["command"], str)
-        session["command"] = hide_in_command(str(session["command"]))  # an earlier version recorded it as it was typed
+        session["command"] = hide_in_command(
+            str(session["command"])
+        )  # an earlier version recorded it as it was typed
     if not sound:
         raise ValueError("search.json")
 
@@ -85,6 +103,8 @@ def _distribution(text: str) -> BaseDistribution:
     call = ast.parse(text, mode="eval").body
     assert isinstance(call, ast.Call)
     assert isinstance(call.func, ast.Name)
-    classes = {one.__name__: one for one in (CategoricalDistribution, FloatDistribution, IntDistribution)}
+    classes = {
+        one.__name__: one for one in (CategoricalDistribution, FloatDistribution, IntDistribution)
+    }
     arguments = {str(one.arg): ast.literal_eval(one.value) for one in call.keywords}
     return classes[call.func.id](**arguments)

@@ -40,9 +40,11 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_rows(file: Path) -> tuple[list[dict[str, Any]], list[int]]:
-    """The rows of a file of JSON lines, each with its ``step``, and the numbers of the lines that cannot be read.
+    """The rows of a file of JSON lines, each with its ``step``, and the numbers of the lines that
+    cannot be read.
 
-    A large run has a million lines; orjson reads a file's at once, in a sixth of the time, but knows no NaN.
+    A large run has a million lines; orjson reads a file's at once, in a sixth of the time, but
+    knows no NaN.
     """
     try:
         lines = file.read_bytes().splitlines()

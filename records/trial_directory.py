@@ -25,10 +25,10 @@ class TrialRecord:
     Attributes:
         number: The trial's number in the study, and in a confirmation its place there.
         started, finished: Seconds since 1970; ``finished`` is None while it runs.
-        ended: Why: what the trial says of itself (see ``trainables.resumable``), or stopped early, error, time budget, target
-            reached; None while it runs.
-        audited: Where the scheduler would have stopped it, in the search's unit of cost, had it not been let run on to see
-            what early stopping costs; None for others.
+        ended: Why: what the trial says of itself (see ``trainables.resumable``), or stopped early,
+            error, time budget, target reached; None while it runs.
+        audited: Where the scheduler would have stopped it, in the search's unit of cost, had it not
+            been let run on to see what early stopping costs; None for others.
     """
 
     number: int
@@ -44,11 +44,13 @@ class TrialRecord:
 
 @dataclass
 class Change:
-    """A line of a trial's ``schedule.json``: after ``step`` steps it took over the weights of trial ``donor``.
+    """A line of a trial's ``schedule.json``: after ``step`` steps it took over the weights of trial
+    ``donor``.
 
     Attributes:
         settings: All that its config says from then on but its ``BOOKKEEPING_KEYS``.
-        checkpoint: The folder, in the trial's directory, with the copy of the donor's weights and state.
+        checkpoint: The folder, in the trial's directory, with the copy of the donor's weights and
+            state.
     """
 
     step: int
@@ -99,20 +101,29 @@ class TrialDirectory:
 
     def made(self) -> list[Path]:
         """Folders of what the trial made beside its reports, such as sample grids."""
-        return [folder for folder in sorted(self.path.iterdir()) if folder.is_dir() and not folder.name.startswith(CHECKPOINT)]
+        return [
+            folder
+            for folder in sorted(self.path.iterdir())
+            if folder.is_dir() and not folder.name.startswith(CHECKPOINT)
+        ]
 
     def checkpoints(self) -> list[Path]:
-        """Checkpoint folders that are this trial's, the latest first; none from before the trial took over another's weights.
+        """Checkpoint folders that are this trial's, the latest first; none from before the trial
+        took over another's weights.
 
-        Whose they are is what they say themselves: number, seed and settings must be those of the trial's record, or of a
-        change of its settings since.
+        Whose they are is what they say themselves: number, seed and settings must be those of the
+        trial's record, or of a change of its settings since.
         """
         changes, record = self.schedule(), self.read()
         mine = [identity(config) for config in self._configs(record, changes)] if record else []
         found = [folder for folder in self._own_checkpoints() if _whose(folder) in mine]
         if changes:
             taken = self.path / changes[-1].checkpoint
-            found = [folder for folder in found if _step(folder) > changes[-1].step] if taken.exists() else []
+            found = (
+                [folder for folder in found if _step(folder) > changes[-1].step]
+                if taken.exists()
+                else []
+            )
             found += [taken] * taken.exists()
         return found
 
@@ -130,7 +141,11 @@ class TrialDirectory:
         return any(not file.name.endswith(".new") for file in self.path.glob("*"))
 
     def _own_checkpoints(self) -> list[Path]:
-        found = [file.parent for file in self.path.glob("checkpoint_*/state.pt") if not file.parent.name.startswith(TAKEN)]
+        found = [
+            file.parent
+            for file in self.path.glob("checkpoint_*/state.pt")
+            if not file.parent.name.startswith(TAKEN)
+        ]
         return sorted(found, key=lambda folder: (_step(folder), _saved(folder)), reverse=True)
 
     def drop_older_checkpoints(self, keep: int) -> None:
@@ -142,10 +157,14 @@ class TrialDirectory:
         for folder in self.path.glob("checkpoint_*"):
             shutil.rmtree(folder, ignore_errors=True)
 
-    def take_over(self, checkpoint: Path, step: int, donor: int, settings: Mapping[str, Any]) -> Path:
-        """Record that the trial goes on from the donor's ``checkpoint``; returns its own copy of it.
+    def take_over(
+        self, checkpoint: Path, step: int, donor: int, settings: Mapping[str, Any]
+    ) -> Path:
+        """Record that the trial goes on from the donor's ``checkpoint``; returns its own copy of
+        it.
 
-        The copy is whole before the line that names it is written: one without a line does not count.
+        The copy is whole before the line that names it is written: one without a line does not
+        count.
         """
         copy = self.path / f"{TAKEN}{step:06d}"
         new = copy.with_name(f".{copy.name}")
@@ -153,7 +172,9 @@ class TrialDirectory:
         shutil.copytree(checkpoint, new)
         shutil.rmtree(copy, ignore_errors=True)
         new.rename(copy)
-        append_line(self.path / "schedule.json", asdict(Change(step, donor, dict(settings), copy.name)))
+        append_line(
+            self.path / "schedule.json", asdict(Change(step, donor, dict(settings), copy.name))
+        )
         for earlier in self.path.glob(f"{TAKEN}*"):
             if earlier != copy:
                 shutil.rmtree(earlier, ignore_errors=True)
@@ -175,7 +196,9 @@ class TrialDirectory:
 
 def _whose(checkpoint: Path) -> dict[str, str]:
     """The checkpoint's identity without its step."""
-    return {name: value for name, value in (read_identity(checkpoint) or {}).items() if name != "step"}
+    return {
+        name: value for name, value in (read_identity(checkpoint) or {}).items() if name != "step"
+    }
 
 
 def _step(checkpoint: Path) -> int:

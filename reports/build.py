@@ -1,4 +1,5 @@
-"""Build the report of one run or several: static pages and pictures that open without a server or a network.
+"""Build the report of one run or several: static pages and pictures that open without a server or a
+network.
 
 python reports/build.py                    # every run under runs/
 python reports/build.py runs/NAME --output reports/site
@@ -20,7 +21,13 @@ from command_line import UsageError, read_arguments, run_script, user_path
 
 WATCH_EVERY_S = 5
 
-STATE = ("search.json", "trial_*/trial.json", "trial_*/result.json", "*/trial_*/trial.json", "best/*.json")
+STATE = (
+    "search.json",
+    "trial_*/trial.json",
+    "trial_*/result.json",
+    "*/trial_*/trial.json",
+    "best/*.json",
+)
 """What changes while a search runs."""
 
 
@@ -32,7 +39,9 @@ class NoRunYet(UsageError):
 class ReportOptions:
     """Build the report of one run or several: static pages and pictures that open without a server or a network."""
 
-    runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[RUN ...]")] = field(default=())
+    runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[RUN ...]")] = (
+        field(default=())
+    )
     """Run directories, or folders of them. Default: every run under runs/."""
     output: Annotated[str, tyro.conf.arg(metavar="PATH")] = "reports/site"
     """Folder of the pages; index.html is the first. It cannot lie in a run directory."""
@@ -51,9 +60,11 @@ class ReportOptions:
 
 
 def build(options: ReportOptions) -> tuple[int, Path]:
-    """Build every page; returns how many runs are shown, and the index. A run that cannot be shown is named on stderr.
+    """Build every page; returns how many runs are shown, and the index. A run that cannot be shown
+    is named on stderr.
 
-    Raises NoRunYet if there is no run, UsageError if a folder is not there or there is nowhere to write.
+    Raises NoRunYet if there is no run, UsageError if a folder is not there or there is nowhere to
+    write.
     """
     from records.run import Run, find_runs
     from records.search_json import NotARun
@@ -65,19 +76,28 @@ def build(options: ReportOptions) -> tuple[int, Path]:
     output = options.site
     for path in options.folders:
         if not is_folder(path):
-            raise UsageError(f"{path} is not a folder" + ("" if options.runs else ": no search has run here yet"))
+            raise UsageError(
+                f"{path} is not a folder" + ("" if options.runs else ": no search has run here yet")
+            )
         found, refused = find_runs(path.resolve())
         try:
             found = found or [Run.open(path.resolve())]
         except NotARun as error:
-            words = "; ".join(refused) or str(error) + ("" if options.runs else ": no search has run here yet")
+            words = "; ".join(refused) or str(error) + (
+                "" if options.runs else ": no search has run here yet"
+            )
             if len(options.folders) == 1:
                 raise NoRunYet(words) from None
             refused = [words]
         runs.update({run.path: run for run in found})
         broken += refused
         if found:
-            companions.update({run.path: run for run in (found if len(found) > 1 else find_runs(found[0].path.parent)[0])})
+            companions.update(
+                {
+                    run.path: run
+                    for run in (found if len(found) > 1 else find_runs(found[0].path.parent)[0])
+                }
+            )
     reload_s = WATCH_EVERY_S if options.watch else None
     site = Site(list(runs.values()), list(companions.values()), output, reload_s, broken)
     try:
@@ -155,7 +175,9 @@ def main() -> None:
     from reports.figures.style import apply
 
     apply()
-    warnings.simplefilter("ignore")  # of figures that are no number, which the pages show as what they are
+    warnings.simplefilter(
+        "ignore"
+    )  # of figures that are no number, which the pages show as what they are
     if options.watch:
         watch(options)
     else:

@@ -50,8 +50,20 @@ def compared(run: Run) -> Compared | None:
     page = page_of(run)
     reports = None if run.best is None else run.reports(run.best)
     columns = ("step", *page.comparable(run))
-    curve = None if reports is None else {column: digits(reports[column]) for column in columns if column in reports}
-    return Compared(run, page, page.title(run), page.answer(run), curve, hand_tuned(run, page), page.compared(run))
+    curve = (
+        None
+        if reports is None
+        else {column: digits(reports[column]) for column in columns if column in reports}
+    )
+    return Compared(
+        run,
+        page,
+        page.title(run),
+        page.answer(run),
+        curve,
+        hand_tuned(run, page),
+        page.compared(run),
+    )
 
 
 def hand_tuned(run: Run, page: Page) -> str:
@@ -60,7 +72,9 @@ def hand_tuned(run: Run, page: Page) -> str:
     if known.empty:
         return ""
     row = known.sort_values(run.metric, ascending=run.minimizes).iloc[0]
-    return f"{row['known']}: {page.shown(run.metric, row[run.metric])} at step {number(row['step'])}"
+    return (
+        f"{row['known']}: {page.shown(run.metric, row[run.metric])} at step {number(row['step'])}"
+    )
 
 
 def compare(runs: list[Compared], names: Mapping[Path, str], folder: Path) -> list[Group]:
@@ -69,7 +83,9 @@ def compare(runs: list[Compared], names: Mapping[Path, str], folder: Path) -> li
     ``names``: what each run is called, by its path.
     """
     groups = []
-    for experiment, found in groupby(sorted(runs, key=lambda one: one.run.experiment), key=lambda one: one.run.experiment):
+    for experiment, found in groupby(
+        sorted(runs, key=lambda one: one.run.experiment), key=lambda one: one.run.experiment
+    ):
         same = list(found)
         if len(same) > 1:
             section = same[0].page.section(same, folder)
@@ -77,7 +93,9 @@ def compare(runs: list[Compared], names: Mapping[Path, str], folder: Path) -> li
     return groups
 
 
-def best_curves(experiment: str, runs: list[Compared], names: Mapping[Path, str], folder: Path) -> dict[str, Plot]:
+def best_curves(
+    experiment: str, runs: list[Compared], names: Mapping[Path, str], folder: Path
+) -> dict[str, Plot]:
     """The interactive figure of the best trial of each run, by its name, written into ``folder``; none of fewer than two."""
     best = {names[one.run.path]: one.curve for one in runs if one.curve is not None}
     first = runs[0]

@@ -76,7 +76,11 @@ def address(file: Path, folder: Path) -> str:
 
 def settings(run: Run, row: Any) -> str:
     """The varied settings of a trial in words, without those that have no meaning beside the others."""
-    return " ".join(f"{name}={number(row[name])}" for name in run.varied if name in row and not pd.isna(row[name]))
+    return " ".join(
+        f"{name}={number(row[name])}"
+        for name in run.varied
+        if name in row and not pd.isna(row[name])
+    )
 
 
 def scales(run: Run) -> dict[str, Scale]:
@@ -84,14 +88,22 @@ def scales(run: Run) -> dict[str, Scale]:
     drawn: dict[str, Scale] = {}
     for name, parameter in run.parameters.items():
         categorical = isinstance(parameter.distribution, CategoricalDistribution)
-        drawn[name] = "choice" if categorical else "log" if getattr(parameter.distribution, "log", False) else "linear"
+        drawn[name] = (
+            "choice"
+            if categorical
+            else "log"
+            if getattr(parameter.distribution, "log", False)
+            else "linear"
+        )
     return drawn
 
 
 def save(figure: Figure, folder: Path, name: str, alt: str) -> Picture:
     """Write a figure beside the page, as PNG to look at and as SVG to print, and close it."""
     for ending in ("png", "svg"):
-        figure.savefig(folder / f"{name}.{ending}", metadata={"Date": None} if ending == "svg" else None)
+        figure.savefig(
+            folder / f"{name}.{ending}", metadata={"Date": None} if ending == "svg" else None
+        )
     plt.close(figure)
     return Picture(f"{name}.png", alt)
 
@@ -99,12 +111,17 @@ def save(figure: Figure, folder: Path, name: str, alt: str) -> Picture:
 def rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     """A table's rows for a template, None for what is missing (pandas has NaN there, which prints and counts as true)."""
     return [
-        {str(name): None if not isinstance(value, list) and pd.isna(value) else value for name, value in row.items()}
+        {
+            str(name): None if not isinstance(value, list) and pd.isna(value) else value
+            for name, value in row.items()
+        }
         for row in table.to_dict("records")
     ]
 
 
-def answer(run: Run, selected: str, shown: Callable[[str, Any], str], final: str = "") -> Answer | None:
+def answer(
+    run: Run, selected: str, shown: Callable[[str, Any], str], final: str = ""
+) -> Answer | None:
     """The winner's answer: ``selected`` is the metric by which the search's own result is told, ``shown`` prints a value."""
     if run.winner is None or run.goal is None:
         return None
@@ -120,7 +137,8 @@ def answer(run: Run, selected: str, shown: Callable[[str, Any], str], final: str
         step=row.get("step", math.nan),
         selected=shown(selected, row.get(selected)),
         selected_words=f"{selected.replace('_', ' ')} {shown(selected, row.get(selected))}",
-        goal=f"{goal.metric.replace('_', ' ')} {shown(goal.metric, goal.bound)}" + ("" if least else " or less"),
+        goal=f"{goal.metric.replace('_', ' ')} {shown(goal.metric, goal.bound)}"
+        + ("" if least else " or less"),
         seeds=len(mine),
         reached=sum(run.reached(value) for value in values),
         worst_figure=worst,

@@ -1,6 +1,8 @@
-"""The interactive part of a run's page: its figures, each written as a script that the page loads when it is looked at.
+"""The interactive part of a run's page: its figures, each written as a script that the page loads
+when it is looked at.
 
-A page opened from a disk may not fetch data, so a figure's data come as a script that hands them to ``static/report.js``.
+A page opened from a disk may not fetch data, so a figure's data come as a script that hands them to
+``static/report.js``.
 """
 
 import html
@@ -36,7 +38,8 @@ class Plot:
     """An interactive figure on a page.
 
     Attributes:
-        variants: What it can be shown against or for, by the words of the choice; each a script's path less its ending.
+        variants: What it can be shown against or for, by the words of the choice; each a script's
+            path less its ending.
         alt: What it shows, for who cannot see it.
         filtered: Whether its points are trials, which the page's filter hides and shows.
     """
@@ -65,7 +68,11 @@ class Explorer:
             f"{self.y.title} {number(row.get(self.y.column), 4)}"
             for _, row in trials.iterrows()
         ]
-        self.words = pd.Series([html.escape(text).replace("&lt;br&gt;", "<br>") for text in words], trials.index, dtype=object)
+        self.words = pd.Series(
+            [html.escape(text).replace("&lt;br&gt;", "<br>") for text in words],
+            trials.index,
+            dtype=object,
+        )
 
     def write(self) -> dict[str, Plot]:
         """Every figure that the run has the data for, by name."""
@@ -76,7 +83,9 @@ class Explorer:
             try:
                 draw(name)
             except Exception as error:  # files that were cut off or changed by hand hold whatever they happen to hold
-                self.run.note(f"the figure “{name}” cannot be drawn from what is there ({type(error).__name__}: {error})")
+                self.run.note(
+                    f"the figure “{name}” cannot be drawn from what is there ({type(error).__name__}: {error})"
+                )
         return self.plots
 
     def _figures(self) -> Iterator[tuple[str, Callable[[str], None]]]:
@@ -112,7 +121,13 @@ class Explorer:
         }
         drawn = {
             label: interactive.history(
-                trials, x, self.y, self.words, self.run.best, lambda ended: ended in COMPLETE, self.run.minimizes
+                trials,
+                x,
+                self.y,
+                self.words,
+                self.run.best,
+                lambda ended: ended in COMPLETE,
+                self.run.minimizes,
             )
             for label, x in axes.items()
         }
@@ -120,15 +135,32 @@ class Explorer:
         self._keep(name, "The search's progress", alt, drawn)
 
     def _curves(self, name: str) -> None:
-        shown = [one for one in dict.fromkeys((*self.page.measured(self.run), self.run.metric)) if one in self.run.histories]
-        x = self.cost if self.run.time_attr in self.run.histories else self.page.axis(self.run, "step")
+        shown = [
+            one
+            for one in dict.fromkeys((*self.page.measured(self.run), self.run.metric))
+            if one in self.run.histories
+        ]
+        x = (
+            self.cost
+            if self.run.time_attr in self.run.histories
+            else self.page.axis(self.run, "step")
+        )
         drawn = {
             column.replace("_", " "): interactive.all_curves(
-                self.run.histories, self.run.trials, x, self.page.axis(self.run, column), self.run.best
+                self.run.histories,
+                self.run.trials,
+                x,
+                self.page.axis(self.run, column),
+                self.run.best,
             )
             for column in shown
         }
-        self._keep(name, "Learning curves of all trials", "Every trial's curve, coloured by how it ended.", drawn)
+        self._keep(
+            name,
+            "Learning curves of all trials",
+            "Every trial's curve, coloured by how it ended.",
+            drawn,
+        )
 
     def _timeline(self, name: str) -> None:
         figure = interactive.timeline(self.run.trials, stretches(self.run), self.words)
@@ -144,8 +176,14 @@ class Explorer:
         for rung in self.run.search.get("rungs", []):
             there = histories[histories[cost] >= rung].groupby("number").first()
             last = ends[cost].reindex(there.index)
-            stopped = (ends["ended"].reindex(there.index) == STOPPED_EARLY.name) & (there[cost] >= last)
-            found.append(pd.DataFrame({"rung": rung, self.y.column: there[self.y.column], "stopped": stopped}).reset_index())
+            stopped = (ends["ended"].reindex(there.index) == STOPPED_EARLY.name) & (
+                there[cost] >= last
+            )
+            found.append(
+                pd.DataFrame(
+                    {"rung": rung, self.y.column: there[self.y.column], "stopped": stopped}
+                ).reset_index()
+            )
         table = pd.concat(found).dropna() if found else pd.DataFrame()
         if not table.empty:
             figure = interactive.rungs(table, self.cost.title, self.y)
@@ -159,7 +197,10 @@ class Explorer:
     def _importances(self, name: str) -> None:
         shares = shares_by_budget(self.run)
         if shares:
-            told = "; ".join(f"{budget}: {max(found, key=lambda one: found[one])} first" for budget, found in shares.items())
+            told = "; ".join(
+                f"{budget}: {max(found, key=lambda one: found[one])} first"
+                for budget, found in shares.items()
+            )
             self._keep(
                 name, "What decided, at each budget", f"PED-ANOVA's share of each parameter. {told}.",
                 {"": interactive.importances(shares)}, filtered=False,
@@ -168,21 +209,38 @@ class Explorer:
     def _slices(self, name: str) -> None:
         drawn = {
             parameter: interactive.scatter(
-                self.run.trials, Axis(parameter, parameter, scale == "log"), self.y, self.words, self.run.best
+                self.run.trials,
+                Axis(parameter, parameter, scale == "log"),
+                self.y,
+                self.words,
+                self.run.best,
             )
             for parameter, scale in scales(self.run).items()
             if self.run.trials[parameter].notna().any()
         }
-        self._keep(name, "Against each setting", f"{self.y.title} of every trial against one setting at a time.", drawn)
+        self._keep(
+            name,
+            "Against each setting",
+            f"{self.y.title} of every trial against one setting at a time.",
+            drawn,
+        )
 
     def _path(self, name: str) -> None:
         evidence = self.run
         places = [(one.changed, evidence.value(one.loss)) for one in stages(evidence)]
         if places:
-            alt = "; ".join(f"{changed or 'by hand'}: {number(figure)}" for changed, figure in places)
+            alt = "; ".join(
+                f"{changed or 'by hand'}: {number(figure)}" for changed, figure in places
+            )
             title = "From the hand-tuned settings to the winner's, one change at a time"
             figure = interactive.path(places, seed_noise(evidence), self.y)
-            self._keep(name, title, f"{self.y.title} after each change. {alt}.", {"": figure}, filtered=False)
+            self._keep(
+                name,
+                title,
+                f"{self.y.title} after each change. {alt}.",
+                {"": figure},
+                filtered=False,
+            )
 
     def _contour(self, name: str) -> None:
         plane = self._plane()
@@ -190,7 +248,12 @@ class Explorer:
             figure = from_optuna.contour(self.run, *plane, self.y)
             shown = sum(len(trace["meta"]["trials"]) for trace in figure.data if "meta" in trace)
             title = f"{plane[0].title} × {plane[1].title}: {self.y.title} of {shown} whole trials, filled in between"
-            self._keep(name, title, f"A contour of {self.y.title} over {plane[0].title} and {plane[1].title}.", {"": figure})
+            self._keep(
+                name,
+                title,
+                f"A contour of {self.y.title} over {plane[0].title} and {plane[1].title}.",
+                {"": figure},
+            )
 
     def _pareto(self, name: str) -> None:
         if len(self.run.objectives) == 2:
@@ -202,14 +265,18 @@ class Explorer:
         evidence = self.run
         if evidence.winner is None or evidence.goal is None or evidence.objective is None:
             return
-        metric, selected, confirmed = selected_and_confirmed(evidence, evidence.objective, evidence.goal)
+        metric, selected, confirmed = selected_and_confirmed(
+            evidence, evidence.objective, evidence.goal
+        )
         if selected is None or len(confirmed) < 2:
             return
         y = self.page.axis(self.run, metric)
         better_half = evidence.complete[: math.ceil(len(evidence.complete) / 2)]
         rows = [(one.number, one.last.get(metric)) for one in better_half]
         searched = pd.DataFrame(rows, columns=["number", metric]).dropna()
-        figure = interactive.winners_curse(searched, selected, confirmed, mean_interval(confirmed), y)
+        figure = interactive.winners_curse(
+            searched, selected, confirmed, mean_interval(confirmed), y
+        )
         alt = f"{y.title}: {number(selected, 4)} where selected, {number(sum(confirmed) / len(confirmed), 4)} on fresh seeds."
         self._keep(name, "Was the winner lucky?", alt, {"": figure})
 
@@ -223,7 +290,9 @@ class Explorer:
                 rows.append((one.number, value(float(there[0, 1])), value(one.loss)))
         if rows:
             figure = interactive.audit(
-                pd.DataFrame(rows, columns=["number", "there", "in_the_end"]), value(others[0].loss) if others else None, self.y
+                pd.DataFrame(rows, columns=["number", "there", "in_the_end"]),
+                value(others[0].loss) if others else None,
+                self.y,
             )
             alt = f"{len(rows)} trials that early stopping would have ended, and what they came to."
             self._keep(name, "What early stopping would have ended", alt, {"": figure})
@@ -236,7 +305,9 @@ class Explorer:
     def _rank(self, name: str) -> None:
         plane = self._plane()
         if plane:
-            figure = interactive.rank(self.run.trials, *plane, self.y.column, self.run.minimizes, self.words)
+            figure = interactive.rank(
+                self.run.trials, *plane, self.y.column, self.run.minimizes, self.words
+            )
             title = f"{plane[0].title} × {plane[1].title}, by rank"
             self._keep(name, title, f"Every trial in the plane of {title}.", {"": figure})
 
@@ -244,16 +315,25 @@ class Explorer:
         places = self._places()
         ranks = self.run.trials[self.y.column].rank(ascending=not self.run.minimizes, pct=True)
         figure = interactive.parallel(
-            self.run.trials, places.assign(**{f"{self.y.title} (rank)": ranks}), self.words, self.run.best
+            self.run.trials,
+            places.assign(**{f"{self.y.title} (rank)": ranks}),
+            self.words,
+            self.run.best,
         )
         self._keep(
-            name, "All settings of all trials", "A line a trial through the place of each of its settings.", {"": figure}
+            name,
+            "All settings of all trials",
+            "A line a trial through the place of each of its settings.",
+            {"": figure},
         )
 
     def _coverage(self, name: str) -> None:
         figure = interactive.coverage(self.run.trials, self._places(), self.words)
         self._keep(
-            name, "How the space was covered", "Where in its range every parameter was tried, a mark a trial.", {"": figure}
+            name,
+            "How the space was covered",
+            "Where in its range every parameter was tried, a mark a trial.",
+            {"": figure},
         )
 
     def _places(self) -> pd.DataFrame:
@@ -262,7 +342,9 @@ class Explorer:
         for name, parameter in self.run.parameters.items():
             choices = [str(one) for one in getattr(parameter.distribution, "choices", ())]
 
-            def lies(value: Any, distribution: Any = parameter.distribution, choices: list[str] = choices) -> float | None:
+            def lies(
+                value: Any, distribution: Any = parameter.distribution, choices: list[str] = choices
+            ) -> float | None:
                 if pd.isna(value):
                     return None
                 found = place(value, distribution)
@@ -273,7 +355,9 @@ class Explorer:
             table[name] = self.run.trials[name].map(lies).astype(float)
         return pd.DataFrame(table, index=self.run.trials.index)
 
-    def _keep(self, name: str, title: str, alt: str, drawn: dict[str, Figure], filtered: bool = True) -> None:
+    def _keep(
+        self, name: str, title: str, alt: str, drawn: dict[str, Figure], filtered: bool = True
+    ) -> None:
         variants = {}
         for at, (label, figure) in enumerate(drawn.items()):
             if figure.data:
@@ -285,5 +369,9 @@ class Explorer:
 
 def write_figure(figure: Figure, folder: Path, name: str) -> None:
     """A figure as the script ``name``.js that hands it to a page in ``folder``."""
-    content = orjson.dumps({"data": figure.data, "layout": figure.layout}, option=orjson.OPT_SERIALIZE_NUMPY).decode()
-    (folder / f"{name}.js").write_text(f"report.figure({json.dumps(name)}, {content});\n", encoding="utf-8")
+    content = orjson.dumps(
+        {"data": figure.data, "layout": figure.layout}, option=orjson.OPT_SERIALIZE_NUMPY
+    ).decode()
+    (folder / f"{name}.js").write_text(
+        f"report.figure({json.dumps(name)}, {content});\n", encoding="utf-8"
+    )

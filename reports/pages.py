@@ -1,7 +1,8 @@
-"""The pages: an index of the runs, a page for each and one for each of its trials, HTML from jinja2 with every value escaped.
+"""The pages: an index of the runs, a page for each and one for each of its trials, HTML from jinja2
+with every value escaped.
 
-A page loads nothing from elsewhere, and no script but the site's own; its content security policy says so. What is particular
-to an experiment, its pictures and its tables, is in a file of its own.
+A page loads nothing from elsewhere, and no script but the site's own; its content security policy
+says so. What is particular to an experiment, its pictures and its tables, is in a file of its own.
 """
 
 import errno
@@ -46,16 +47,22 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    pages.filters.update(number=number, share=share, moment=moment, outcome=lambda ended: outcome_of(ended).words)
-    pages.filters.update(python=lambda text: json.dumps(text, ensure_ascii=False), shell=lambda word: shlex.quote(str(word)))
+    pages.filters.update(
+        number=number, share=share, moment=moment, outcome=lambda ended: outcome_of(ended).words
+    )
+    pages.filters.update(
+        python=lambda text: json.dumps(text, ensure_ascii=False),
+        shell=lambda word: shlex.quote(str(word)),
+    )
     return pages
 
 
 class Site:
     """The report of several runs, written under ``output``.
 
-    ``companions`` are runs that may be drawn beside them. A page loads itself anew every ``reload_s`` seconds, if at all.
-    ``broken``: what the index says of folders that could not be opened, a line each.
+    ``companions`` are runs that may be drawn beside them. A page loads itself anew every
+    ``reload_s`` seconds, if at all. ``broken``: what the index says of folders that could not be
+    opened, a line each.
     """
 
     def __init__(
@@ -66,7 +73,12 @@ class Site:
         reload_s: int | None = None,
         broken: Sequence[str] = (),
     ) -> None:
-        self.runs, self.companions, self.output, self.broken = runs, companions, output, list(broken)
+        self.runs, self.companions, self.output, self.broken = (
+            runs,
+            companions,
+            output,
+            list(broken),
+        )
         self.shown = 0
         self.folders = folders(runs)
         self.templates = environment()
@@ -74,10 +86,11 @@ class Site:
         self.templates.globals["page_of"] = lambda run: quote(os.fsencode(self.folders[run.path]))
 
     def write(self, progress: Callable[[str], None]) -> Path:
-        """Write every page; returns the index. Each run stands by itself: of one that cannot be shown or compared, ``broken``
-        says why, a line each.
+        """Write every page; returns the index. Each run stands by itself: of one that cannot be
+        shown or compared, ``broken`` says why, a line each.
 
-        Raises NotARun if there is nothing to show, UsageError if ``output`` cannot be written to or lies in a run.
+        Raises NotARun if there is nothing to show, UsageError if ``output`` cannot be written to or
+        lies in a run.
         """
         self._keep_out_of_runs()
         try:
@@ -89,26 +102,42 @@ class Site:
                 raise NotARun("; ".join(self.broken))
             self.shown = len(entries)
             has_comparison = self._write_comparison(entries)
-            (self.output / "index.html").write_text(self._index(entries, has_comparison), "utf-8", "replace")
+            (self.output / "index.html").write_text(
+                self._index(entries, has_comparison), "utf-8", "replace"
+            )
         except OSError as error:
-            raise UsageError(f"--output {self.output} cannot be written to: {error.strerror or error}") from None
+            raise UsageError(
+                f"--output {self.output} cannot be written to: {error.strerror or error}"
+            ) from None
         return self.output / "index.html"
 
     def _keep_out_of_runs(self) -> None:
         """A report never writes into a run, neither by the folder that it is given nor by one that a page is to have."""
         try:
             for page in (self.output, *(self.output / folder for folder in self.folders.values())):
-                run = next((one for one in (page.resolve(), *page.resolve().parents) if (one / "search.json").exists()), None)
+                run = next(
+                    (
+                        one
+                        for one in (page.resolve(), *page.resolve().parents)
+                        if (one / "search.json").exists()
+                    ),
+                    None,
+                )
                 if run:
-                    raise UsageError(f"--output {self.output} would write into the run {run}: choose another folder")
+                    raise UsageError(
+                        f"--output {self.output} would write into the run {run}: choose another folder"
+                    )
             if self.output.exists() and not self.output.is_dir():
                 raise UsageError(f"--output {self.output} is a file")
         except OSError as error:
-            raise UsageError(f"--output {self.output} cannot be written to: {error.strerror}") from None
+            raise UsageError(
+                f"--output {self.output} cannot be written to: {error.strerror}"
+            ) from None
 
     def _entry(self, run: Run, progress: Callable[[str], None]) -> dict[str, Any] | None:
-        """What the index shows of a run once its pages are written; None if files that were cut off or changed by hand, and
-        hold whatever they happen to hold, allow none. Raises OSError if it is the output that cannot be written to."""
+        """What the index shows of a run once its pages are written; None if files that were cut off
+        or changed by hand, and hold whatever they happen to hold, allow none. Raises OSError if it
+        is the output that cannot be written to."""
         progress(run.name)
         try:
             entry = self._write_run(run)
@@ -135,7 +164,9 @@ class Site:
             drawn = {entry["run"].path: entry["front_page"] for entry in entries}
             plots = {name: plot for group in groups for name, plot in group.plots.items()}
             self._render(
-                "comparison.html", self.output / "comparison.html", {"groups": groups, "plots": plots, "pictures_of": drawn}
+                "comparison.html",
+                self.output / "comparison.html",
+                {"groups": groups, "plots": plots, "pictures_of": drawn},
             )
         except Exception as error:
             if self._is_of_output(error):
@@ -152,7 +183,9 @@ class Site:
         """Whether an error is trouble with the folder that is written to, and not with a run."""
         if not isinstance(error, OSError):
             return False
-        written = isinstance(error.filename, str | Path) and Path(error.filename).is_relative_to(self.output)
+        written = isinstance(error.filename, str | Path) and Path(error.filename).is_relative_to(
+            self.output
+        )
         return written or error.errno in OUT_OF_SPACE
 
     def _note(self, what: str, error: Exception) -> None:
@@ -171,7 +204,9 @@ class Site:
             "pictures": pictures,
             "front_page": pictures[page.front_page],
             "plots": Explorer(run, folder, page).write(),
-            "outcomes": Counter(run.trials["ended"].fillna("running")).most_common() if not run.trials.empty else [],
+            "outcomes": Counter(run.trials["ended"].fillna("running")).most_common()
+            if not run.trials.empty
+            else [],
             "trials": rows(ranked(run)),
             "confirmations": confirmations(run),
             "checks": run_checks(run),
@@ -193,8 +228,8 @@ class Site:
 
 
 def folders(runs: list[Run]) -> dict[Path, str]:
-    """The folder of each run's page, by the run's path: its name, numbered where two runs in different places have the same,
-    or where it could be a file of the site."""
+    """The folder of each run's page, by the run's path: its name, numbered where two runs in
+    different places have the same, or where it could be a file of the site."""
     taken: dict[Path, str] = {}
     for run in runs:
         name = run.path.name
@@ -221,8 +256,14 @@ def ranked(run: Run) -> pd.DataFrame:
 def export(run: Run, folder: Path) -> None:
     """The run's tables beside its page: reports by the hundred thousand as Parquet, the others as CSV."""
     run.trials.to_csv(folder / "trials.csv", index=False, encoding="utf-8", errors="replace")
-    run.confirmations.to_csv(folder / "confirmations.csv", index=False, encoding="utf-8", errors="replace")
-    checkpoints(run).to_csv(folder / "checkpoints.csv", index=False, encoding="utf-8", errors="replace")
+    run.confirmations.to_csv(
+        folder / "confirmations.csv", index=False, encoding="utf-8", errors="replace"
+    )
+    checkpoints(run).to_csv(
+        folder / "checkpoints.csv", index=False, encoding="utf-8", errors="replace"
+    )
     events(run).to_csv(folder / "events.csv", index=False, encoding="utf-8", errors="replace")
-    with (folder / "histories.parquet").open("wb") as file:  # pyarrow takes no path that is not UTF-8
+    with (folder / "histories.parquet").open(
+        "wb"
+    ) as file:  # pyarrow takes no path that is not UTF-8
         run.histories.to_parquet(file, index=False)

@@ -28,7 +28,10 @@ def trial_pages(run: Run, folder: Path, page: Page) -> Iterator[tuple[Path, dict
     (folder / FOLDER).mkdir(exist_ok=True)
     known = run.trials.dropna(subset=["known"])[["known", "number"]].head(1)
     others = [(f"best, trial {run.best}", BEST, run.best)]
-    others += [(f"{name}, trial {number}", BY_HAND[0], number) for name, number in known.itertuples(index=False)]
+    others += [
+        (f"{name}, trial {number}", BY_HAND[0], number)
+        for name, number in known.itertuples(index=False)
+    ]
     measured = page.measured(run)
     axes = {column: page.axis(run, column) for column in measured}
     cost = page.axis(run, run.time_attr)
@@ -40,8 +43,15 @@ def trial_pages(run: Run, folder: Path, page: Page) -> Iterator[tuple[Path, dict
     numbers = run.trials["number"].tolist()
     for place, trial in enumerate(rows(run.trials)):
         name = f"{trial['number']:04d}"
-        curves = [(f"trial {trial['number']}", OWN, trial["number"]), *(one for one in others if one[2] != trial["number"])]
-        drawn = {label: (color, histories[number]) for label, color, number in curves if number in histories}
+        curves = [
+            (f"trial {trial['number']}", OWN, trial["number"]),
+            *(one for one in others if one[2] != trial["number"]),
+        ]
+        drawn = {
+            label: (color, histories[number])
+            for label, color, number in curves
+            if number in histories
+        }
         variants = {}
         for column, axis in axes.items():
             figure = interactive.curves(drawn, cost, axis)
@@ -57,7 +67,11 @@ def trial_pages(run: Run, folder: Path, page: Page) -> Iterator[tuple[Path, dict
                 "trial": trial,
                 "settings": config,
                 "plots": {
-                    "curve": Plot("Its curve", f"Trial {trial['number']} beside the best and hand-tuned settings.", variants)
+                    "curve": Plot(
+                        "Its curve",
+                        f"Trial {trial['number']} beside the best and hand-tuned settings.",
+                        variants,
+                    )
                 }
                 if variants
                 else {},
@@ -90,7 +104,10 @@ def command(run: Run, number: int) -> str:
 def files(directory: Path, page: Path) -> list[tuple[str, str, int]]:
     """Name, address from the page, and bytes of each file in the trial's folder."""
     found = sorted(file for file in directory.rglob("*") if file.is_file())
-    return [(str(file.relative_to(directory)), address(file, page), file.stat().st_size) for file in found]
+    return [
+        (str(file.relative_to(directory)), address(file, page), file.stat().st_size)
+        for file in found
+    ]
 
 
 def last_lines(file: Path) -> str:

@@ -1,6 +1,8 @@
-"""What a search may vary, as data: ranges with their scale and reason, fixed values, and settings known beforehand.
+"""What a search may vary, as data: ranges with their scale and reason, fixed values, and settings
+known beforehand.
 
-A search space can be printed, compared and read on one screen. It knows nothing of Ray, of a sampler or of a trial.
+A search space can be printed, compared and read on one screen. It knows nothing of Ray, of a
+sampler or of a trial.
 """
 
 import math
@@ -22,9 +24,10 @@ def contains(distribution: BaseDistribution, value: Any) -> bool:
 class Parameter:
     """One dimension of the space: the values it may take and why these.
 
-    ``only_if`` names an earlier parameter and its value: elsewhere this one has no meaning, and no value. A number must stay
-    ``below`` what is said, whatever range the user asks for. ``perturbed``: whether it can change in the
-    middle of a training, since no network is built from it; ``--scheduler pbt`` changes it.
+    ``only_if`` names an earlier parameter and its value: elsewhere this one has no meaning, and no
+    value. A number must stay ``below`` what is said, whatever range the user asks for.
+    ``perturbed``: whether it can change in the middle of a training, since no network is built from
+    it; ``--scheduler pbt`` changes it.
     """
 
     distribution: BaseDistribution
@@ -40,12 +43,14 @@ class Parameter:
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """The parameters that vary, the settings that stay the same in every trial, and settings worth trying first.
+    """The parameters that vary, the settings that stay the same in every trial, and settings worth
+    trying first.
 
-    ``known`` maps a name, shown in the console and the report, to a value for every parameter that applies. ``others``
-    describes what is fixed here, or has no meaning here, but may be made to vary by the user; ``left_out`` names the known
-    settings that the user's changes exclude (see ``search_spaces.overrides``). ``prior_weight`` is how many trials TPE's
-    uniform prior over the space weighs as much as.
+    ``known`` maps a name, shown in the console and the report, to a value for every parameter that
+    applies. ``others`` describes what is fixed here, or has no meaning here, but may be made to
+    vary by the user; ``left_out`` names the known settings that the user's changes exclude (see
+    ``search_spaces.overrides``). ``prior_weight`` is how many trials TPE's uniform prior over the
+    space weighs as much as.
     """
 
     parameters: Mapping[str, Parameter]
@@ -73,8 +78,15 @@ class SearchSpace:
     @property
     def largest(self) -> dict[str, Any]:
         """Each setting at its largest number; settings that vary over anything but numbers are left out."""
-        ends = {name: getattr(d, "choices", None) or (d.low, d.high) for name, d in self.distributions.items()}  # type: ignore[attr-defined]
-        numbers = {name: values for name, values in ends.items() if all(isinstance(value, int | float) for value in values)}
+        ends = {
+            name: getattr(d, "choices", None) or (d.low, d.high)  # type: ignore[attr-defined]
+            for name, d in self.distributions.items()
+        }
+        numbers = {
+            name: values
+            for name, values in ends.items()
+            if all(isinstance(value, int | float) for value in values)
+        }
         return {**self.fixed, **{name: max(values) for name, values in numbers.items()}}
 
     def varied(self, config: Mapping[str, Any]) -> dict[str, Any]:

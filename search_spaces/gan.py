@@ -1,9 +1,11 @@
-"""The search spaces of the GAN, around the coursework's own networks: what is varied, how far, and why.
+"""The search spaces of the GAN, around the coursework's own networks: what is varied, how far, and
+why.
 
-``core`` is what the coursework could have tuned: its optimizer, its batch, its latent. ``extended`` adds what the field has
-learned since; a parameter that means something beside one choice only is searched only beside it. The coursework's own
-settings are tried first and never stopped early, so that every search shows what they give. ``perturbed`` marks what is read
-anew at every step or by the optimizer, the batches and the running average alone: population based training changes it.
+``core`` is what the coursework could have tuned: its optimizer, its batch, its latent. ``extended``
+adds what the field has learned since; a parameter that means something beside one choice only is
+searched only beside it. The coursework's own settings are tried first and never stopped early, so
+that every search shows what they give. ``perturbed`` marks what is read anew at every step or by
+the optimizer, the batches and the running average alone: population based training changes it.
 """
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution
@@ -110,7 +112,14 @@ EXTENDED = {
     ),
 }
 
-BY_HAND = {"lr_g": 2e-4, "lr_d": 2e-4, "beta1": 0.9, "beta2": 0.999, "batch_size": 64, "latent_dim": 100}
+BY_HAND = {
+    "lr_g": 2e-4,
+    "lr_d": 2e-4,
+    "beta1": 0.9,
+    "beta2": 0.999,
+    "batch_size": 64,
+    "latent_dim": 100,
+}
 DCGAN = {**BY_HAND, "beta1": 0.5}
 
 COURSEWORK = {
@@ -125,15 +134,42 @@ COURSEWORK = {
 }
 
 R3GAN = {
-    **{"lr_g": 3e-4, "lr_d": 3e-4, "beta1": 0.0, "beta2": 0.99, "batch_size": 128, "latent_dim": 100},
-    **{"loss": "relativistic", "penalty": 1.0, "ema": 0.999, "regulariser": "none", "lr_decay": "linear", "d_steps": 1},
+    **{
+        "lr_g": 3e-4,
+        "lr_d": 3e-4,
+        "beta1": 0.0,
+        "beta2": 0.99,
+        "batch_size": 128,
+        "latent_dim": 100,
+    },
+    **{
+        "loss": "relativistic",
+        "penalty": 1.0,
+        "ema": 0.999,
+        "regulariser": "none",
+        "lr_decay": "linear",
+        "d_steps": 1,
+    },
     **{"shift": 0, "latent": "normal"},
 }
 """In the manner of Huang et al. 2025: no momentum, a relativistic loss with both penalties, averaged weights."""
 
 FOUND = {
-    **{"lr_g": 8.1e-4, "lr_d": 5.2e-4, "beta1": 0.0, "beta2": 0.999, "batch_size": 128, "latent_dim": 64},
-    **{"loss": "non-saturating", "label_smoothing": 0.13, "ema": 0.999, "regulariser": "spectral", "shift": 2},
+    **{
+        "lr_g": 8.1e-4,
+        "lr_d": 5.2e-4,
+        "beta1": 0.0,
+        "beta2": 0.999,
+        "batch_size": 128,
+        "latent_dim": 64,
+    },
+    **{
+        "loss": "non-saturating",
+        "label_smoothing": 0.13,
+        "ema": 0.999,
+        "regulariser": "spectral",
+        "shift": 2,
+    },
     **{"lr_decay": "late", "d_steps": 2, "latent": "clusters"},
 }
 """What the search found on MNIST (README.md), rounded: a start for the next one, there and on other data sets."""

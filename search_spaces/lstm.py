@@ -1,10 +1,12 @@
-"""The search spaces of the LSTM and the RNN, around the coursework's own models: what is varied, how far, and why.
+"""The search spaces of the LSTM and the RNN, around the coursework's own models: what is varied,
+how far, and why.
 
-``core`` is lr x max_norm, the two knobs the coursework turned by hand; the RNN adds the learning-rate schedule that the
-coursework gave it. All else stays as the coursework had it. ``extended`` adds what the coursework never touched: where the
-weights start, how the digits enter, the optimizer and its schedule, the batch, and a curriculum of lengths. The settings the
-coursework ended with are tried first, so that every search shows what hand-tuning gives, on the same footing as what it
-finds itself.
+``core`` is lr x max_norm, the two knobs the coursework turned by hand; the RNN adds the
+learning-rate schedule that the coursework gave it. All else stays as the coursework had it.
+``extended`` adds what the coursework never touched: where the weights start, how the digits enter,
+the optimizer and its schedule, the batch, and a curriculum of lengths. The settings the coursework
+ended with are tried first, so that every search shows what hand-tuning gives, on the same footing
+as what it finds itself.
 """
 
 from collections.abc import Mapping
@@ -118,11 +120,25 @@ EXTENDED_LSTM = {
 HIDDEN = {"hidden_dim": 128}
 
 COURSEWORK: Mapping[str, Any] = {
-    **{"optimizer": "rmsprop", "lr_schedule": "constant", "averaging": 0.0, "batch_size": 128, "encoding": "raw"},
-    **{"init_scale": 1.0, "recurrent_init": "normal", "curriculum": "none", "forget_init": "constant", "forget_bias": 0.0},
+    **{
+        "optimizer": "rmsprop",
+        "lr_schedule": "constant",
+        "averaging": 0.0,
+        "batch_size": 128,
+        "encoding": "raw",
+    },
+    **{
+        "init_scale": 1.0,
+        "recurrent_init": "normal",
+        "curriculum": "none",
+        "forget_init": "constant",
+        "forget_bias": 0.0,
+    },
 }
 """What the coursework never varied."""
-COURSEWORK_RNN = {name: value for name, value in COURSEWORK.items() if not name.startswith("forget")}
+COURSEWORK_RNN = {
+    name: value for name, value in COURSEWORK.items() if not name.startswith("forget")
+}
 
 BY_HAND = {
     "by hand, defaults": {"lr": 0.001, "max_norm": 10.0},
@@ -131,14 +147,27 @@ BY_HAND = {
 }
 
 TEXTBOOK: Mapping[str, Any] = {
-    **{"optimizer": "adam", "lr": 1e-3, "max_norm": 1.0, "lr_schedule": "constant", "averaging": 0.0, "batch_size": 128},
-    **{"encoding": "standardised", "init_scale": 0.09, "recurrent_init": "orthogonal", "curriculum": "none"},
+    **{
+        "optimizer": "adam",
+        "lr": 1e-3,
+        "max_norm": 1.0,
+        "lr_schedule": "constant",
+        "averaging": 0.0,
+        "batch_size": 128,
+    },
+    **{
+        "encoding": "standardised",
+        "init_scale": 0.09,
+        "recurrent_init": "orthogonal",
+        "curriculum": "none",
+    },
 }
 """What a textbook would start with today: Adam, small orthogonal weights, standardised input."""
 
 PRIOR_WEIGHT = 10.0
-"""Of the extended spaces: the best few of some ten trials say little about seventeen dimensions, and by them alone TPE goes on
-trying what lies next to the first good one. Measured: docs/decisions/search-efficiency.md"""
+"""Of the extended spaces: the best few of some ten trials say little about seventeen dimensions,
+and by them alone TPE goes on trying what lies next to the first good one. Measured:
+docs/decisions/search-efficiency.md"""
 
 SPACES = {
     ("lstm", "core"): SearchSpace(
@@ -169,7 +198,10 @@ SPACES = {
         parameters=EXTENDED_RNN,
         fixed=HIDDEN,
         prior_weight=PRIOR_WEIGHT,
-        known={"by hand, defaults": {**COURSEWORK_RNN, "lr": 0.001, "max_norm": 10.0}, "textbook": TEXTBOOK},
+        known={
+            "by hand, defaults": {**COURSEWORK_RNN, "lr": 0.001, "max_norm": 10.0},
+            "textbook": TEXTBOOK,
+        },
     ),
 }
 """(model, space) to search space: the choices of ``--model`` and ``--space``."""

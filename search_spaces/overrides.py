@@ -1,11 +1,13 @@
-"""A search space as its user wants it: parameters narrowed, widened, fixed or made to vary, in a line each.
+"""A search space as its user wants it: parameters narrowed, widened, fixed or made to vary, in a
+line each.
 
-    NAME=VALUE                              fixed
-    NAME=LOW..HIGH[:log|:linear][:step=S]   a range; where it does not say, log and step are the parameter's own
-    NAME=A,B,C                              choices
+    NAME=VALUE                              fixed NAME=LOW..HIGH[:log|:linear][:step=S]   a range;
+    where it does not say, log and step are the parameter's own NAME=A,B,C
+    choices
 
-A file says the same with a readable layout, in TOML or YAML: ``lr = {low = 1e-4, high = 0.1, log = true}``,
-``max_norm = 0.1``, ``beta1 = [0.0, 0.5]``. Why this and that is so: docs/decisions/overrides.md.
+A file says the same with a readable layout, in TOML or YAML: ``lr = {low = 1e-4, high = 0.1, log =
+true}``, ``max_norm = 0.1``, ``beta1 = [0.0, 0.5]``. Why this and that is so:
+docs/decisions/overrides.md.
 """
 
 import dataclasses
@@ -22,7 +24,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 
 from command_line import UsageError
 from search_spaces import Parameter, SearchSpace, contains
@@ -78,7 +85,9 @@ def _parse_value(value: str) -> Override:
         low, _, high = ends.partition("..")
         scales = [detail for detail in details if detail in ("log", "linear")]
         steps = [detail.removeprefix("step=") for detail in details if detail.startswith("step=")]
-        understood = len(scales) <= 1 and len(steps) <= 1 and len(scales) + len(steps) == len(details)
+        understood = (
+            len(scales) <= 1 and len(steps) <= 1 and len(scales) + len(steps) == len(details)
+        )
         if not (understood and low.strip() and high.strip()):
             raise ValueError(GRAMMAR)
         log = scales[0] == "log" if scales else None
@@ -88,13 +97,19 @@ def _parse_value(value: str) -> Override:
         raise ValueError(GRAMMAR)
     if any(re.fullmatch(r"[+-]?0[0-9]+(\.[0-9]*)?", text) for text in texts):
         meant = f"did you mean {''.join(texts)}? " if len(texts) > 1 else ""
-        raise ValueError(f"{meant}A number does not start with 0, and a comma stands between choices, as in 32,64")
+        raise ValueError(
+            f"{meant}A number does not start with 0, and a comma stands between choices, as in 32,64"
+        )
     return tuple(_token(text) for text in texts)
 
 
 def read_space_file(path: Path) -> dict[str, Override]:
     """The entries of a TOML or YAML file (by its suffix). Raises UsageError if it, or an entry, cannot be read."""
-    loaders: dict[str, Callable[[str], Any]] = {".toml": tomllib.loads, ".yaml": _load_yaml, ".yml": _load_yaml}
+    loaders: dict[str, Callable[[str], Any]] = {
+        ".toml": tomllib.loads,
+        ".yaml": _load_yaml,
+        ".yml": _load_yaml,
+    }
     load = loaders.get(path.suffix)
     if load is None:
         raise UsageError(f"--space-file takes a .toml, .yaml or .yml file, got {path}")
@@ -123,9 +138,13 @@ def _read_text(path: Path) -> str:
     """The text of a space file. Raises ValueError if it is no file, too large or no text: a device or a pipe may never end."""
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):
-        raise ValueError("it is a folder" if stat.S_ISDIR(found.st_mode) else "it is not a regular file")
+        raise ValueError(
+            "it is a folder" if stat.S_ISDIR(found.st_mode) else "it is not a regular file"
+        )
     if found.st_size > LARGEST_FILE:
-        raise ValueError(f"it has {found.st_size:,} bytes, and a space file {LARGEST_FILE:,} at most")
+        raise ValueError(
+            f"it has {found.st_size:,} bytes, and a space file {LARGEST_FILE:,} at most"
+        )
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
@@ -162,10 +181,17 @@ def _read_entry(entry: Any) -> Override:
         log, step = entry.get("log"), entry.get("step")
         if not isinstance(log, bool | None):
             raise ValueError(f"log is true or false, got {_shown(log)}")
-        return Range(_number(entry["low"]), _number(entry["high"]), log, None if step is None else _number(step))
+        return Range(
+            _number(entry["low"]),
+            _number(entry["high"]),
+            log,
+            None if step is None else _number(step),
+        )
     values = entry if isinstance(entry, list) else [entry]
     if not values or not all(isinstance(value, str | int | float | None) for value in values):
-        raise ValueError(f"takes a value, a list of values, or a range with low and high, got {_shown(entry)}")
+        raise ValueError(
+            f"takes a value, a list of values, or a range with low and high, got {_shown(entry)}"
+        )
     return tuple(_token(value) for value in values)
 
 
@@ -180,25 +206,33 @@ def override_text(name: str, override: Override) -> str:
 
 
 def override(
-    space: SearchSpace, overrides: Mapping[str, Override], options: Collection[str] = (), single: bool = False
+    space: SearchSpace,
+    overrides: Mapping[str, Override],
+    options: Collection[str] = (),
+    single: bool = False,
 ) -> SearchSpace:
     """``space`` with what the user wants otherwise.
 
-    What is fixed moves to ``fixed``; but beside a parent that varies it stays a parameter, with one choice, as it must not
-    reach where it has no meaning. A parameter goes where its parent can no longer take the value it needs, and one of
-    ``others`` comes where its parent now can. Known settings are tried as the whole they are: those that are not inside
-    what is left are named in ``left_out``.
+    What is fixed moves to ``fixed``; but beside a parent that varies it stays a parameter, with one
+    choice, as it must not reach where it has no meaning. A parameter goes where its parent can no
+    longer take the value it needs, and one of ``others`` comes where its parent now can. Known
+    settings are tried as the whole they are: those that are not inside what is left are named in
+    ``left_out``.
 
     Args:
         options: Names of the command line's own options, which are told from unknown ones.
-        single: Whether one configuration is wanted: then what is set stays a parameter, with one choice.
+        single: Whether one configuration is wanted: then what is set stays a parameter, with one
+            choice.
 
     Raises:
         UsageError: Where an override names no parameter, or values that it cannot take.
     """
     if not overrides:
         return space
-    described = {name: _describe(name, space) for name in dict.fromkeys((*space.others, *space.parameters, *space.fixed))}
+    described = {
+        name: _describe(name, space)
+        for name in dict.fromkeys((*space.others, *space.parameters, *space.fixed))
+    }
     for name in overrides:
         if name not in described:
             raise UsageError(_unknown(name, described, options))
@@ -223,8 +257,15 @@ def override(
         else:
             continue
         conditional = own.only_if is not None and own.only_if[0] in parameters
-        stays = conditional or (single and (name in space.parameters or not contains(distribution, space.fixed.get(name))))
-        if isinstance(distribution, CategoricalDistribution) and distribution.single() and not stays:
+        stays = conditional or (
+            single
+            and (name in space.parameters or not contains(distribution, space.fixed.get(name)))
+        )
+        if (
+            isinstance(distribution, CategoricalDistribution)
+            and distribution.single()
+            and not stays
+        ):
             fixed[name] = distribution.choices[0]
         else:
             only_if = own.only_if if conditional else None
@@ -232,20 +273,31 @@ def override(
     if not single and all(parameter.distribution.single() for parameter in parameters.values()):
         raise UsageError("nothing is left to vary: give one parameter a range or several choices")
     whole = {label: {**space.fixed, **values} for label, values in space.known.items()}
-    known = {label: found for label, values in whole.items() if (found := _inside(values, parameters, fixed)) is not None}
+    known = {
+        label: found
+        for label, values in whole.items()
+        if (found := _inside(values, parameters, fixed)) is not None
+    }
     left_out = tuple(label for label in space.known if label not in known)
-    return dataclasses.replace(space, parameters=parameters, fixed=fixed, known=known, left_out=left_out)
+    return dataclasses.replace(
+        space, parameters=parameters, fixed=fixed, known=known, left_out=left_out
+    )
 
 
 def _describe(name: str, space: SearchSpace) -> Parameter:
-    """What is known of the values that a name may take: its range, here or in a larger space, or the value it is fixed at.
+    """What is known of the values that a name may take: its range, here or in a larger space, or
+    the value it is fixed at.
 
     A condition that always holds here is stated by the larger space alone.
     """
     here, other = space.parameters.get(name), space.others.get(name)
     if here and other:
         return dataclasses.replace(here, only_if=here.only_if or other.only_if)
-    return here or other or Parameter(CategoricalDistribution((space.fixed[name],)), "As the user wants it.")
+    return (
+        here
+        or other
+        or Parameter(CategoricalDistribution((space.fixed[name],)), "As the user wants it.")
+    )
 
 
 def _unknown(name: str, described: Collection[str], options: Collection[str]) -> str:
@@ -256,15 +308,23 @@ def _unknown(name: str, described: Collection[str], options: Collection[str]) ->
     return f"there is no parameter {_shown(name)}{meant}; there are {', '.join(described)}"
 
 
-def _possible(only_if: tuple[str, Any] | None, parameters: Mapping[str, Parameter], fixed: Mapping[str, Any]) -> bool:
+def _possible(
+    only_if: tuple[str, Any] | None, parameters: Mapping[str, Parameter], fixed: Mapping[str, Any]
+) -> bool:
     """Whether some trial of the space meets the condition."""
     if only_if is None:
         return True
     parent, value = only_if
-    return contains(parameters[parent].distribution, value) if parent in parameters else fixed.get(parent) == value
+    return (
+        contains(parameters[parent].distribution, value)
+        if parent in parameters
+        else fixed.get(parent) == value
+    )
 
 
-def _inside(values: Mapping[str, Any], parameters: Mapping[str, Parameter], fixed: Mapping[str, Any]) -> dict[str, Any] | None:
+def _inside(
+    values: Mapping[str, Any], parameters: Mapping[str, Parameter], fixed: Mapping[str, Any]
+) -> dict[str, Any] | None:
     """A value for every parameter that applies, from ``values``; None where these are not all inside the space."""
     if any(name not in values or values[name] != value for name, value in fixed.items()):
         return None
@@ -298,7 +358,9 @@ def _range(own: Parameter, wanted: Range) -> FloatDistribution | IntDistribution
         raise ValueError("a log range has no step (or add :linear)")
     inherited = None if log else getattr(own.distribution, "step", None)
     step = inherited if wanted.step is None else wanted.step
-    if step is not None and (step <= 0 or abs((high - low) / step - round((high - low) / step)) > 1e-8):
+    if step is not None and (
+        step <= 0 or abs((high - low) / step - round((high - low) / step)) > 1e-8
+    ):
         raise ValueError(f"the step {_shortest(step)} must divide the range")
     if kind is float:
         return FloatDistribution(low, high, log=log, step=step)
@@ -346,7 +408,9 @@ def _check_number(value: float, kind: type[int] | type[float], own: Parameter) -
 def _natural_low(distribution: BaseDistribution) -> float:
     """Below this a number has no meaning: 1 for whole numbers that are all positive, 0 where none is negative."""
     lowest = min(_values(distribution))
-    return -math.inf if lowest < 0 else 1 if _number_type(distribution) is int and lowest >= 1 else 0
+    return (
+        -math.inf if lowest < 0 else 1 if _number_type(distribution) is int and lowest >= 1 else 0
+    )
 
 
 def _values(distribution: BaseDistribution) -> tuple[Any, ...]:
@@ -383,7 +447,11 @@ def _number(value: Any) -> float:
         number = math.nan
     if not math.isfinite(number):
         digits = any(figure in text for figure in "123456789")
-        raise ValueError(f"{shown} is too large" if math.isinf(number) and digits else f"{shown} is not a finite number")
+        raise ValueError(
+            f"{shown} is too large"
+            if math.isinf(number) and digits
+            else f"{shown} is not a finite number"
+        )
     if number == 0 and any(figure in text.lower().partition("e")[0] for figure in "123456789"):
         raise ValueError(f"{shown} is too small to be told from 0")
     return number
@@ -401,14 +469,17 @@ def _shortest(value: float) -> str:
 
 
 def widened(name: str, distribution: BaseDistribution, end: Literal["lower", "upper"]) -> str:
-    """An argument of ``--set`` with which a parameter's range, or its numbers to choose from, go on beyond ``end``.
+    """An argument of ``--set`` with which a parameter's range, or its numbers to choose from, go on
+    beyond ``end``.
 
-    By one decade on a log scale, else by the range's own width; choices by one more, as far from the last as that is from
-    its neighbour. What is nowhere negative stays so, whole numbers that are positive stay so, and what lies within [0, 1),
-    as shares and decays do, goes half of the way to 1 where it would pass it.
+    By one decade on a log scale, else by the range's own width; choices by one more, as far from
+    the last as that is from its neighbour. What is nowhere negative stays so, whole numbers that
+    are positive stay so, and what lies within [0, 1), as shares and decays do, goes half of the way
+    to 1 where it would pass it.
 
     Raises:
-        ValueError: Where there is nothing beyond: choices that are not numbers, or a natural lower bound.
+        ValueError: Where there is nothing beyond: choices that are not numbers, or a natural lower
+        bound.
     """
     if _number_type(distribution) is None:
         raise ValueError(f"{name} takes {_words(distribution)}, which have no order")
@@ -419,9 +490,15 @@ def widened(name: str, distribution: BaseDistribution, end: Literal["lower", "up
     return override_text(name, tuple(map(_token, _widened_choices(distribution, end))))
 
 
-def _widened_range(distribution: FloatDistribution | IntDistribution, end: Literal["lower", "upper"]) -> Range:
+def _widened_range(
+    distribution: FloatDistribution | IntDistribution, end: Literal["lower", "upper"]
+) -> Range:
     low, high = float(distribution.low), float(distribution.high)
-    step = distribution.step if isinstance(distribution, FloatDistribution) or distribution.step > 1 else None
+    step = (
+        distribution.step
+        if isinstance(distribution, FloatDistribution) or distribution.step > 1
+        else None
+    )
     if distribution.log:
         beyond = low / 10 if end == "lower" else high * 10
         if isinstance(distribution, IntDistribution):
@@ -435,16 +512,22 @@ def _widened_range(distribution: FloatDistribution | IntDistribution, end: Liter
         if step is not None:
             by = step * math.floor(by / step + 1e-9)
         if not by:
-            raise ValueError(f"there is no step beyond {_shortest(low if end == 'lower' else high)}")
+            raise ValueError(
+                f"there is no step beyond {_shortest(low if end == 'lower' else high)}"
+            )
         beyond = low - by if end == "lower" else high + by
     low, high = (_rounded(beyond), high) if end == "lower" else (low, _rounded(beyond))
     return Range(low, high, log=distribution.log, step=step)
 
 
-def _widened_choices(distribution: BaseDistribution, end: Literal["lower", "upper"]) -> list[int | float]:
+def _widened_choices(
+    distribution: BaseDistribution, end: Literal["lower", "upper"]
+) -> list[int | float]:
     choices = sorted(_values(distribution), reverse=end == "lower")
     if len(choices) < 2:
-        raise ValueError(f"{_words(distribution)} is the only value, so there is no step to the next")
+        raise ValueError(
+            f"{_words(distribution)} is the only value, so there is no step to the next"
+        )
     *_, neighbour, last = choices
     beyond = _rounded(last + (last - neighbour))
     lowest = _natural_low(distribution)
@@ -457,7 +540,11 @@ def _widened_choices(distribution: BaseDistribution, end: Literal["lower", "uppe
 
 
 def _is_share(distribution: BaseDistribution) -> bool:
-    return _number_type(distribution) is float and min(_values(distribution)) >= 0 and max(_values(distribution)) < 1
+    return (
+        _number_type(distribution) is float
+        and min(_values(distribution)) >= 0
+        and max(_values(distribution)) < 1
+    )
 
 
 def _rounded(value: float) -> float:

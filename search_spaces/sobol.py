@@ -1,7 +1,9 @@
-"""A quasi-random design: points that fill a search space more evenly than chance does, each one known by its index alone.
+"""A quasi-random design: points that fill a search space more evenly than chance does, each one
+known by its index alone.
 
-The points are a scrambled Sobol sequence over all dimensions of the space, conditional ones too, which are then dropped where
-they do not apply. Source: Owen, Scrambling Sobol' and Niederreiter-Xing Points, https://doi.org/10.1006/jcom.1998.0487
+The points are a scrambled Sobol sequence over all dimensions of the space, conditional ones too,
+which are then dropped where they do not apply. Source: Owen, Scrambling Sobol' and
+Niederreiter-Xing Points, https://doi.org/10.1006/jcom.1998.0487
 """
 
 from typing import Any
@@ -18,7 +20,9 @@ def design_point(space: SearchSpace, seed: int, index: int) -> dict[str, Any]:
     if index:
         sobol.fast_forward(index)
     settings: dict[str, Any] = {}
-    for (name, parameter), fraction in zip(space.parameters.items(), sobol.random(1)[0], strict=False):
+    for (name, parameter), fraction in zip(
+        space.parameters.items(), sobol.random(1)[0], strict=False
+    ):
         if parameter.applies(settings):
             settings[name] = quantile(float(fraction), parameter.distribution)
     return settings

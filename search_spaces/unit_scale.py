@@ -3,7 +3,12 @@
 import math
 from typing import Any
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 
 
 def place(value: Any, distribution: BaseDistribution) -> float | None:
@@ -13,10 +18,15 @@ def place(value: Any, distribution: BaseDistribution) -> float | None:
     if isinstance(distribution, FloatDistribution | IntDistribution):
         if distribution.single() or (distribution.log and value <= 0):
             return None
-        low, high, at = (math.log(x) if distribution.log else x for x in (distribution.low, distribution.high, value))
+        low, high, at = (
+            math.log(x) if distribution.log else x
+            for x in (distribution.low, distribution.high, value)
+        )
         return (at - low) / (high - low)
     choices = ordered_choices(distribution)
-    return choices.index(value) / (len(choices) - 1) if len(choices) > 1 and value in choices else None
+    return (
+        choices.index(value) / (len(choices) - 1) if len(choices) > 1 and value in choices else None
+    )
 
 
 def at(share: float, distribution: BaseDistribution) -> float:
@@ -28,8 +38,8 @@ def at(share: float, distribution: BaseDistribution) -> float:
 
 
 def quantile(fraction: float, distribution: BaseDistribution) -> Any:
-    """The value below which a ``fraction`` (0 to below 1) of the distribution lies, on its own scale: choices and whole
-    numbers have equal parts of it.
+    """The value below which a ``fraction`` (0 to below 1) of the distribution lies, on its own
+    scale: choices and whole numbers have equal parts of it.
     """
     match distribution:
         case CategoricalDistribution(choices=choices):
@@ -60,5 +70,7 @@ def range_text(name: str, distribution: BaseDistribution, low: float, high: floa
 
 def _between(low: float, high: float, fraction: float, log: bool) -> float:
     if log:
-        return min(high, max(low, math.exp(math.log(low) + fraction * (math.log(high) - math.log(low)))))
+        return min(
+            high, max(low, math.exp(math.log(low) + fraction * (math.log(high) - math.log(low))))
+        )
     return low + fraction * (high - low)

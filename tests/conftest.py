@@ -25,7 +25,11 @@ def environment() -> dict[str, str]:
 
 
 def start(
-    script: str, *arguments: object, cwd: Path, variables: Mapping[str, str] | None = None, **options: object
+    script: str,
+    *arguments: object,
+    cwd: Path,
+    variables: Mapping[str, str] | None = None,
+    **options: object,
 ) -> subprocess.Popen[str]:
     """Start a script of the project in ``cwd`` with its output piped as text."""
     return subprocess.Popen(  # type: ignore[call-overload,no-any-return]
@@ -40,7 +44,9 @@ def start(
     )
 
 
-def run(script: str, *arguments: object, cwd: Path, timeout: float = 400) -> subprocess.CompletedProcess[str]:
+def run(
+    script: str, *arguments: object, cwd: Path, timeout: float = 400
+) -> subprocess.CompletedProcess[str]:
     """Run a script of the project in ``cwd`` to its end."""
     process = start(script, *arguments, cwd=cwd)
     try:
@@ -73,15 +79,21 @@ class OneSearch:
         with FileLock(folder / "lock"):
             if not printed.exists():
                 result = run(*map(str, command), "--name", name, cwd=folder)
-                printed.write_text(json.dumps([result.returncode, result.stdout, result.stderr]), encoding="utf-8")
-        self.result = subprocess.CompletedProcess([*map(str, command)], *json.loads(printed.read_bytes()))
+                printed.write_text(
+                    json.dumps([result.returncode, result.stdout, result.stderr]), encoding="utf-8"
+                )
+        self.result = subprocess.CompletedProcess(
+            [*map(str, command)], *json.loads(printed.read_bytes())
+        )
 
 
 class SmallSearch(OneSearch):
     """Of an LSTM."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder, "small", "tune_lstm.py", *SMALL, "--num-samples", 6, "--gpus-per-trial", 0.5)
+        super().__init__(
+            folder, "small", "tune_lstm.py", *SMALL, "--num-samples", 6, "--gpus-per-trial", 0.5
+        )
 
 
 class SmallGANSearch(OneSearch):
@@ -100,15 +112,22 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what starts a search, Ray or a browser as ``ray``, and what trains networks as ``training``.
+    """Mark what starts a search, Ray or a browser as ``ray``, and what trains networks as
+    ``training``.
 
     ``make test-fast`` leaves both out.
     """
     for item in items:
-        if item.path.is_relative_to(ROOT / "tests" / "trainables") or item.path.is_relative_to(ROOT / "examples"):
+        if item.path.is_relative_to(ROOT / "tests" / "trainables") or item.path.is_relative_to(
+            ROOT / "examples"
+        ):
             item.add_marker("training")
         names = vars(getattr(item, "module", None) or item)
-        starts = {run, start} & {names.get("run"), names.get("start")} or {"ray", "sync_playwright", "tune_run"} & names.keys()
+        starts = {run, start} & {names.get("run"), names.get("start")} or {
+            "ray",
+            "sync_playwright",
+            "tune_run",
+        } & names.keys()
         if starts or STARTED & set(getattr(item, "fixturenames", ())):
             item.add_marker("ray")
 

@@ -1,5 +1,6 @@
-"""Bad options: exit status 2, one line on stderr, nothing started, nothing on disk. Some through the real script, one for each
-stage at which options are refused; the others through its ``main`` in this process, which takes a tenth of the time."""
+"""Bad options: exit status 2, one line on stderr, nothing started, nothing on disk. Some through
+the real script, one for each stage at which options are refused; the others through its ``main`` in
+this process, which takes a tenth of the time."""
 
 import os
 import sys
@@ -96,7 +97,8 @@ def check_refused(said: str, script: str, message: str, folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("script", "arguments", "message"),
-    [("tune_lstm.py", *bad) for bad in BAD.items()] + [("tune_gan.py", *bad) for bad in GAN_BAD.items()],
+    [("tune_lstm.py", *bad) for bad in BAD.items()]
+    + [("tune_gan.py", *bad) for bad in GAN_BAD.items()],
 )
 def test_refused_in_one_line(
     script: str,
@@ -145,7 +147,9 @@ def test_an_existing_run_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     assert result.returncode == 2
     assert len(result.stderr.splitlines()) == 1
     assert "exists already" in result.stderr
-    assert [(file.name, file.read_text()) for file in run_directory.iterdir()] == [("search.json", "precious")]
+    assert [(file.name, file.read_text()) for file in run_directory.iterdir()] == [
+        ("search.json", "precious")
+    ]
 
 
 COMMON = (
@@ -160,10 +164,15 @@ COMMON = (
     ("script", "own"),
     [
         ("tune_lstm.py", ("input-length", "model", "space", "max-steps")),
-        ("tune_gan.py", ("dataset", "data-root", "space", "max-steps", "objectives", "final-steps")),
+        (
+            "tune_gan.py",
+            ("dataset", "data-root", "space", "max-steps", "objectives", "final-steps"),
+        ),
     ],
 )
-def test_help_names_every_option_and_exits_0(script: str, own: tuple[str, ...], tmp_path: Path) -> None:
+def test_help_names_every_option_and_exits_0(
+    script: str, own: tuple[str, ...], tmp_path: Path
+) -> None:
     result = run(script, "--help", cwd=tmp_path, timeout=60)
     assert result.returncode == 0
     for flag in (*COMMON, *own):
@@ -176,4 +185,9 @@ def test_help_imports_neither_ray_nor_torch(script: str) -> None:
     import sys
 
     code = f"import sys, {script}; sys.exit(any(name in sys.modules for name in ('ray', 'torch', 'optuna', 'sklearn')))"
-    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent.parent, check=False).returncode == 0
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], cwd=Path(__file__).parent.parent, check=False
+        ).returncode
+        == 0
+    )

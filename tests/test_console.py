@@ -16,7 +16,13 @@ from tests.reports.conftest import build
 
 pytestmark = pytest.mark.ray
 
-SCRIPTS = ("tune_lstm.py", "tune_gan.py", "reports/build.py", "benchmarks/report.py", "benchmarks/trial_overhead.py")
+SCRIPTS = (
+    "tune_lstm.py",
+    "tune_gan.py",
+    "reports/build.py",
+    "benchmarks/report.py",
+    "benchmarks/trial_overhead.py",
+)
 
 BROKEN = {
     "reader gone": "{command} 2>&1 | true; exit ${{PIPESTATUS[0]}}",
@@ -59,7 +65,9 @@ def test_help_ends_quietly(how: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_every_script_ends_quietly(script: str, tmp_path: Path) -> None:
-    result = shell(BROKEN["reader takes a line"].format(command=command(script, "--help")), tmp_path)
+    result = shell(
+        BROKEN["reader takes a line"].format(command=command(script, "--help")), tmp_path
+    )
     assert result.returncode == 0
     assert result.stdout.startswith(b"usage: ")
     assert (tmp_path / "err").read_bytes() == b""
@@ -67,7 +75,9 @@ def test_every_script_ends_quietly(script: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("how", BROKEN)
 def test_a_refusal_keeps_its_status(how: str, tmp_path: Path) -> None:
-    result = shell(BROKEN[how].format(command=command("tune_lstm.py", "--name", "ü/\udcff")), tmp_path)
+    result = shell(
+        BROKEN[how].format(command=command("tune_lstm.py", "--name", "ü/\udcff")), tmp_path
+    )
     assert result.returncode == 2
     assert b"Traceback" not in result.stdout + result.stderr
 
@@ -77,7 +87,10 @@ def test_a_refusal_has_the_same_words_everywhere(how: str, tmp_path: Path) -> No
     for arguments, words in (
         (("--seed", "q"), b"--seed takes a whole number, got 'q'"),
         (("--nope",), b"Unrecognized options: --nope"),
-        (("--storage-path", "s3://" + "x/" * 20), b"--storage-path must be a folder, got s3://" + b"x/" * 20),
+        (
+            ("--storage-path", "s3://" + "x/" * 20),
+            b"--storage-path must be a folder, got s3://" + b"x/" * 20,
+        ),
     ):
         shell(BROKEN[how].format(command=command("tune_lstm.py", *arguments)), tmp_path)
         assert (tmp_path / "err").read_bytes() == b"tune_lstm.py: error: " + words + b"\n"
@@ -101,7 +114,9 @@ run_script(main)
 
 @pytest.mark.parametrize("status", [0, 1, 130])
 @pytest.mark.parametrize("how", BROKEN)
-def test_whatever_becomes_of_the_console_the_work_is_done(how: str, status: int, tmp_path: Path) -> None:
+def test_whatever_becomes_of_the_console_the_work_is_done(
+    how: str, status: int, tmp_path: Path
+) -> None:
     (tmp_path / "work.py").write_text(WORK.format(status=status), encoding="utf-8")
     result = shell(BROKEN[how].format(command=shlex.join([sys.executable, "work.py"])), tmp_path)
     assert result.returncode == status
@@ -118,14 +133,24 @@ def test_a_console_prints_what_it_can_and_file_names_byte_by_byte(tmp_path: Path
 
 
 def test_a_folder_that_is_gone_is_said_in_one_line(tmp_path: Path) -> None:
-    result = shell(f"mkdir gone; cd gone; rmdir ../gone; {command('tune_lstm.py', '--seed', '1')}", tmp_path)
+    result = shell(
+        f"mkdir gone; cd gone; rmdir ../gone; {command('tune_lstm.py', '--seed', '1')}", tmp_path
+    )
     assert (result.returncode, len(result.stderr.splitlines())) == (2, 1)
     assert b"current folder has been removed" in result.stderr
 
 
 def test_every_file_that_is_opened_as_text_says_in_which_encoding() -> None:
     """What ruff's PLW1514 asks for, which is still a preview; and subprocesses beside."""
-    ruff = [str(Path(sys.executable).parent / "ruff"), "check", "--preview", "--select", "PLW1514", "--isolated", "--no-cache"]
+    ruff = [
+        str(Path(sys.executable).parent / "ruff"),
+        "check",
+        "--preview",
+        "--select",
+        "PLW1514",
+        "--isolated",
+        "--no-cache",
+    ]
     places = [
         "command_line.py",
         "tune_lstm.py",
@@ -136,21 +161,44 @@ def test_every_file_that_is_opened_as_text_says_in_which_encoding() -> None:
         "reports",
         "benchmarks",
     ]
-    result = subprocess.run([*ruff, *places, "docs"], cwd=ROOT, capture_output=True, encoding="utf-8", check=False)
+    result = subprocess.run(
+        [*ruff, *places, "docs"], cwd=ROOT, capture_output=True, encoding="utf-8", check=False
+    )
     assert result.returncode == 0, result.stdout
-    sources = [file for place in places for file in [ROOT / place, *(ROOT / place).rglob("*.py")] if file.is_file()]
-    assert [file for file in sources if re.search(r"text=True|universal_newlines", file.read_text(encoding="utf-8"))] == []
+    sources = [
+        file
+        for place in places
+        for file in [ROOT / place, *(ROOT / place).rglob("*.py")]
+        if file.is_file()
+    ]
+    assert [
+        file
+        for file in sources
+        if re.search(r"text=True|universal_newlines", file.read_text(encoding="utf-8"))
+    ] == []
 
 
 ODD = "a 'b' \"c\" ü?x=1#y%20[z]*{SCHEMA_VERSION} -$HOME`id`;"
 
 
 @pytest.fixture(scope="module")
-def odd_search(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[bytes]]:
+def odd_search(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, subprocess.CompletedProcess[bytes]]:
     """A search in a folder with every odd character, whose stderr is a pipe that nobody reads."""
     folder = tmp_path_factory.mktemp("odd") / ODD
     folder.mkdir()
-    arguments = ["--input-length", "4", "--max-steps", "300", "--num-samples", "3", "--confirm", "1", "--no-dashboard"]
+    arguments = [
+        "--input-length",
+        "4",
+        "--max-steps",
+        "300",
+        "--num-samples",
+        "3",
+        "--confirm",
+        "1",
+        "--no-dashboard",
+    ]
     arguments += ["--storage-path", f"./-runs {ODD}", "--name", "odd"]
     return folder, shell(f"{command('tune_lstm.py', *arguments)} 2> >(true)", folder)
 
@@ -174,11 +222,20 @@ def test_each_command_that_is_printed_can_be_pasted(
     folder, result = odd_search
     run = folder / f"-runs {ODD}" / "odd"
     search = json.loads((run / "search.json").read_bytes())
-    printed = re.findall(r"(?:Try: |next +)(python .*?)(?=\n(?:[A-Z]+\d\d|run|next) |\Z)", result.stdout.decode(), re.DOTALL)
+    printed = re.findall(
+        r"(?:Try: |next +)(python .*?)(?=\n(?:[A-Z]+\d\d|run|next) |\Z)",
+        result.stdout.decode(),
+        re.DOTALL,
+    )
     page = build(run, tmp_path)
-    on_pages = [page, *(file.read_text(encoding="utf-8") for file in tmp_path.rglob("trials/*.html"))]
+    on_pages = [
+        page,
+        *(file.read_text(encoding="utf-8") for file in tmp_path.rglob("trials/*.html")),
+    ]
     shown = [
-        unescape(code) for text in on_pages for code in re.findall(r"<pre><code>(python .*?)\n?</code></pre>", text, re.DOTALL)
+        unescape(code)
+        for text in on_pages
+        for code in re.findall(r"<pre><code>(python .*?)\n?</code></pre>", text, re.DOTALL)
     ]
     recorded = search["sessions"][0]["command"]
     assert len(printed) >= 1
@@ -207,5 +264,7 @@ def test_no_file_of_the_project_is_read_in_the_locales_encoding(tmp_path: Path) 
         "print(ascii(read_space_file(Path('s.toml'))))\n",
         encoding="utf-8",
     )
-    result = shell(BROKEN["C locale"].format(command=shlex.join([sys.executable, "work.py"])), tmp_path)
+    result = shell(
+        BROKEN["C locale"].format(command=shlex.join([sys.executable, "work.py"])), tmp_path
+    )
     assert result.returncode == 0, (tmp_path / "err").read_bytes()

@@ -14,7 +14,18 @@ from tests.conftest import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 ROOMS = ("records", "reports", "search_spaces", "trainables", "tuning")
-OWN = {*ROOMS, "docs", "command_line", "tests", "benchmarks", "tune_lstm", "tune_gan", "model", "space", "trainable"}
+OWN = {
+    *ROOMS,
+    "docs",
+    "command_line",
+    "tests",
+    "benchmarks",
+    "tune_lstm",
+    "tune_gan",
+    "model",
+    "space",
+    "trainable",
+}
 ELSEWHERE = {"syne_tune", "smac", "ConfigSpace"}
 """Imported by benchmarks that have an environment of their own (requirements-bench.txt)."""
 
@@ -36,11 +47,16 @@ def imported(files: list[Path]) -> set[str]:
 
 
 def python_files(*folders: str) -> list[Path]:
-    return [file for folder in folders for file in (ROOT / folder).rglob("*.py")] + [*ROOT.glob("*.py")]
+    return [file for folder in folders for file in (ROOT / folder).rglob("*.py")] + [
+        *ROOT.glob("*.py")
+    ]
 
 
 def declared(*extras: str) -> set[str]:
-    listed = [*PROJECT["dependencies"], *(one for extra in extras for one in PROJECT["optional-dependencies"][extra])]
+    listed = [
+        *PROJECT["dependencies"],
+        *(one for extra in extras for one in PROJECT["optional-dependencies"][extra]),
+    ]
     return {name_of(one) for one in listed}
 
 
@@ -53,14 +69,24 @@ def declared(*extras: str) -> set[str]:
     ],
 )
 def test_what_is_imported_is_declared(folders: tuple[str, ...], extras: tuple[str, ...]) -> None:
-    distributions = {name: {one.lower().replace("_", "-") for one in found} for name, found in packages_distributions().items()}
-    undeclared = {name for name in imported(python_files(*folders)) if not distributions.get(name, {name}) & declared(*extras)}
+    distributions = {
+        name: {one.lower().replace("_", "-") for one in found}
+        for name, found in packages_distributions().items()
+    }
+    undeclared = {
+        name
+        for name in imported(python_files(*folders))
+        if not distributions.get(name, {name}) & declared(*extras)
+    }
     assert undeclared == set()
 
 
 def test_what_is_declared_is_pinned() -> None:
     pinned = {
-        name_of(line) for file in ROOT.glob("requirements*.txt") for line in file.read_text().splitlines() if "==" in line
+        name_of(line)
+        for file in ROOT.glob("requirements*.txt")
+        for line in file.read_text().splitlines()
+        if "==" in line
     }
     assert declared("report", "samplers", "cluster", "dev") <= pinned
 
@@ -68,16 +94,21 @@ def test_what_is_declared_is_pinned() -> None:
 def test_what_is_pinned_is_explained() -> None:
     table = (ROOT / "docs" / "dependencies.md").read_text()
     for requirement in [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["report"]]:
-        assert re.search(rf"^\|.*\b{name_of(requirement)}\b.*\|.+\|.+\|$", table, re.MULTILINE), requirement
+        assert re.search(rf"^\|.*\b{name_of(requirement)}\b.*\|.+\|.+\|$", table, re.MULTILINE), (
+            requirement
+        )
 
 
 @pytest.mark.parametrize("room", ["records", "reports"])
 def test_records_and_reports_import_neither_ray_nor_torch(room: str) -> None:
     modules = [
-        ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for file in (ROOT / room).rglob("*.py")
+        ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for file in (ROOT / room).rglob("*.py")
     ]
     program = f"import sys; [__import__(one) for one in {modules}]; print({{'ray', 'torch'}} & {{*sys.modules}})"
-    result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert result.stdout.strip() == "set()"
 
 
@@ -107,7 +138,11 @@ def test_nothing_outside_an_experiments_own_files_names_it() -> None:
     for room in ROOMS:
         for file in (ROOT / room).rglob("*"):
             parts = file.relative_to(ROOT).parts
-            if file.suffix not in (".py", ".html", ".js") or any(name in part for name in own for part in parts):
+            if file.suffix not in (".py", ".html", ".js") or any(
+                name in part for name in own for part in parts
+            ):
                 continue
             text = file.read_text(encoding="utf-8").lower()
-            assert not re.search(r"\b(lstm|gan|palindromes?|mnist|tune_lstm|tune_gan)\b", text), file
+            assert not re.search(r"\b(lstm|gan|palindromes?|mnist|tune_lstm|tune_gan)\b", text), (
+                file
+            )

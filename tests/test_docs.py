@@ -29,7 +29,9 @@ def commands(page: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_the_commands_of_the_cluster_page_make_a_token_two_nodes_and_a_search(tmp_path: Path) -> None:
+def test_the_commands_of_the_cluster_page_make_a_token_two_nodes_and_a_search(
+    tmp_path: Path,
+) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -38,7 +40,12 @@ def test_the_commands_of_the_cluster_page_make_a_token_two_nodes_and_a_search(tm
     programs.mkdir()
     (programs / "ray").write_text(f"#!{sys.executable}\n{RAY}")
     (programs / "ray").chmod(0o755)
-    here = {"10.0.0.1": "127.0.0.1", "6379": port, "/shared": str(tmp_path), "tune_lstm.py": str(ROOT / "tune_lstm.py")}
+    here = {
+        "10.0.0.1": "127.0.0.1",
+        "6379": port,
+        "/shared": str(tmp_path),
+        "tune_lstm.py": str(ROOT / "tune_lstm.py"),
+    }
     small = {
         "ray start": f" --node-ip-address 127.0.0.1 --num-cpus 1 {' '.join(map(str, FREE_PORTS))}",
         "ray start --head": f" --temp-dir {folder}/ray --include-dashboard false",
@@ -46,16 +53,22 @@ def test_the_commands_of_the_cluster_page_make_a_token_two_nodes_and_a_search(tm
     }
     script = ["set -e"]
     for command in commands("docs/cluster.md"):
-        shortened = command + "".join(options for start, options in small.items() if command.startswith(start))
+        shortened = command + "".join(
+            options for start, options in small.items() if command.startswith(start)
+        )
         for there, place in here.items():
             shortened = shortened.replace(there, place)
-        script.append("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 " * shortened.startswith("python") + shortened)
+        script.append(
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 " * shortened.startswith("python") + shortened
+        )
     variables = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
     variables |= {"PATH": path, "HOME": str(tmp_path), "RAY_USAGE_STATS_ENABLED": "0"}
     log = tmp_path / "log"
     with log.open("wb") as out:  # a pipe would stay open as long as the nodes run
-        shell = subprocess.Popen(["sh", "-c", "\n".join(script)], cwd=tmp_path, env=variables, stdout=out, stderr=out)
+        shell = subprocess.Popen(
+            ["sh", "-c", "\n".join(script)], cwd=tmp_path, env=variables, stdout=out, stderr=out
+        )
     try:
         status, said = shell.wait(timeout=400), log.read_text()
         assert status == 0, said
@@ -91,7 +104,11 @@ def test_links_lead_to_files_that_are_there(page: Path) -> None:
 
 def test_the_index_leads_to_every_page() -> None:
     index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
-    pages = [str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md") if page.name != "README.md"]
+    pages = [
+        str(page.relative_to(ROOT / "docs"))
+        for page in (ROOT / "docs").rglob("*.md")
+        if page.name != "README.md"
+    ]
     assert [page for page in pages if f"]({page})" not in index] == []
 
 
@@ -103,14 +120,21 @@ def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 130
 
 
-SCRIPTS = {"tune_lstm.py": LSTMOptions, "tune_gan.py": GANOptions, "reports/build.py": ReportOptions}
+SCRIPTS = {
+    "tune_lstm.py": LSTMOptions,
+    "tune_gan.py": GANOptions,
+    "reports/build.py": ReportOptions,
+}
 
 
 def searches_in(page: Path) -> list[tuple[type, list[str]]]:
     """The options class and the arguments of every command of the project on a page, code in the text included."""
     found = []
     text = page.read_text(encoding="utf-8")
-    for command in [*re.findall(r"^ {4}(.*)$", text, re.MULTILINE), *re.findall(r"`([^`]+)`", text)]:
+    for command in [
+        *re.findall(r"^ {4}(.*)$", text, re.MULTILINE),
+        *re.findall(r"`([^`]+)`", text),
+    ]:
         match = re.search(r"python (\S+\.py)\b([^#…|]*)", " ".join(command.split()))
         if match and match[1] in SCRIPTS and "…" not in command and "[" not in command:
             found.append((SCRIPTS[match[1]], shlex.split(match[2])))

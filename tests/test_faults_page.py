@@ -8,7 +8,13 @@ import pytest
 
 from tests.conftest import ROOT
 
-NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py(?:::\w+)*)`", (ROOT / "docs/faults.md").read_text(encoding="utf-8"))))
+NAMED = sorted(
+    set(
+        re.findall(
+            r"`(tests/[\w/]+\.py(?:::\w+)*)`", (ROOT / "docs/faults.md").read_text(encoding="utf-8")
+        )
+    )
+)
 
 
 @pytest.mark.parametrize("name", NAMED)
@@ -17,7 +23,11 @@ def test_every_test_that_the_page_names_exists(name: str) -> None:
     assert Path(ROOT / file).is_file()
     body = ast.parse((ROOT / file).read_text(encoding="utf-8")).body
     for part in parts:
-        found = [one for one in body if isinstance(one, ast.FunctionDef | ast.ClassDef) and one.name == part]
+        found = [
+            one
+            for one in body
+            if isinstance(one, ast.FunctionDef | ast.ClassDef) and one.name == part
+        ]
         assert found, f"{file} has no {part}"
         body = found[0].body
 

@@ -1,4 +1,5 @@
-"""Inputs that nobody would think of: each is taken, or refused in one line, and no run is harmed by it.
+"""Inputs that nobody would think of: each is taken, or refused in one line, and no run is harmed by
+it.
 
 FUZZ_EXAMPLES=500 python -m pytest tests/test_fuzz.py
 """
@@ -35,7 +36,11 @@ EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "40"))
 fuzzed = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 
 text = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=30)
-numbers = st.integers() | st.floats() | st.sampled_from([10**400, -0.0, 5e-324, 2**63, 2**31, 1e308, 0.1 + 0.2])
+numbers = (
+    st.integers()
+    | st.floats()
+    | st.sampled_from([10**400, -0.0, 5e-324, 2**63, 2**31, 1e308, 0.1 + 0.2])
+)
 values = st.one_of(
     text,
     numbers.map(str),
@@ -50,8 +55,14 @@ values = st.one_of(
 
 def arguments(options: type[SearchOptions]) -> st.SearchStrategy[list[str]]:
     """Command lines of a few flags, most of them the script's own, each with none, one or several values."""
-    names = [field.name for field in dataclasses.fields(options) if field.name not in ("resume", "address")]
-    flags = st.sampled_from([f"--{name.replace('_', '-')}" for name in names] + ["--no-such-flag", "-x", "word"])
+    names = [
+        field.name
+        for field in dataclasses.fields(options)
+        if field.name not in ("resume", "address")
+    ]
+    flags = st.sampled_from(
+        [f"--{name.replace('_', '-')}" for name in names] + ["--no-such-flag", "-x", "word"]
+    )
     return st.lists(st.tuples(flags, st.lists(values, max_size=2)), max_size=4).map(
         lambda pairs: [word for flag, given in pairs for word in (flag, *given)]
     )
@@ -118,26 +129,55 @@ entries = st.recursive(
     max_leaves=8,
 )
 SPACES = st.sampled_from(["core", "extended"])
-names = st.sampled_from(["lr", "max_norm", "encoding", "forget_bias", "start_length", "hidden_dim", "input_length", "seed", ""])
+names = st.sampled_from(
+    [
+        "lr",
+        "max_norm",
+        "encoding",
+        "forget_bias",
+        "start_length",
+        "hidden_dim",
+        "input_length",
+        "seed",
+        "",
+    ]
+)
 contents = st.one_of(
     st.binary(max_size=200),
     text.map(str.encode),
-    st.dictionaries(names | text, entries, max_size=4).map(lambda table: json.dumps(table).encode()),
+    st.dictionaries(names | text, entries, max_size=4).map(
+        lambda table: json.dumps(table).encode()
+    ),
     st.sampled_from(
-        [b"[" * 50_000, b"lr: &a [*a]", b"lr = 2020-01-01", b"\xff\xfe", b"lr: 1\nlr: 2", b"? [a]\n: 1", b"a: !!python/x y"]
+        [
+            b"[" * 50_000,
+            b"lr: &a [*a]",
+            b"lr = 2020-01-01",
+            b"\xff\xfe",
+            b"lr: 1\nlr: 2",
+            b"? [a]\n: 1",
+            b"a: !!python/x y",
+        ]
     ),
 )
 
 
-@given(content=contents, suffix=st.sampled_from([".toml", ".yaml", ".yml", ".json", ""]), space=SPACES)
+@given(
+    content=contents, suffix=st.sampled_from([".toml", ".yaml", ".yml", ".json", ""]), space=SPACES
+)
 @fuzzed
-def test_space_files(content: bytes, suffix: str, space: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_space_files(
+    content: bytes, suffix: str, space: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     file = tmp_path_factory.mktemp("space") / f"space{suffix}"
     file.write_bytes(content)
     refusal(lambda: lstm_task(parse(LSTMOptions, ["--space", space, "--space-file", str(file)])))
 
 
-@given(seed=st.integers(0, 2**32), name=st.sampled_from(["train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"]))
+@given(
+    seed=st.integers(0, 2**32),
+    name=st.sampled_from(["train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"]),
+)
 @fuzzed
 def test_data_files(seed: int, name: str, small_data: Path) -> None:
     """Bytes of an IDX file cut, changed, added: read as images, or refused in one line that names the file."""
@@ -188,12 +228,18 @@ def searched_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def trials(run: Path) -> dict[str, bytes]:
-    return {str(file.relative_to(run)): file.read_bytes() for file in run.glob("trial_*/*") if file.is_file()}
+    return {
+        str(file.relative_to(run)): file.read_bytes()
+        for file in run.glob("trial_*/*")
+        if file.is_file()
+    }
 
 
 @given(seed=st.integers(0, 2**32))
 @fuzzed
-def test_run_folders(seed: int, searched_run: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_run_folders(
+    seed: int, searched_run: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """Files of a run cut, changed, deleted, swapped or replaced: it goes on, or is refused, and no ended trial is touched."""
     draw = random.Random(seed)
     storage = tmp_path_factory.mktemp("runs") / "runs"
@@ -202,7 +248,9 @@ def test_run_folders(seed: int, searched_run: Path, tmp_path_factory: pytest.Tem
     for _ in range(draw.randint(1, 3)):
         damage_a_file(run, draw)
     before = trials(run)
-    ended = {name.partition("/")[0] for name, content in before.items() if name.endswith("result.json")}
+    ended = {
+        name.partition("/")[0] for name, content in before.items() if name.endswith("result.json")
+    }
     numbers: list[int] = []
 
     def go_on() -> None:
@@ -212,8 +260,16 @@ def test_run_folders(seed: int, searched_run: Path, tmp_path_factory: pytest.Tem
 
     line = refusal(go_on)
     after = trials(run)
-    unread = {name for name, content in before.items() if name.endswith("trial.json") and not readable(content)}
-    kept = {name: content for name, content in before.items() if name.partition("/")[0] in ended and name not in unread}
+    unread = {
+        name
+        for name, content in before.items()
+        if name.endswith("trial.json") and not readable(content)
+    }
+    kept = {
+        name: content
+        for name, content in before.items()
+        if name.partition("/")[0] in ended and name not in unread
+    }
     assert {name: after.get(name) for name in kept} == kept, line
     assert not {f"trial_{number:04d}" for number in numbers} & ended, line
     if line:
@@ -229,13 +285,22 @@ def readable(record: bytes) -> bool:
 
 def damage_a_file(run: Path, draw: random.Random) -> None:
     files = [file for file in sorted(run.rglob("*")) if file.is_file() and file.name != ".lock"]
-    file = draw.choice([file for file in files if file.parent == run] if draw.random() < 0.4 else files)
+    file = draw.choice(
+        [file for file in files if file.parent == run] if draw.random() < 0.4 else files
+    )
     match draw.randrange(5):
         case 0:
             file.unlink()
         case 1:
-            shutil.copyfile(draw.choice(files) if draw.random() < 0.5 else file, file.with_name(f"{file.name}.bak"))
+            shutil.copyfile(
+                draw.choice(files) if draw.random() < 0.5 else file,
+                file.with_name(f"{file.name}.bak"),
+            )
         case 2:
-            file.write_text(json.dumps(draw.choice(([], {}, None, 7, {"number": 1}, {"config": {}}, {"format": 1}))))
+            file.write_text(
+                json.dumps(
+                    draw.choice(([], {}, None, 7, {"number": 1}, {"config": {}}, {"format": 1}))
+                )
+            )
         case _:
             file.write_bytes(damaged(file.read_bytes(), draw))

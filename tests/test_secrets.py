@@ -25,12 +25,24 @@ from tune_lstm import LSTMOptions
 from tuning.engine.storage import open_storage
 from tuning.options import STORAGE_VARIABLE, parse
 
-PASSWORDS = ("hunter2", "p@ss:w/o#rd", "with space", "pässwört", "100%41", "q?x=y&z", "quo\"te's", "c:olon@at@")
+PASSWORDS = (
+    "hunter2",
+    "p@ss:w/o#rd",
+    "with space",
+    "pässwört",
+    "100%41",
+    "q?x=y&z",
+    "quo\"te's",
+    "c:olon@at@",
+)
 
 
 def spellings(password: str) -> set[str]:
     encoded = {quote(password, safe=""), quote(password), quote_plus(password)}
-    lower = {"".join(part.lower() if part.startswith("%") else part for part in percent_parts(one)) for one in encoded}
+    lower = {
+        "".join(part.lower() if part.startswith("%") else part for part in percent_parts(one))
+        for one in encoded
+    }
     return {password, json.dumps(password)[1:-1], *encoded, *lower}
 
 
@@ -71,7 +83,9 @@ def test_no_refusal_repeats_a_password(
 ) -> None:
     given = encode(password)
     url = f"postgresql://u:{given}@h/d?sslmode=require"
-    arguments = [one.format(url=url, password=given, encoded=quote(password, safe="")) for one in WAYS[way]]
+    arguments = [
+        one.format(url=url, password=given, encoded=quote(password, safe="")) for one in WAYS[way]
+    ]
     with pytest.raises(SystemExit) as stop:
         parse(LSTMOptions, arguments)
     assert stop.value.code == 2
@@ -82,7 +96,9 @@ def test_no_refusal_repeats_a_password(
 
 
 @pytest.mark.parametrize("password", PASSWORDS)
-def test_options_hold_the_url_without_its_secrets_and_the_database_gets_it_whole(password: str) -> None:
+def test_options_hold_the_url_without_its_secrets_and_the_database_gets_it_whole(
+    password: str,
+) -> None:
     url = f"postgresql://u:{quote(password, safe='')}@h/d?sslpassword={quote(password, safe='')}"
     options = parse(LSTMOptions, ["--optuna-storage", url])
     assert options.optuna_storage == "postgresql://u:***@h/d?sslpassword=***"
@@ -92,13 +108,21 @@ def test_options_hold_the_url_without_its_secrets_and_the_database_gets_it_whole
 
 
 def test_what_holds_no_secret_is_shown_as_it_is() -> None:
-    for argument in ("postgresql://user@host:5432/db", "/tmp/a:b@c", "lr=1e-4..1e-1:log", "sqlite:////tmp/x.db", "head:6379"):
+    for argument in (
+        "postgresql://user@host:5432/db",
+        "/tmp/a:b@c",
+        "lr=1e-4..1e-1:log",
+        "sqlite:////tmp/x.db",
+        "head:6379",
+    ):
         assert hide_arguments(["--storage-path", argument]) == ["--storage-path", argument]
     assert hide_secrets("see http://127.0.0.1:8265, or a:b") == "see http://127.0.0.1:8265, or a:b"
 
 
 class TestVariable:
-    def test_it_is_read_and_taken_out_of_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_it_is_read_and_taken_out_of_the_environment(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv(STORAGE_VARIABLE, "postgresql://u:from-variable@h/d")
         options = parse(LSTMOptions, [])
         assert reveal(str(options.optuna_storage)) == "postgresql://u:from-variable@h/d"
@@ -118,7 +142,12 @@ class TestVariable:
         ],
     )
     def test_a_resumed_run_takes_it_in_place_of_what_was_recorded(
-        self, recorded: str | None, variable: str | None, used: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self,
+        recorded: str | None,
+        variable: str | None,
+        used: str | None,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         if variable:
             monkeypatch.setenv(STORAGE_VARIABLE, variable)
@@ -129,8 +158,12 @@ class TestVariable:
         resumed = parse(LSTMOptions, ["--resume", "--storage-path", str(tmp_path)])
         assert (resumed.optuna_storage and reveal(resumed.optuna_storage)) == used
 
-    def test_without_it_a_database_that_wants_its_password_is_refused_by_naming_the_variable(self, tmp_path: Path) -> None:
-        options = LSTMOptions(optuna_storage="postgresql://nobody-knows:***@127.0.0.1:1/d?sslmode=***", resume=True)
+    def test_without_it_a_database_that_wants_its_password_is_refused_by_naming_the_variable(
+        self, tmp_path: Path
+    ) -> None:
+        options = LSTMOptions(
+            optuna_storage="postgresql://nobody-knows:***@127.0.0.1:1/d?sslmode=***", resume=True
+        )
         with pytest.raises(UsageError, match=f"set {STORAGE_VARIABLE} to the whole URL"):
             open_storage(options, tmp_path)
 
@@ -141,7 +174,9 @@ class TestVariable:
 def test_no_driver_repeats_a_password_nor_a_part_of_it(
     password: str, encode: Callable[[str], str], place: str, tmp_path: Path
 ) -> None:
-    options = LSTMOptions(optuna_storage=f"postgresql://u:{encode(password)}@{place}?connect_timeout=5")
+    options = LSTMOptions(
+        optuna_storage=f"postgresql://u:{encode(password)}@{place}?connect_timeout=5"
+    )
     with pytest.raises(UsageError) as refused:
         open_storage(options, tmp_path)
     said = hide_secrets(str(refused.value))
@@ -155,8 +190,20 @@ def test_a_run_that_was_recorded_with_a_password_is_shown_without_it(tmp_path: P
     made = MadeRun(tmp_path / "made", SPACES["lstm", "core"], objective, goal, "")
     file = made.run.path / "search.json"
     record = json.loads(file.read_bytes())
-    command = shlex.join(["python", "tune_lstm.py", "--optuna-storage", "postgresql://u:old secret@h/d", "--seed", "3"])
-    record |= {"fixed": {"model": "lstm", "input_length": 4}, "sessions": [{"command": command, "started": 0.0, "ended": 1.0}]}
+    command = shlex.join(
+        [
+            "python",
+            "tune_lstm.py",
+            "--optuna-storage",
+            "postgresql://u:old secret@h/d",
+            "--seed",
+            "3",
+        ]
+    )
+    record |= {
+        "fixed": {"model": "lstm", "input_length": 4},
+        "sessions": [{"command": command, "started": 0.0, "ended": 1.0}],
+    }
     file.write_text(json.dumps(record), encoding="utf-8")
     assert "old secret" not in Run.open(made.run.path).search["sessions"][0]["command"]
     assert Run(made.run.path).again("lr=1..2") == "python tune_lstm.py --seed 3 --set lr=1..2"
@@ -171,9 +218,20 @@ def test_ps_does_not_show_it_once_the_options_are_read(tmp_path: Path) -> None:
         "print(subprocess.run(['ps', '-ww', '-o', 'args=', '-p', str(os.getpid())], capture_output=True, text=True).stdout)\n",
         encoding="utf-8",
     )
-    command = [sys.executable, str(script), "--seed", "7", "--optuna-storage", "postgresql://u:sec ret/word@h/d"]
+    command = [
+        sys.executable,
+        str(script),
+        "--seed",
+        "7",
+        "--optuna-storage",
+        "postgresql://u:sec ret/word@h/d",
+    ]
     shown = subprocess.run(
-        command, capture_output=True, env={**environment(), "PYTHONPATH": str(ROOT)}, check=True, encoding="utf-8"
+        command,
+        capture_output=True,
+        env={**environment(), "PYTHONPATH": str(ROOT)},
+        check=True,
+        encoding="utf-8",
     ).stdout
     assert "ret/word" not in shown
     assert shown.count("--seed 7 --optuna-storage postgresql://u:***@h/d") == 2
@@ -182,7 +240,9 @@ def test_ps_does_not_show_it_once_the_options_are_read(tmp_path: Path) -> None:
 class TestPostgreSQL:
     """With a real server that asks for a password."""
 
-    @pytest.mark.parametrize("encode", [lambda text: quote(text, safe=""), lambda text: quote(text, safe="").lower()])
+    @pytest.mark.parametrize(
+        "encode", [lambda text: quote(text, safe=""), lambda text: quote(text, safe="").lower()]
+    )
     def test_the_password_reaches_the_server_and_no_pickle(
         self, encode: Callable[[str], str], postgres: Postgres, tmp_path: Path
     ) -> None:
@@ -208,28 +268,49 @@ class TestPostgreSQL:
         pgpass.write_text(f"127.0.0.1:{postgres.port}:*:tester:{escaped}\n", encoding="utf-8")
         pgpass.chmod(0o600)
         monkeypatch.setenv("PGPASSFILE", str(pgpass))
-        recorded = f"postgresql://tester:***@127.0.0.1:{postgres.port}/postgres?application_name=***"
+        recorded = (
+            f"postgresql://tester:***@127.0.0.1:{postgres.port}/postgres?application_name=***"
+        )
         open_storage(LSTMOptions(optuna_storage=recorded, resume=True), tmp_path).engine.dispose()
 
     @pytest.mark.slow
-    def test_a_search_its_resume_and_its_report_keep_it_to_themselves(self, postgres: Postgres, tmp_path: Path) -> None:
+    def test_a_search_its_resume_and_its_report_keep_it_to_themselves(
+        self, postgres: Postgres, tmp_path: Path
+    ) -> None:
         from tests.reports.conftest import build
 
         url = postgres.url(quote(postgres.password, safe=""))
-        small = ("--input-length", 4, "--max-steps", 200, "--confirm", 0, "--no-dashboard", "--name", "secret")
+        small = (
+            "--input-length",
+            4,
+            "--max-steps",
+            200,
+            "--confirm",
+            0,
+            "--no-dashboard",
+            "--name",
+            "secret",
+        )
         before = set(Path("/tmp/ray").glob("session_2*"))
-        process = start("tune_lstm.py", *small, "--num-samples", 2, "--optuna-storage", url, cwd=tmp_path)
+        process = start(
+            "tune_lstm.py", *small, "--num-samples", 2, "--optuna-storage", url, cwd=tmp_path
+        )
         assert process.stderr is not None
         said = [process.stderr.readline()]
         listed = ""
         while process.poll() is None:
-            listed += subprocess.run(["ps", "-ww", "-eo", "args"], capture_output=True, check=True).stdout.decode(
-                "utf-8", "replace"
-            )
+            listed += subprocess.run(
+                ["ps", "-ww", "-eo", "args"], capture_output=True, check=True
+            ).stdout.decode("utf-8", "replace")
             time.sleep(0.3)
         out, err = process.communicate(timeout=60)
         assert process.returncode == 0, err
-        everything = [*said, out, err, *(line for line in listed.splitlines() if "tune_lstm" in line)]
+        everything = [
+            *said,
+            out,
+            err,
+            *(line for line in listed.splitlines() if "tune_lstm" in line),
+        ]
         assert any("raylet" in line for line in listed.splitlines())
 
         resume = ("--resume", "--name", "secret", "--num-samples", 3, "--no-dashboard")
@@ -246,11 +327,17 @@ class TestPostgreSQL:
         run = tmp_path / "runs" / "secret"
         assert not (run / "optuna.db").exists()
         build(run, tmp_path)
-        logs = [file for session in set(Path("/tmp/ray").glob("session_2*")) - before for file in session.rglob("*")]
+        logs = [
+            file
+            for session in set(Path("/tmp/ray").glob("session_2*")) - before
+            for file in session.rglob("*")
+        ]
         for file in [*tmp_path.rglob("*"), *logs]:
             if file.is_file() and not file.is_symlink():
                 everything.append(file.read_bytes().decode("utf-8", "replace"))
-        everything += [str(row) for row in postgres.query("select value_json from study_user_attributes")]
+        everything += [
+            str(row) for row in postgres.query("select value_json from study_user_attributes")
+        ]
         assert [found for text in everything if (found := leaks(text, postgres.password))] == []
         assert (run / "search.json").stat().st_mode & 0o777 == 0o666 & ~umask()
 

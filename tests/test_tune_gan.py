@@ -44,36 +44,62 @@ def test_ends_well_and_names_what_it_found(small_gan_search: SmallGANSearch) -> 
 
 def test_the_judges_are_made_ready_before_the_plan(small_gan_search: SmallGANSearch) -> None:
     lines = small_gan_search.result.stderr.splitlines()
-    plan = next(place for place, line in enumerate(lines) if line.startswith("4 trials · TPE (seed 0) + ASHA at steps 10, 30"))
+    plan = next(
+        place
+        for place, line in enumerate(lines)
+        if line.startswith("4 trials · TPE (seed 0) + ASHA at steps 10, 30")
+    )
     assert all("judge" in line for line in lines[:plan])
 
 
-def test_every_trial_is_on_disk_and_the_known_settings_had_their_whole_budget(small_gan_search: SmallGANSearch) -> None:
-    records = [json.loads(file.read_text()) for file in sorted(small_gan_search.path.glob("trial_*/trial.json"))]
-    assert [record["config"].get("known") for record in records] == [*SPACES["extended"].known, None]
+def test_every_trial_is_on_disk_and_the_known_settings_had_their_whole_budget(
+    small_gan_search: SmallGANSearch,
+) -> None:
+    records = [
+        json.loads(file.read_text())
+        for file in sorted(small_gan_search.path.glob("trial_*/trial.json"))
+    ]
+    assert [record["config"].get("known") for record in records] == [
+        *SPACES["extended"].known,
+        None,
+    ]
     assert [record["ended"] for record in records[:3]] == ["budget", "budget", "budget"]
     for record in records:
-        applying = {n for n, p in SPACES["extended"].parameters.items() if p.applies(record["config"])}
+        applying = {
+            n for n, p in SPACES["extended"].parameters.items() if p.applies(record["config"])
+        }
         assert applying == {n for n in SPACES["extended"].parameters if n in record["config"]}
 
 
-def test_the_study_minimizes_fd_and_holds_only_what_applies(small_gan_search: SmallGANSearch) -> None:
-    study = optuna.load_study(study_name="digits", storage=f"sqlite:///{small_gan_search.path / 'optuna.db'}")
+def test_the_study_minimizes_fd_and_holds_only_what_applies(
+    small_gan_search: SmallGANSearch,
+) -> None:
+    study = optuna.load_study(
+        study_name="digits", storage=f"sqlite:///{small_gan_search.path / 'optuna.db'}"
+    )
     assert study.direction.name == "MINIMIZE"
     for trial in study.trials:
         folder = small_gan_search.path / trial.user_attrs["directory"]
         rows = [json.loads(line) for line in (folder / "result.json").read_text().splitlines()]
-        assert trial.state == (TrialState.COMPLETE if trial.user_attrs["ended"] == "budget" else TrialState.PRUNED)
+        assert trial.state == (
+            TrialState.COMPLETE if trial.user_attrs["ended"] == "budget" else TrialState.PRUNED
+        )
         assert trial.value == rows[-1]["fd"]
         assert trial.intermediate_values == {row["step"]: row["fd"] for row in rows}
         config = json.loads((folder / "trial.json").read_text())["config"]
-        assert trial.params == {name: config[name] for name in SPACES["extended"].parameters if name in config}
-    best = min((t for t in study.trials if t.state == TrialState.COMPLETE), key=lambda t: t.value or 0)
+        assert trial.params == {
+            name: config[name] for name in SPACES["extended"].parameters if name in config
+        }
+    best = min(
+        (t for t in study.trials if t.state == TrialState.COMPLETE), key=lambda t: t.value or 0
+    )
     confirmation = read(small_gan_search.path / "best" / "confirmation.json")
     assert confirmation["candidates"][0]["trial"] == best.number  # type: ignore[index]
 
 
-def test_sample_grids_of_every_trial_that_lived_to_draw_them(small_gan_search: SmallGANSearch) -> None:
+def test_sample_grids_of_every_trial_that_lived_to_draw_them(
+    small_gan_search: SmallGANSearch,
+) -> None:
     for number in (0, 1):
         (grid,) = (small_gan_search.path / f"trial_{number:04d}" / "gan_images").iterdir()
         assert grid.name == f"step_{GAN_STEPS:06d}.png"
@@ -83,10 +109,15 @@ def test_sample_grids_of_every_trial_that_lived_to_draw_them(small_gan_search: S
     assert "files" not in rows
 
 
-def test_fresh_seeds_and_the_final_training_are_judged_by_the_judge_no_trial_has_seen(small_gan_search: SmallGANSearch) -> None:
+def test_fresh_seeds_and_the_final_training_are_judged_by_the_judge_no_trial_has_seen(
+    small_gan_search: SmallGANSearch,
+) -> None:
     path = small_gan_search.path
     judges = {
-        part: {json.loads(file.read_text())["config"]["judge"] for file in path.glob(f"{part}trial_*/trial.json")}
+        part: {
+            json.loads(file.read_text())["config"]["judge"]
+            for file in path.glob(f"{part}trial_*/trial.json")
+        }
         for part in ("", "confirmation/", "final/")
     }
     assert judges == {"": {"search"}, "confirmation/": {"final"}, "final/": {"final"}}
@@ -98,7 +129,9 @@ def test_fresh_seeds_and_the_final_training_are_judged_by_the_judge_no_trial_has
     assert search["images"]["train"] == 1198
 
 
-def test_the_final_training_goes_on_from_the_winners_weights_and_is_what_is_exported(small_gan_search: SmallGANSearch) -> None:
+def test_the_final_training_goes_on_from_the_winners_weights_and_is_what_is_exported(
+    small_gan_search: SmallGANSearch,
+) -> None:
     path = small_gan_search.path
     (final,) = path.glob("final/trial_*")
     record = json.loads((final / "trial.json").read_text())
@@ -116,7 +149,9 @@ def test_three_lines_load_the_winner_and_draw(small_gan_search: SmallGANSearch) 
     latents = generator.draw_latents(64, torch.Generator().manual_seed(0))
     images = generator(latents)
     assert images.shape == (64, 28, 28)
-    grid = np.asarray(Image.open(small_gan_search.path / "gan_images" / f"step_{GAN_STEPS:06d}.png"))
+    grid = np.asarray(
+        Image.open(small_gan_search.path / "gan_images" / f"step_{GAN_STEPS:06d}.png")
+    )
     assert abs(images.mean().item() - (grid[grid != 64].mean() / 127.5 - 1)) < 0.35
     assert images.std() > 0.2  # ink on paper, not one gray
 
@@ -124,11 +159,19 @@ def test_three_lines_load_the_winner_and_draw(small_gan_search: SmallGANSearch) 
 def write_idx(folder: Path, kind: str, count: int) -> None:
     """IDX files of ``count`` of scikit-learn's digits: for training (train) or for testing (t10k)."""
     digits = load_images("digits", "")
-    part = (digits.train, digits.train_labels) if kind == "train" else (digits.test, digits.test_labels)
+    part = (
+        (digits.train, digits.train_labels)
+        if kind == "train"
+        else (digits.test, digits.test_labels)
+    )
     pixels, labels = part[0][:count], part[1][:count].astype(np.uint8)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{kind}-images-idx3-ubyte").write_bytes(struct.pack(">IIII", 0x803, count, 28, 28) + pixels.tobytes())
-    (folder / f"{kind}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, count) + labels.tobytes())
+    (folder / f"{kind}-images-idx3-ubyte").write_bytes(
+        struct.pack(">IIII", 0x803, count, 28, 28) + pixels.tobytes()
+    )
+    (folder / f"{kind}-labels-idx1-ubyte").write_bytes(
+        struct.pack(">II", 0x801, count) + labels.tobytes()
+    )
 
 
 @pytest.mark.slow
@@ -145,7 +188,9 @@ def test_another_data_set_two_objectives_and_the_core_space_in_two_sessions(tmp_
     lines = first.stderr.splitlines()
     cautions = [line for line in lines if line.startswith("caution: ")]
     assert [line.split()[4] for line in cautions[:2]] == ["400", "200"]
-    lines = [line for line in lines if line not in cautions and not line.endswith((" left", " so far"))]
+    lines = [
+        line for line in lines if line not in cautions and not line.endswith((" left", " so far"))
+    ]
     record = json.loads((tmp_path / "runs" / "bars" / "search.json").read_text())
     assert record["cautions"] == [line.removeprefix("caution: ") for line in cautions]
     assert [line.split()[:3] for line in lines[:4]] == [
@@ -160,7 +205,9 @@ def test_another_data_set_two_objectives_and_the_core_space_in_two_sessions(tmp_
     assert second.returncode == 0, second.stderr
     lines = second.stdout.splitlines()
     assert lines[0].startswith("5 trials: ")
-    study = optuna.load_study(study_name="bars", storage=f"sqlite:///{tmp_path}/runs/bars/optuna.db")
+    study = optuna.load_study(
+        study_name="bars", storage=f"sqlite:///{tmp_path}/runs/bars/optuna.db"
+    )
     assert [direction.name for direction in study.directions] == ["MINIMIZE", "MAXIMIZE"]
     assert len(study.trials) == 5
     front = {f"trial {trial.number}:" for trial in study.best_trials}
@@ -168,7 +215,15 @@ def test_another_data_set_two_objectives_and_the_core_space_in_two_sessions(tmp_
     assert not (tmp_path / "runs" / "bars" / "final").exists()
     for steps in (8, 16):  # a final training, and then a longer one
         again = run(
-            "tune_gan.py", "--resume", "--quiet", "--final-steps", steps, "--data-root", "moved", "--no-dashboard", cwd=tmp_path
+            "tune_gan.py",
+            "--resume",
+            "--quiet",
+            "--final-steps",
+            steps,
+            "--data-root",
+            "moved",
+            "--no-dashboard",
+            cwd=tmp_path,
         )
         assert again.returncode == 0, again.stderr
         assert f"final      trained on to step {36 + steps}" in again.stdout
@@ -184,9 +239,18 @@ def refused(cwd: Path, *arguments: str) -> str:
         "import sys, ray; ray.init = lambda *a, **k: sys.exit('Ray was started'); sys.path.insert(0, sys.argv.pop(1));"
         "import tune_gan; sys.exit(tune_gan.main())"
     )
-    proxy = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "PATH": "/usr/bin:/bin"}
+    proxy = {
+        "http_proxy": "http://127.0.0.1:9",
+        "https_proxy": "http://127.0.0.1:9",
+        "PATH": "/usr/bin:/bin",
+    }
     result = subprocess.run(
-        [sys.executable, "-c", code, str(ROOT), *arguments], cwd=cwd, env=proxy, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code, str(ROOT), *arguments],
+        cwd=cwd,
+        env=proxy,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert result.returncode == 2, result.stderr
     assert not list(cwd.glob("runs/*"))
@@ -218,7 +282,9 @@ class TestPreparation:
         (run / "search.json").write_text(json.dumps(dict(prepared.about)))
         return said
 
-    def test_a_run_does_not_go_on_with_another_judge(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_run_does_not_go_on_with_another_judge(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(judge, "TRAINING_STEPS", 40)
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "here"))
         run = tmp_path / "run"
@@ -235,7 +301,9 @@ class TestPreparation:
         own.unlink()
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another machine"))
         monkeypatch.setattr(judge, "TRAINING_STEPS", 39)  # as rounding differs there
-        with pytest.raises(UsageError, match=r"judge 1 of this machine is not the one that the run began with"):
+        with pytest.raises(
+            UsageError, match=r"judge 1 of this machine is not the one that the run began with"
+        ):
             self.prepare(run)
         assert not own.exists()
 

@@ -44,12 +44,21 @@ def check_population(path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[int, l
     for trial in study.trials:
         folder, record = trials[trial.number]
         rows = folder.rows()
-        assert (record.ended, trial.state, trial.value) == ("budget", TrialState.COMPLETE, rows[-1]["fd"])
+        assert (record.ended, trial.state, trial.value) == (
+            "budget",
+            TrialState.COMPLETE,
+            rows[-1]["fd"],
+        )
         assert [row["step"] for row in rows] == list(range(EVERY, STEPS + 1, EVERY))
         assert record.config["seed"] == trial.number
         assert SPACE.varied(record.config) == trial.params
-        told = [(line["step"], line["from"], line["lr_g"]) for line in trial.user_attrs.get("schedule", [])]
-        assert told == [(change.step, change.donor, change.settings["lr_g"]) for change in changes[trial.number]]
+        told = [
+            (line["step"], line["from"], line["lr_g"])
+            for line in trial.user_attrs.get("schedule", [])
+        ]
+        assert told == [
+            (change.step, change.donor, change.settings["lr_g"]) for change in changes[trial.number]
+        ]
         for change in changes[trial.number]:
             assert change.step % EVERY == 0
             assert change.donor != trial.number
@@ -62,7 +71,9 @@ def check_population(path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[int, l
 
 def check_replay(directory: RunDirectory, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The trial's schedule, trained anew with the seed that its weights began with, ends bit for bit where the trial did."""
-    shared = create_shared(load_images("digits", "nowhere"), lambda line: None, directory.path / "judges")
+    shared = create_shared(
+        load_images("digits", "nowhere"), lambda line: None, directory.path / "judges"
+    )
     monkeypatch.setattr(GANTrial, "shared", shared)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as many as a trial of the search had
@@ -75,8 +86,11 @@ def check_replay(directory: RunDirectory, number: int, monkeypatch: pytest.Monke
     finally:
         torch.set_num_threads(threads)
     recorded = directory.trial(number).rows()[-1]
-    assert {name: row[name] for name in ("step", "fd", "clean", "coverage", "train_d_loss", "epoch")} == {
-        name: recorded[name] for name in ("step", "fd", "clean", "coverage", "train_d_loss", "epoch")
+    assert {
+        name: row[name] for name in ("step", "fd", "clean", "coverage", "train_d_loss", "epoch")
+    } == {
+        name: recorded[name]
+        for name in ("step", "fd", "clean", "coverage", "train_d_loss", "epoch")
     }
 
 
@@ -87,7 +101,9 @@ def population(common: Path) -> Any:
     return search.path, search.result
 
 
-def test_a_population_of_six_on_what_room_there_is(population: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_population_of_six_on_what_room_there_is(
+    population: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path, result = population
     assert "population based training every 5 steps" in result.stderr
     assert result.stdout.startswith("6 trials: 6 budget")
@@ -111,7 +127,9 @@ def test_the_winners_whole_schedule_is_confirmed_exported_and_said(population: A
             name: value for name, value in config.items() if name not in ("judge", "max_steps")
         }
     said = [line for line in result.stdout.splitlines() if line.startswith("schedule ")]
-    assert len(said) == len(config.get("schedule", []))  # none where the winner was the best from the first rung on
+    assert len(said) == len(
+        config.get("schedule", [])
+    )  # none where the winner was the best from the first rung on
 
 
 def test_the_report_draws_the_schedules(population: Any, tmp_path: Path) -> None:

@@ -40,7 +40,10 @@ def test_the_verdict_ends_with_the_run_and_the_next_command(small_search: SmallS
 
 
 def test_every_trial_is_on_disk_with_its_end(small_search: SmallSearch) -> None:
-    records = [json.loads(file.read_text()) for file in sorted(small_search.path.glob("trial_*/trial.json"))]
+    records = [
+        json.loads(file.read_text())
+        for file in sorted(small_search.path.glob("trial_*/trial.json"))
+    ]
     assert [record["number"] for record in records] == list(range(6))
     assert all(record["ended"] in ("converged", "budget", "stopped early") for record in records)
     assert all(record["finished"] >= record["started"] for record in records)
@@ -52,8 +55,14 @@ def test_every_trial_is_on_disk_with_its_end(small_search: SmallSearch) -> None:
 
 
 def test_the_study_tells_the_same_story(small_search: SmallSearch) -> None:
-    study = optuna.load_study(study_name="small", storage=f"sqlite:///{small_search.path / 'optuna.db'}")
-    states = {"converged": TrialState.COMPLETE, "budget": TrialState.COMPLETE, "stopped early": TrialState.PRUNED}
+    study = optuna.load_study(
+        study_name="small", storage=f"sqlite:///{small_search.path / 'optuna.db'}"
+    )
+    states = {
+        "converged": TrialState.COMPLETE,
+        "budget": TrialState.COMPLETE,
+        "stopped early": TrialState.PRUNED,
+    }
     assert len(study.trials) == 6
     for trial in study.trials:
         directory = small_search.path / trial.user_attrs["directory"]
@@ -79,7 +88,10 @@ def test_the_winner_can_be_loaded_and_remembers(small_search: SmallSearch) -> No
 
 def test_every_fresh_seed_is_kept_and_none_was_searched_on(small_search: SmallSearch) -> None:
     confirmation = json.loads((small_search.path / "best" / "confirmation.json").read_text())
-    searched = {json.loads(file.read_text())["config"]["seed"] for file in small_search.path.glob("trial_*/trial.json")}
+    searched = {
+        json.loads(file.read_text())["config"]["seed"]
+        for file in small_search.path.glob("trial_*/trial.json")
+    }
     for candidate in confirmation["candidates"]:
         seeds = [row["seed"] for row in candidate["confirmed"]]
         assert len(set(seeds)) == 2
@@ -98,7 +110,15 @@ def test_search_json_says_how_to_make_it_again(small_search: SmallSearch) -> Non
 
 
 def test_weights_of_only_the_best_few_stay_on_disk(small_search: SmallSearch) -> None:
-    assert len({file.parent.parent for file in small_search.path.glob("trial_*/checkpoint_*/model.safetensors")}) == 3
+    assert (
+        len(
+            {
+                file.parent.parent
+                for file in small_search.path.glob("trial_*/checkpoint_*/model.safetensors")
+            }
+        )
+        == 3
+    )
 
 
 def test_a_finished_run_takes_more_trials_and_other_flags(tmp_path: Path) -> None:
@@ -126,9 +146,13 @@ def test_a_finished_run_takes_more_trials_and_other_flags(tmp_path: Path) -> Non
     assert all(file.read_bytes() == content for file, content in before.items())
     study = optuna.load_study(study_name="more", storage=f"sqlite:///{tmp_path}/studies.db")
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 5
-    assert [trial.user_attrs["seed"] for trial in study.trials] == [8_000_000 + number for number in range(5)]
+    assert [trial.user_attrs["seed"] for trial in study.trials] == [
+        8_000_000 + number for number in range(5)
+    ]
 
-    configs = [json.loads(file.read_text())["config"] for file in sorted(folder.glob("trial_*/trial.json"))]
+    configs = [
+        json.loads(file.read_text())["config"] for file in sorted(folder.glob("trial_*/trial.json"))
+    ]
     assert [set(trial.params) for trial in study.trials] == [{"lr", "hidden_dim"}] * 5
     assert all(3e-3 <= config["lr"] <= 5e-2 and config["max_norm"] == 0.01 for config in configs)
     assert {config["hidden_dim"] for config in configs} <= {64, 128}
@@ -139,16 +163,23 @@ def test_a_finished_run_takes_more_trials_and_other_flags(tmp_path: Path) -> Non
     assert search["known"] == {"by hand, T=20": {"lr": 0.005, "hidden_dim": 128}}
 
     best = json.loads((folder / "best" / "config.json").read_text())
-    path = [json.loads(file.read_text()) for file in sorted(folder.glob("ablation/*/trial_*/trial.json"))]
+    path = [
+        json.loads(file.read_text())
+        for file in sorted(folder.glob("ablation/*/trial_*/trial.json"))
+    ]
     assert path[0]["config"]["changed"] == []
     ends = [[path[place]["config"][name] for name in ("lr", "hidden_dim")] for place in (0, -1)]
     assert ends == [[0.005, 128], [best["lr"], best["hidden_dim"]]]
     assert all(record["ended"] for record in path)
     assert len({record["config"]["seed"] for record in path}) == 1
 
-    other = run("tune_lstm.py", "--resume", "--storage-path", "here", "--input-length", 9, cwd=tmp_path)
+    other = run(
+        "tune_lstm.py", "--resume", "--storage-path", "here", "--input-length", 9, cwd=tmp_path
+    )
     assert other.returncode == 2
-    assert other.stderr.strip().endswith("run more was started with --input-length 4; it cannot go on with 9")
+    assert other.stderr.strip().endswith(
+        "run more was started with --input-length 4; it cannot go on with 9"
+    )
 
 
 @pytest.mark.slow
@@ -160,12 +191,17 @@ def test_a_time_budget_ends_the_search_and_still_confirms(tmp_path: Path) -> Non
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert "confirmed  " in result.stdout
-    study = optuna.load_study(study_name="short", storage=f"sqlite:///{tmp_path}/runs/short/optuna.db")
+    study = optuna.load_study(
+        study_name="short", storage=f"sqlite:///{tmp_path}/runs/short/optuna.db"
+    )
     states = {trial.state for trial in study.trials}
     assert TrialState.RUNNING not in states
     assert TrialState.COMPLETE in states
     assert len(study.trials) < 400
-    assert json.loads((tmp_path / "runs/short/search.json").read_text())["sessions"][0]["how"] == "time budget"
+    assert (
+        json.loads((tmp_path / "runs/short/search.json").read_text())["sessions"][0]["how"]
+        == "time budget"
+    )
 
 
 @pytest.mark.slow
@@ -180,7 +216,9 @@ def test_a_target_that_holds_on_fresh_seeds_ends_the_search(tmp_path: Path) -> N
     assert "2 of 2 fresh seeds reach test_accuracy 0.98" in result.stdout
     assert "\nfront      trial " in result.stdout
     folder = tmp_path / "runs/target"
-    assert json.loads((folder / "search.json").read_text())["sessions"][0]["how"] == "target reached"
+    assert (
+        json.loads((folder / "search.json").read_text())["sessions"][0]["how"] == "target reached"
+    )
     records = [json.loads(file.read_text()) for file in folder.glob("trial_*/trial.json")]
     assert len(records) < 60
     assert all(record["ended"] for record in records)
@@ -189,7 +227,12 @@ def test_a_target_that_holds_on_fresh_seeds_ends_the_search(tmp_path: Path) -> N
     complete = [trial for trial in study.trials if trial.state == TrialState.COMPLETE]
     assert complete
     for trial in complete:
-        rows = [json.loads(line) for line in (folder / trial.user_attrs["directory"] / "result.json").read_text().splitlines()]
+        rows = [
+            json.loads(line)
+            for line in (folder / trial.user_attrs["directory"] / "result.json")
+            .read_text()
+            .splitlines()
+        ]
         assert trial.values == [rows[-1]["accuracy"], rows[-1]["steps_to_converge"] or 2000]
 
     again = run("tune_lstm.py", "--resume", "--name", "target", "--no-dashboard", cwd=tmp_path)

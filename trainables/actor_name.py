@@ -1,10 +1,12 @@
-"""The name under which a trial's actor stands in the Ray dashboard, kept right when the actor is reused.
+"""The name under which a trial's actor stands in the Ray dashboard, kept right when the actor is
+reused.
 
-Ray reads an actor's ``__repr__`` once, when it creates the actor. The dashboard follows the actor table's channel in the
-cluster's control store (GCS). An actor that serves several trials therefore publishes its own entry again under its new name.
-The dashboard's Actors page and ``/logical/actors`` show it within seconds; ``ray list actors`` reads the table itself and keeps
-the first name. Ray has no public call for this. With a version of Ray in which these private ones are missing or different,
-the first name stays, and nothing is said.
+Ray reads an actor's ``__repr__`` once, when it creates the actor. The dashboard follows the actor
+table's channel in the cluster's control store (GCS). An actor that serves several trials therefore
+publishes its own entry again under its new name. The dashboard's Actors page and
+``/logical/actors`` show it within seconds; ``ray list actors`` reads the table itself and keeps the
+first name. Ray has no public call for this. With a version of Ray in which these private ones are
+missing or different, the first name stays, and nothing is said.
 Source: https://docs.ray.io/en/latest/ray-observability/getting-started.html#actors-view
 """
 
@@ -19,7 +21,9 @@ def show_actor_as(name: str) -> None:
     """Show this process's actor as ``name`` in the dashboard. Does nothing outside an actor."""
     try:
         _publish(name)
-    except Exception as error:  # whatever another version of Ray makes of it: a label is worth no trial
+    except (
+        Exception
+    ) as error:  # whatever another version of Ray makes of it: a label is worth no trial
         logger.debug("the dashboard keeps this actor's old name: %s", error)
 
 
@@ -33,10 +37,14 @@ def _publish(name: str) -> None:
     actor_id = global_worker.actor_id.binary()
     with init_grpc_channel(global_worker.gcs_client.address, None) as channel:
         actors = gcs_service_pb2_grpc.ActorInfoGcsServiceStub(channel)
-        entry = actors.GetActorInfo(gcs_service_pb2.GetActorInfoRequest(actor_id=actor_id), timeout=5).actor_table_data
+        entry = actors.GetActorInfo(
+            gcs_service_pb2.GetActorInfoRequest(actor_id=actor_id), timeout=5
+        ).actor_table_data
         entry.repr_name = name
         message = pubsub_pb2.PubMessage(
-            channel_type=pubsub_pb2.ChannelType.GCS_ACTOR_CHANNEL, key_id=actor_id, actor_message=entry
+            channel_type=pubsub_pb2.ChannelType.GCS_ACTOR_CHANNEL,
+            key_id=actor_id,
+            actor_message=entry,
         )
         publisher = gcs_service_pb2_grpc.ControlPlanePubSubGcsServiceStub(channel)
         publisher.GcsPublish(gcs_service_pb2.GcsPublishRequest(pub_messages=[message]), timeout=5)

@@ -1,8 +1,10 @@
-"""What every trial shares: its device and seeds, reset for the next trial, exact checkpoints, and why it ended.
+"""What every trial shares: its device and seeds, reset for the next trial, exact checkpoints, and
+why it ended.
 
-A trial is a Ray Tune class trainable, so that one worker process serves many trials: ``reset_config`` rebuilds all of a
-trial from its config, which makes a trial some fifteen times cheaper to start than a new process. A trainable fills in
-five short methods (``build``, ``advance``, ``evaluate``, ``state_dict``, ``load_state_dict``); this file does the rest.
+A trial is a Ray Tune class trainable, so that one worker process serves many trials:
+``reset_config`` rebuilds all of a trial from its config, which makes a trial some fifteen times
+cheaper to start than a new process. A trainable fills in five short methods (``build``,
+``advance``, ``evaluate``, ``state_dict``, ``load_state_dict``); this file does the rest.
 Source: https://docs.ray.io/en/latest/tune/api/trainable.html
 """
 
@@ -44,7 +46,8 @@ STREAMS = ("weights", "train", "evaluation", "test", "samples")
 def generator(seed: int, stream: str, device: torch.device) -> torch.Generator:
     """The generator of one of the trial's ``STREAMS``, on ``device``.
 
-    The streams of one seed, and those of neighbouring seeds, are unrelated: numpy's SeedSequence mixes both numbers.
+    The streams of one seed, and those of neighbouring seeds, are unrelated: numpy's SeedSequence
+    mixes both numbers.
     """
     mixed = np.random.SeedSequence((seed, STREAMS.index(stream))).generate_state(1, np.uint64)[0]
     return torch.Generator(device).manual_seed(int(mixed >> np.uint64(1)))
@@ -59,10 +62,11 @@ def settings_at(config: Mapping[str, Any], step: int) -> dict[str, Any]:
 def assigned_device() -> torch.device:
     """The GPU that Ray gave this process, or the CPU with as many threads as it was given cores.
 
-    Raises RuntimeError if Ray gave it a GPU that torch cannot use: to train on the CPU instead would take all day unsaid.
+    Raises RuntimeError if Ray gave it a GPU that torch cannot use: to train on the CPU instead
+    would take all day unsaid.
 
-    In a Ray worker, numbers below 1e-38 count as zero. A recurrent network whose gates saturate is full of them, and a CPU
-    takes ten times as long over each.
+    In a Ray worker, numbers below 1e-38 count as zero. A recurrent network whose gates saturate is
+    full of them, and a CPU takes ten times as long over each.
     """
     if not ray.is_initialized():
         return torch.device("cpu")
@@ -87,17 +91,20 @@ class SaveFailed(OSError):
 
 
 class ResumableTrainable(tune.Trainable):
-    """One trial of a search: trains in pieces of ``REPORT_EVERY`` steps, and says by itself when and why it has ended.
+    """One trial of a search: trains in pieces of ``REPORT_EVERY`` steps, and says by itself when
+    and why it has ended.
 
-    Config keys that every trial has: ``seed``, ``max_steps``, and in a search ``trial``, its number. ``restore_from`` may
-    list checkpoint folders, the latest first: the trial goes on from the first one that can be read. ``schedule`` may list
-    settings that change on the way, as ``[step, {name: value}]`` in order of the steps after which they do; only settings that
-    the model's weights do not depend on can. The rest is the trainable's own.
+    Config keys that every trial has: ``seed``, ``max_steps``, and in a search ``trial``, its
+    number. ``restore_from`` may list checkpoint folders, the latest first: the trial goes on from
+    the first one that can be read. ``schedule`` may list settings that change on the way, as
+    ``[step, {name: value}]`` in order of the steps after which they do; only settings that the
+    model's weights do not depend on can. The rest is the trainable's own.
 
-    Each report is a flat row. Every row has ``step`` and ``ended``: None while the trial could go on, else ``budget``
-    (all of ``max_steps`` used), ``diverged`` (a figure that is not finite) or what the trainable says of itself. A trial
-    whose last row has ``ended`` None was stopped from outside, by the scheduler or by the end of the search. A row that is
-    handed out may carry ``files``, by their path in the trial's directory, which are no part of the record.
+    Each report is a flat row. Every row has ``step`` and ``ended``: None while the trial could go
+    on, else ``budget`` (all of ``max_steps`` used), ``diverged`` (a figure that is not finite) or
+    what the trainable says of itself. A trial whose last row has ``ended`` None was stopped from
+    outside, by the scheduler or by the end of the search. A row that is handed out may carry
+    ``files``, by their path in the trial's directory, which are no part of the record.
     """
 
     shared: Any = None
@@ -118,8 +125,12 @@ class ResumableTrainable(tune.Trainable):
             try:
                 self.load_checkpoint(folder)
                 break
-            except Exception as error:  # a torn file raises whatever its first torn byte happens to mean
-                logger.warning("checkpoint %s cannot be read, trying an earlier one: %s", folder, error)
+            except (
+                Exception
+            ) as error:  # a torn file raises whatever its first torn byte happens to mean
+                logger.warning(
+                    "checkpoint %s cannot be read, trying an earlier one: %s", folder, error
+                )
                 self._start(config)
 
     def _start(self, config: dict[str, Any], step: int = 0) -> None:
@@ -153,7 +164,11 @@ class ResumableTrainable(tune.Trainable):
         if self.last_row["ended"] is None:
             self.last_row = self._train_and_report()
         files, self.files = self.files, {}
-        return {**self.last_row, "done": self.last_row["ended"] is not None, **({"files": files} if files else {})}
+        return {
+            **self.last_row,
+            "done": self.last_row["ended"] is not None,
+            **({"files": files} if files else {}),
+        }
 
     def _train_and_report(self) -> Row:
         max_steps = int(self.config["max_steps"])
@@ -167,7 +182,10 @@ class ResumableTrainable(tune.Trainable):
                 recorded.append(measured)
         self.steps_since_report = self.step_number - reported
         recorded = recorded or [measured]
-        curves = {f"train_{name}": torch.stack([point[name] for point in recorded]).tolist() for name in measured}
+        curves = {
+            f"train_{name}": torch.stack([point[name] for point in recorded]).tolist()
+            for name in measured
+        }
         row: Row = {"step": self.step_number, **curves}
         if not all(math.isfinite(value) for values in curves.values() for value in values):
             return self._diverged(row, curves)
@@ -187,19 +205,29 @@ class ResumableTrainable(tune.Trainable):
                 self.load_checkpoint(folder)
 
     def _diverged(self, row: Row, curves: Mapping[str, list[float]]) -> Row:
-        finite = {name: [v if math.isfinite(v) else None for v in values] for name, values in curves.items()}
+        finite = {
+            name: [v if math.isfinite(v) else None for v in values]
+            for name, values in curves.items()
+        }
         return {**row, **finite, **self.diverged_row(), "ended": DIVERGED.name}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """``model.safetensors`` (weights) and ``state.pt`` (everything else, random states included).
+        """``model.safetensors`` (weights) and ``state.pt`` (everything else, random states
+        included).
 
-        Both say whose they are and after which step they were saved (see ``records.checkpoint``). Raises SaveFailed if
-        they cannot be written.
+        Both say whose they are and after which step they were saved (see ``records.checkpoint``).
+        Raises SaveFailed if they cannot be written.
         """
         try:
             self._save(Path(checkpoint_dir))
-        except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors each have their own word for it
-            raise SaveFailed(f"a checkpoint cannot be saved: {' '.join(str(error).split())}") from error
+        except (
+            OSError,
+            RuntimeError,
+            SafetensorError,
+        ) as error:  # torch and safetensors each have their own word for it
+            raise SaveFailed(
+                f"a checkpoint cannot be saved: {' '.join(str(error).split())}"
+            ) from error
 
     def _save(self, folder: Path) -> None:
         saved = {**identity(self._given), "step": str(self.step_number)}
@@ -218,8 +246,8 @@ class ResumableTrainable(tune.Trainable):
     def load_checkpoint(self, checkpoint: Any) -> None:
         """Continue exactly where ``save_checkpoint`` left off; ``checkpoint`` is the folder's path.
 
-        It may be another trial's, with other settings: this trial's own hold from there on. Raises ValueError if the two
-        files of the checkpoint were not saved together.
+        It may be another trial's, with other settings: this trial's own hold from there on. Raises
+        ValueError if the two files of the checkpoint were not saved together.
         """
         folder = Path(checkpoint)
         state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
@@ -230,7 +258,9 @@ class ResumableTrainable(tune.Trainable):
         self.model.load_state_dict(load_file(folder / "model.safetensors", device=str(self.device)))
         self.step_number = state["step_number"]
         self.last_row = state["last_row"]
-        if self.last_row["ended"] == BUDGET.name and state["max_steps"] < int(self.config["max_steps"]):
+        if self.last_row["ended"] == BUDGET.name and state["max_steps"] < int(
+            self.config["max_steps"]
+        ):
             self.last_row = {**self.last_row, "ended": None}  # the budget has grown since
         torch.set_rng_state(state["torch_rng"])
         if self.device.type == "cuda" and state["cuda_rng"] is not None:

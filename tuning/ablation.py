@@ -1,7 +1,9 @@
-"""The ablation (``--ablation``): the way from the hand-tuned settings to the winner's, one change at a time, each trained.
+"""The ablation (``--ablation``): the way from the hand-tuned settings to the winner's, one change
+at a time, each trained.
 
-A winner differs from the hand-tuned settings in everything at once; trained change by change, it shows what bought what. A
-forest over the search's trials orders the changes (``records.surrogate``); what they bought is measured, all on one fresh seed.
+A winner differs from the hand-tuned settings in everything at once; trained change by change, it
+shows what bought what. A forest over the search's trials orders the changes
+(``records.surrogate``); what they bought is measured, all on one fresh seed.
 """
 
 import math
@@ -22,16 +24,20 @@ DEARER = 5
 """How many times the winner's cost a training on the path may have: settings that never converge are not waited for."""
 
 
-def ablation_queue(candidate: Candidate, run: RunDirectory, options: SearchOptions, task: Task) -> list[dict[str, Any]]:
-    """Configs of the path that are still to be trained, the hand-tuned settings first; none where the winner is
-    hand-tuned itself, or nothing is.
+def ablation_queue(
+    candidate: Candidate, run: RunDirectory, options: SearchOptions, task: Task
+) -> list[dict[str, Any]]:
+    """Configs of the path that are still to be trained, the hand-tuned settings first; none where
+    the winner is hand-tuned itself, or nothing is.
 
     The path is settled once, when it is begun; one that was cut off goes on.
     """
     directory = run.ablation(candidate.number)
     if not any(True for _ in directory.trials()):
         for number, config in enumerate(_path(candidate, run, options, task)):
-            directory.trial(number).write(TrialRecord(number, {**config, "ablation": number, "trial": number}))
+            directory.trial(number).write(
+                TrialRecord(number, {**config, "ablation": number, "trial": number})
+            )
     return [
         {**record.config, "restore_from": [str(folder) for folder in trained.checkpoints()]}
         for trained, record in directory.trials()
@@ -39,7 +45,9 @@ def ablation_queue(candidate: Candidate, run: RunDirectory, options: SearchOptio
     ]
 
 
-def _path(candidate: Candidate, run: RunDirectory, options: SearchOptions, task: Task) -> list[dict[str, Any]]:
+def _path(
+    candidate: Candidate, run: RunDirectory, options: SearchOptions, task: Task
+) -> list[dict[str, Any]]:
     space = task.space
     target = space.varied(candidate.config)
     by_hand = [values for name, values in space.known.items() if name.startswith(BY_HAND)]
@@ -57,7 +65,10 @@ def _path(candidate: Candidate, run: RunDirectory, options: SearchOptions, task:
         "max_steps": _bound(candidate, task),
         "seed": ablation_seed(options.seed),
     }
-    return [{**common, **settings, "changed": names} for names, settings in [((), by_hand[-1]), *changes]]
+    return [
+        {**common, **settings, "changed": names}
+        for names, settings in [((), by_hand[-1]), *changes]
+    ]
 
 
 def _bound(candidate: Candidate, task: Task) -> int:

@@ -1,8 +1,9 @@
 """Confirmation: the best settings are trained again on fresh seeds, and every figure is kept.
 
-The figure that a search selected a trial by flatters it: it is the best of many. Trained again on seeds the search never
-used, the same settings show what they are worth. Where a seed misses the goal, the runner-up is confirmed too if it reached
-the goal in the search, up to ``CANDIDATES`` settings; all of them are reported, in the order tried.
+The figure that a search selected a trial by flatters it: it is the best of many. Trained again on
+seeds the search never used, the same settings show what they are worth. Where a seed misses the
+goal, the runner-up is confirmed too if it reached the goal in the search, up to ``CANDIDATES``
+settings; all of them are reported, in the order tried.
 """
 
 from dataclasses import dataclass, field
@@ -24,8 +25,8 @@ class Candidate:
     """A trial of the search that may be the winner.
 
     Attributes:
-        config: What trains it again. Where it took over others' weights: the settings that those began with, and the
-            ``schedule`` of the changes since.
+        config: What trains it again. Where it took over others' weights: the settings that those
+            began with, and the ``schedule`` of the changes since.
         lineage: The trials whose weights it took over, the first first, and itself.
         seed: The seed it had in the search.
         last_row: What the trial reported last, in the search.
@@ -42,15 +43,23 @@ class Candidate:
 
     def holds(self, goal: Goal, count: int) -> bool:
         """Whether the goal is reached on every one of ``count`` fresh seeds."""
-        return len(self.confirmations) == count and all(goal.reached(row) for row in self.confirmations.values())
+        return len(self.confirmations) == count and all(
+            goal.reached(row) for row in self.confirmations.values()
+        )
 
     def read_confirmations(self, run: RunDirectory, options: SearchOptions) -> None:
         """Collect what the fresh seeds came to. A seed whose trial broke counts with an empty row."""
         seeds = confirmation_seeds(options.seed, options.confirm)
         for directory, record in run.trials():
-            if record.config["confirms"] == self.number and record.config["seed"] in seeds and record.ended:
+            if (
+                record.config["confirms"] == self.number
+                and record.config["seed"] in seeds
+                and record.ended
+            ):
                 rows = directory.rows()
-                self.confirmations[record.config["seed"]] = rows[-1] if rows and record.ended != ERROR.name else {}
+                self.confirmations[record.config["seed"]] = (
+                    rows[-1] if rows and record.ended != ERROR.name else {}
+                )
 
     def summary(self) -> dict[str, Any]:
         """For ``confirmation.json``."""
@@ -58,12 +67,15 @@ class Candidate:
             "trial": self.number,
             "config": self.config,
             "selected": self.last_row,
-            "confirmed": [{"seed": seed, **row} for seed, row in sorted(self.confirmations.items())],
+            "confirmed": [
+                {"seed": seed, **row} for seed, row in sorted(self.confirmations.items())
+            ],
         }
 
 
 def candidates(run: RunDirectory, task: Task, most: int = CANDIDATES) -> list[Candidate]:
-    """The best trial of the search by its objective and, where they reached the goal, its runners-up: ``most`` in all.
+    """The best trial of the search by its objective and, where they reached the goal, its
+    runners-up: ``most`` in all.
 
     Only trials that ended by themselves are ranked, unless there is none.
     """
@@ -74,7 +86,11 @@ def candidates(run: RunDirectory, task: Task, most: int = CANDIDATES) -> list[Ca
             config, lineage = run.replay(record.number)
             if "known" in record.config:
                 config["known"] = record.config["known"]
-            found.append(Candidate(record.number, record.ended, config, record.config["seed"], rows[-1], lineage))
+            found.append(
+                Candidate(
+                    record.number, record.ended, config, record.config["seed"], rows[-1], lineage
+                )
+            )
     by_itself = [c for c in found if c.ended in COMPLETE]
     ranked = sorted(by_itself or found, key=lambda c: (task.objective.loss(c.last_row), c.number))
     return ranked[:1] + [c for c in ranked[1:most] if task.goal.reached(c.last_row)]
@@ -82,12 +98,17 @@ def candidates(run: RunDirectory, task: Task, most: int = CANDIDATES) -> list[Ca
 
 def pareto_front(run: RunDirectory, task: Task) -> list[tuple[int, dict[str, Any]]]:
     """Number and last row of the trials that used their budget and that no other beats in every objective, best first."""
-    ended = [(r.number, rows[-1]) for d, r in run.trials() if r.ended in COMPLETE and (rows := d.rows())]
+    ended = [
+        (r.number, rows[-1]) for d, r in run.trials() if r.ended in COMPLETE and (rows := d.rows())
+    ]
     losses = {number: tuple(one.loss(row) for one in task.objectives) for number, row in ended}
 
     def dominated(number: int) -> bool:
         mine = losses[number]
-        return any(theirs != mine and all(t <= m for t, m in zip(theirs, mine, strict=True)) for theirs in losses.values())
+        return any(
+            theirs != mine and all(t <= m for t, m in zip(theirs, mine, strict=True))
+            for theirs in losses.values()
+        )
 
     return sorted((one for one in ended if not dominated(one[0])), key=lambda one: losses[one[0]])
 
@@ -97,7 +118,9 @@ def winner(tried: list[Candidate], goal: Goal, count: int) -> Candidate:
     return next((candidate for candidate in tried if candidate.holds(goal, count)), tried[0])
 
 
-def confirmation_queue(candidate: Candidate, run: RunDirectory, options: SearchOptions, task: Task) -> list[dict[str, Any]]:
+def confirmation_queue(
+    candidate: Candidate, run: RunDirectory, options: SearchOptions, task: Task
+) -> list[dict[str, Any]]:
     """Configs of the candidate's trials on fresh seeds that are not done; one that was cut off goes on from its checkpoint."""
     records = {(r.config["confirms"], r.config["seed"]): r for _, r in run.trials()}
     queue: list[dict[str, Any]] = []

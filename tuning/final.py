@@ -1,6 +1,8 @@
-"""The final training: the winner goes on from where its trial ended, for longer than any trial could, before it is exported.
+"""The final training: the winner goes on from where its trial ended, for longer than any trial
+could, before it is exported.
 
-It has the winner's number, in the run's ``final`` directory: where more trials bring another winner, that one has its own.
+It has the winner's number, in the run's ``final`` directory: where more trials bring another
+winner, that one has its own.
 """
 
 from typing import Any
@@ -13,10 +15,12 @@ from tuning.task import Task
 
 
 def final_queue(candidate: Candidate, run: RunDirectory, task: Task) -> list[dict[str, Any]]:
-    """The config of the final training, or none where it is done or where the candidate left no weights to go on from.
+    """The config of the final training, or none where it is done or where the candidate left no
+    weights to go on from.
 
-    It starts from the candidate's last checkpoint; ``decay_from`` is where it starts, for a schedule to begin again there.
-    One that was cut off, broke, or is to be longer than it was goes on from its own.
+    It starts from the candidate's last checkpoint; ``decay_from`` is where it starts, for a
+    schedule to begin again there. One that was cut off, broke, or is to be longer than it was goes
+    on from its own.
     """
     directory = run.final().trial(candidate.number)
     trained = run.trial(candidate.number).checkpoints()

@@ -1,9 +1,10 @@
-"""One run, told twice: by the records in its directory and by its study. Before a run goes on, the two are compared.
+"""One run, told twice: by the records in its directory and by its study. Before a run goes on, the
+two are compared.
 
-The study is found by the run's id, never by its name, so a folder can be renamed or moved. The records are the truth: if the
-study has lost trials, says something else or is gone, it is built anew from them. A record that cannot be read is written
-again from the study. What neither of the two can tell is refused. The number and the files of a trial that has ended are
-never used again.
+The study is found by the run's id, never by its name, so a folder can be renamed or moved. The
+records are the truth: if the study has lost trials, says something else or is gone, it is built
+anew from them. A record that cannot be read is written again from the study. What neither of the
+two can tell is refused. The number and the files of a trial that has ended are never used again.
 """
 
 import contextlib
@@ -24,7 +25,14 @@ from records.run_directory import DAMAGED, FORMAT, RunDirectory
 from records.store import read_json, write_json
 from records.trial_directory import TrialDirectory, TrialRecord
 from tuning.engine.storage import open_storage
-from tuning.engine.study import RUN_ID, create_study, find_study, intermediate_values, open_study, outcome
+from tuning.engine.study import (
+    RUN_ID,
+    create_study,
+    find_study,
+    intermediate_values,
+    open_study,
+    outcome,
+)
 from tuning.options import SearchOptions
 from tuning.patience import Patience
 from tuning.start_up import StartUp
@@ -38,7 +46,8 @@ LOST = "lost"
 def open_run(
     options: SearchOptions, task: Task, run: RunDirectory, patience: Patience
 ) -> tuple[RDBStorage, optuna.Study, list[str]]:
-    """The storage and the study of a new run, or of one that goes on; with what the user should know, a line each.
+    """The storage and the study of a new run, or of one that goes on; with what the user should
+    know, a line each.
 
     Raises UsageError if the database cannot be opened, or if the run cannot go on as it is.
     """
@@ -75,15 +84,22 @@ def check_format(run: RunDirectory) -> None:
         older = isinstance(found, int) and found < FORMAT
         raise UsageError(
             f"run {run.path.name} has format {found}, this version goes on with format {FORMAT}: "
-            + ("the report still shows it; start a new search, with --warm-start to use what it found" if older else "update")
+            + (
+                "the report still shows it; start a new search, with --warm-start to use what it found"
+                if older
+                else "update"
+            )
         )
 
 
-def agree(options: SearchOptions, task: Task, run: RunDirectory, storage: RDBStorage | None) -> tuple[RDBStorage, list[str]]:
+def agree(
+    options: SearchOptions, task: Task, run: RunDirectory, storage: RDBStorage | None
+) -> tuple[RDBStorage, list[str]]:
     """Make the study and the records of a run that goes on agree.
 
-    ``storage`` is None if the run's own database is no database any more. Returns the storage to go on with and what the user
-    should know, a line each. Raises UsageError if something is lost that neither of the two can tell.
+    ``storage`` is None if the run's own database is no database any more. Returns the storage to go
+    on with and what the user should know, a line each. Raises UsageError if something is lost that
+    neither of the two can tell.
     """
     study = None if storage is None else _load(options, storage, run)
     known = {} if study is None else _known_records(study, run, task)
@@ -94,7 +110,9 @@ def agree(options: SearchOptions, task: Task, run: RunDirectory, storage: RDBSto
                 f" put the file back from a copy, or move the folder {directory.path.name} out of the run, then resume"
             )
     notes = [*_moved(run), *_write_records(run, known), *_set_aside(run)]
-    study = None if storage is None else _load(options, storage, run)  # of a copy, which has another id now, another one
+    study = (
+        None if storage is None else _load(options, storage, run)
+    )  # of a copy, which has another id now, another one
     _forget_unbegun(study, run)
     why = "there is none of this run" if study is None else _disagreement(study, run, task)
     if why is None:
@@ -126,11 +144,15 @@ def _moved(run: RunDirectory) -> Iterator[str]:
     before = Path(str(record.get("path", "")))
     if not record.get("path") or before == run.path.absolute():
         return
-    with contextlib.suppress(OSError):  # nothing is there any more, or nothing that may be looked at
+    with contextlib.suppress(
+        OSError
+    ):  # nothing is there any more, or nothing that may be looked at
         if before.samefile(run.path):
             return
     if read_json(before / "search.json").get("id") == record["id"]:
-        write_json(run.path / "search.json", {**record, "id": uuid.uuid4().hex, "copied_id": record["id"]})
+        write_json(
+            run.path / "search.json", {**record, "id": uuid.uuid4().hex, "copied_id": record["id"]}
+        )
         yield f"this is a copy of {before}, and from now on a run of its own"
     else:
         yield f"the run was at {before} before"
@@ -158,7 +180,11 @@ def _known_records(study: optuna.Study, run: RunDirectory, task: Task) -> dict[s
     known = {}
     for frozen in study.get_trials(deepcopy=False):
         directory = unreadable.get(run.trial(frozen.number).path.name)
-        if directory is not None and "seed" in frozen.user_attrs and _knows(frozen, directory, task):
+        if (
+            directory is not None
+            and "seed" in frozen.user_attrs
+            and _knows(frozen, directory, task)
+        ):
             known[directory.path.name] = _record(frozen, task)
     return known
 
@@ -179,18 +205,41 @@ def _knows(frozen: FrozenTrial, directory: TrialDirectory, task: Task) -> bool:
 def _record(frozen: FrozenTrial, task: Task) -> TrialRecord:
     known = {"known": frozen.user_attrs["known"]} if "known" in frozen.user_attrs else {}
     own = {"seed": frozen.user_attrs["seed"], "trial": frozen.number, **known}
-    record = TrialRecord(frozen.number, {**frozen.params, **task.space.fixed, **task.settings, **own})
+    record = TrialRecord(
+        frozen.number, {**frozen.params, **task.space.fixed, **task.settings, **own}
+    )
     if frozen.datetime_start:
         record.started = frozen.datetime_start.timestamp()
     if frozen.datetime_complete:
-        record.finished, record.ended = frozen.datetime_complete.timestamp(), frozen.user_attrs["ended"]
+        record.finished, record.ended = (
+            frozen.datetime_complete.timestamp(),
+            frozen.user_attrs["ended"],
+        )
     return record
 
 
 def _forget_unbegun(study: optuna.Study | None, run: RunDirectory) -> None:
     """A kill between a trial's record and the study's word leaves a record of a trial that has not begun: it is asked anew."""
-    begun = [] if study is None else [one.number for one in study.get_trials(deepcopy=False) if one.state != TrialState.WAITING]
-    last = max([*begun, *(record.number for directory, record in run.trials() if record.ended or directory.rows())], default=-1)
+    begun = (
+        []
+        if study is None
+        else [
+            one.number
+            for one in study.get_trials(deepcopy=False)
+            if one.state != TrialState.WAITING
+        ]
+    )
+    last = max(
+        [
+            *begun,
+            *(
+                record.number
+                for directory, record in run.trials()
+                if record.ended or directory.rows()
+            ),
+        ],
+        default=-1,
+    )
     for directory, record in run.trials():
         if record.number > last:
             (directory.path / "trial.json").unlink()
@@ -203,18 +252,31 @@ def _disagreement(study: optuna.Study, run: RunDirectory, task: Task) -> str | N
         if record.number >= len(trials) or trials[record.number].state == TrialState.WAITING:
             return f"it had no trial {record.number}"
         frozen = trials[record.number]
-        if frozen.params != task.space.varied(record.config) or frozen.user_attrs.get("seed") != record.config["seed"]:
+        if (
+            frozen.params != task.space.varied(record.config)
+            or frozen.user_attrs.get("seed") != record.config["seed"]
+        ):
             return f"its trial {record.number} had other settings"
-        if record.ended and frozen.state.is_finished() and frozen.user_attrs.get("ended") != record.ended:
+        if (
+            record.ended
+            and frozen.state.is_finished()
+            and frozen.user_attrs.get("ended") != record.ended
+        ):
             return f"its trial {record.number} ended otherwise"
-        if record.ended in COMPLETE and frozen.state == TrialState.COMPLETE and (rows := directory.rows()):
+        if (
+            record.ended in COMPLETE
+            and frozen.state == TrialState.COMPLETE
+            and (rows := directory.rows())
+        ):
             _, values = outcome(task, record.ended, rows[-1])
             if rows[-1].get("ended") == record.ended and values != frozen.values:
                 return f"its trial {record.number} came to another figure"
     return None
 
 
-def _rebuild(options: SearchOptions, task: Task, run: RunDirectory, storage: RDBStorage | None) -> RDBStorage:
+def _rebuild(
+    options: SearchOptions, task: Task, run: RunDirectory, storage: RDBStorage | None
+) -> RDBStorage:
     """A new study of the trials on record. The run's own database is put aside; in a shared one the old study stays."""
     record = run.read() or {}
     if not options.optuna_storage:
@@ -230,7 +292,9 @@ def _rebuild(options: SearchOptions, task: Task, run: RunDirectory, storage: RDB
     start_up = StartUp(options, task, study)
     records = {trial.number: (directory, trial) for directory, trial in run.trials()}
     for number in range(max(records, default=-1) + 1):
-        study.add_trial(_frozen(*records[number], task, start_up) if number in records else _placeholder())
+        study.add_trial(
+            _frozen(*records[number], task, start_up) if number in records else _placeholder()
+        )
     write_json(run.path / "search.json", record)
     return storage
 
@@ -251,7 +315,9 @@ def _placeholder() -> FrozenTrial:
     return create_trial(state=TrialState.FAIL, user_attrs={"ended": LOST})
 
 
-def _frozen(directory: TrialDirectory, record: TrialRecord, task: Task, start_up: StartUp) -> FrozenTrial:
+def _frozen(
+    directory: TrialDirectory, record: TrialRecord, task: Task, start_up: StartUp
+) -> FrozenTrial:
     """The trial as the study would have it, from its record and its reports."""
     rows = directory.rows()
     params = task.space.varied(record.config)
@@ -262,7 +328,9 @@ def _frozen(directory: TrialDirectory, record: TrialRecord, task: Task, start_up
         "directory": directory.path.name,
         **({"ended": record.ended} if record.ended else {}),
     }
-    last_is_none = state == TrialState.FAIL and rows and rows[-1].get("ended")  # a failed trial's last report has no value
+    last_is_none = (
+        state == TrialState.FAIL and rows and rows[-1].get("ended")
+    )  # a failed trial's last report has no value
     reports = intermediate_values(task, rows[:-1] if last_is_none else rows)
     trial = create_trial(
         state=state,
@@ -273,5 +341,7 @@ def _frozen(directory: TrialDirectory, record: TrialRecord, task: Task, start_up
         intermediate_values=reports,
     )
     trial.datetime_start = datetime.fromtimestamp(record.started)
-    trial.datetime_complete = datetime.fromtimestamp(record.finished or record.started) if record.ended else None
+    trial.datetime_complete = (
+        datetime.fromtimestamp(record.finished or record.started) if record.ended else None
+    )
     return trial

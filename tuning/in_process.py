@@ -1,4 +1,5 @@
-"""``--in-process``: trials one after another in this very process, without Ray, so that a debugger stops in them.
+"""``--in-process``: trials one after another in this very process, without Ray, so that a debugger
+stops in them.
 
 They are recorded by the same callbacks as trials in worker processes are.
 """
@@ -35,7 +36,9 @@ class LocalTrial:
     last_result: dict[str, Any] = field(default_factory=dict)
 
 
-def run_in_process(stage: Stage, trainable: type[ResumableTrainable], task: Task, patience: Patience) -> None:
+def run_in_process(
+    stage: Stage, trainable: type[ResumableTrainable], task: Task, patience: Patience
+) -> None:
     """Train the stage's trials to their end. Raises whatever a trial raises."""
     callbacks: list[Any] = [Recorder(stage.run, task.objective, patience), stage.progress]
     number = 0
@@ -48,7 +51,13 @@ def run_in_process(stage: Stage, trainable: type[ResumableTrainable], task: Task
         number += 1
 
 
-def _train(trial: LocalTrial, training: ResumableTrainable, stage: Stage, checkpoint_every: int, callbacks: list[Any]) -> None:
+def _train(
+    trial: LocalTrial,
+    training: ResumableTrainable,
+    stage: Stage,
+    checkpoint_every: int,
+    callbacks: list[Any],
+) -> None:
     directory, reports, done = stage.run.trial(trial.config["trial"]), 0, False
     while not done:
         result = trial.last_result = training.train()

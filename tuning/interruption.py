@@ -1,9 +1,11 @@
-"""How a program leaves early: at a signal, or when what it depends on is lost. It takes a fraction of a second.
+"""How a program leaves early: at a signal, or when what it depends on is lost. It takes a fraction
+of a second.
 
-Python runs a signal's handler in the main thread, and only once that returns from C code, which may wait for a database, for
-Ray or for a step of training. So the number of a signal also goes down a pipe at once, to a thread that says the program's last
-words and ends the process. The main thread stands still meanwhile, wherever it was: what a search writes may be cut off at any
-moment, and a trial goes on from its latest checkpoint.
+Python runs a signal's handler in the main thread, and only once that returns from C code, which may
+wait for a database, for Ray or for a step of training. So the number of a signal also goes down a
+pipe at once, to a thread that says the program's last words and ends the process. The main thread
+stands still meanwhile, wherever it was: what a search writes may be cut off at any moment, and a
+trial goes on from its latest checkpoint.
 Source: https://docs.python.org/3/library/signal.html#signal.set_wakeup_fd
 """
 
@@ -37,16 +39,21 @@ CLEAR_LINE, SHOW_CURSOR = "\r\x1b[2K", "\x1b[?25h"
 
 
 class EarlyExit:
-    """The one way out of this process before its end, for whoever notices first that it must be taken.
+    """The one way out of this process before its end, for whoever notices first that it must be
+    taken.
 
     Attributes:
-        last_words: Records how the program ends and returns the line that says so. Called with what was lost, or with None
-            for a signal; from a thread, while the main thread stands still or is in C code, perhaps holding a lock.
-        lost: Says in a few words what is lost that the program cannot go on without; None while all is well.
+        last_words: Records how the program ends and returns the line that says so. Called with what
+            was lost, or with None for a signal; from a thread, while the main thread stands still
+            or is in C code, perhaps holding a lock.
+        lost: Says in a few words what is lost that the program cannot go on without; None while all
+            is well.
     """
 
     def __init__(self) -> None:
-        self.last_words: Callable[[str | None], str] = lambda lost: NOTHING_BEGUN if lost is None else lost
+        self.last_words: Callable[[str | None], str] = lambda lost: (
+            NOTHING_BEGUN if lost is None else lost
+        )
         self.lost: Callable[[], str | None] = lambda: None
         self._handled: tuple[signal.Signals, ...] = ()
         self._asked: float | None = None
@@ -57,10 +64,14 @@ class EarlyExit:
         """Handle the signals from now on; SIGHUP unless it is ignored, as ``nohup`` wants it. Call in the main thread."""
         reading, writing = (_above_console(end) for end in os.pipe())
         os.set_blocking(writing, False)
-        threading.Thread(target=self._watch, args=(reading,), name="early exit", daemon=True).start()
+        threading.Thread(
+            target=self._watch, args=(reading,), name="early exit", daemon=True
+        ).start()
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
         ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
-        self._handled = tuple(number for number in SIGNALS if not (number == signal.SIGHUP and ignored))
+        self._handled = tuple(
+            number for number in SIGNALS if not (number == signal.SIGHUP and ignored)
+        )
         self._handle()
 
     @contextlib.contextmanager
@@ -143,7 +154,9 @@ def _write(stream: int, text: str) -> None:
     """Write past Python's own buffers, whose lock the main thread may hold; a closed pipe or terminal is no matter."""
     encoding = sys.__stderr__.encoding if sys.__stderr__ else "utf-8"
     try:
-        content = text.encode(encoding, "surrogateescape")  # bytes of a path that are no text stay as they are
+        content = text.encode(
+            encoding, "surrogateescape"
+        )  # bytes of a path that are no text stay as they are
     except UnicodeEncodeError:
         content = text.encode(encoding, "replace")
     with contextlib.suppress(OSError):

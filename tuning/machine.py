@@ -1,8 +1,10 @@
-"""What this machine can carry, found out before a search starts: cores, memory, open files, processes, and folders.
+"""What this machine can carry, found out before a search starts: cores, memory, open files,
+processes, and folders.
 
-A process in a container may use less than the machine has. Its control group, or one above it, may have a quota of CPU
-time, of memory or of processes. Versions 1 and 2 are read as they lie under /proc and /sys/fs/cgroup:
-https://docs.kernel.org/admin-guide/cgroup-v2.html. Nothing here imports Ray.
+A process in a container may use less than the machine has. Its control group, or one above it, may
+have a quota of CPU time, of memory or of processes. Versions 1 and 2 are read as they lie under
+/proc and /sys/fs/cgroup: https://docs.kernel.org/admin-guide/cgroup-v2.html. Nothing here imports
+Ray.
 """
 
 import math
@@ -54,15 +56,20 @@ class Cores:
 
 
 def usable_cores(root: Path = ROOT) -> Cores:
-    """The cores of this process's CPU affinity, or fewer if a control group's quota of CPU time is less.
+    """The cores of this process's CPU affinity, or fewer if a control group's quota of CPU time is
+    less.
 
     Args:
         root: The folder under which ``proc`` and ``sys/fs/cgroup`` are read.
     """
-    present = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    present = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     quotas = [present * 1.0]
     for group in _control_groups("cpu", root):
-        bound = _numbers(group / "cpu.max") or _numbers(group / "cpu.cfs_quota_us") + _numbers(group / "cpu.cfs_period_us")
+        bound = _numbers(group / "cpu.max") or _numbers(group / "cpu.cfs_quota_us") + _numbers(
+            group / "cpu.cfs_period_us"
+        )
         if len(bound) == 2 and min(bound) > 0:  # a quota of -1 is none
             quotas.append(bound[0] / bound[1])
     return Cores(max(1, int(min(quotas) + 1e-9)), present)
@@ -94,14 +101,19 @@ def free_processes(root: Path = ROOT) -> float:
 
 def check_limits(workers: int, dashboard: bool, root: Path = ROOT) -> None:
     """Raise UsageError if this user may not open the files or start the processes that Ray needs for ``workers``."""
-    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]  # Ray raises the soft limit to the hard one
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[
+        1
+    ]  # Ray raises the soft limit to the hard one
     needed = RAY_FILES + WORKER_FILES * workers
     if files != resource.RLIM_INFINITY and files < needed:
         raise UsageError(
             f"this user may open {files} files and Ray needs {needed}: raise the limit with ulimit -n {needed},"
             " or lower --max-concurrent"
         )
-    processes, needed = free_processes(root), RAY_THREADS + DASHBOARD_THREADS * dashboard + WORKER_THREADS * workers
+    processes, needed = (
+        free_processes(root),
+        RAY_THREADS + DASHBOARD_THREADS * dashboard + WORKER_THREADS * workers,
+    )
     if processes < needed:
         raise UsageError(
             f"this user may start {max(0, int(processes)):,} more processes and threads and Ray needs {needed:,}: raise the"
@@ -110,27 +122,34 @@ def check_limits(workers: int, dashboard: bool, root: Path = ROOT) -> None:
 
 
 def check_folder(folder: Path, needed: float) -> None:
-    """Raise UsageError if ``folder``, made where it is missing, could not hold files of ``needed`` bytes.
+    """Raise UsageError if ``folder``, made where it is missing, could not hold files of ``needed``
+    bytes.
 
-    A file of 1 MB is written in the nearest folder that exists. It has no name, so a kill leaves nothing behind.
+    A file of 1 MB is written in the nearest folder that exists. It has no name, so a kill leaves
+    nothing behind.
     """
     try:
         existing = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
-        longest = max((len(os.fsencode(part)) for part in folder.relative_to(existing).parts), default=0)
+        longest = max(
+            (len(os.fsencode(part)) for part in folder.relative_to(existing).parts), default=0
+        )
         problem = _problem(existing, needed)
         if problem is None and longest > os.pathconf(existing, "PC_NAME_MAX"):
             problem = f"a name of {longest} bytes is too long there"
     except OSError as error:
         problem = error.strerror
     if problem:
-        raise UsageError(f"no run can be kept in {existing}: {problem}. Make room there, or choose another --storage-path")
+        raise UsageError(
+            f"no run can be kept in {existing}: {problem}. Make room there, or choose another --storage-path"
+        )
 
 
 def ray_folder() -> Path:
-    """The folder for Ray's sockets and logs: Ray's own choice, or a folder of this user's if that would not do.
+    """The folder for Ray's sockets and logs: Ray's own choice, or a folder of this user's if that
+    would not do.
 
-    Ray's choice follows TMPDIR, which may be too long for a socket, missing, full or read-only. Raises UsageError if no
-    folder is left.
+    Ray's choice follows TMPDIR, which may be too long for a socket, missing, full or read-only.
+    Raises UsageError if no folder is left.
     """
     chosen = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
     bases = ["/tmp", "/var/tmp", os.environ.get("XDG_RUNTIME_DIR"), "/dev/shm"]
@@ -141,13 +160,17 @@ def ray_folder() -> Path:
             return base / "ray"
         problems[base] = problem
     causes = "; ".join(f"{folder}: {problem}" for folder, problem in problems.items())
-    raise UsageError(f"Ray has no folder for its sockets and logs ({causes}): set RAY_TMPDIR to a folder with a short path")
+    raise UsageError(
+        f"Ray has no folder for its sockets and logs ({causes}): set RAY_TMPDIR to a folder with a short path"
+    )
 
 
 def token_file() -> Path:
-    """The file with this user's token for Ray, made if missing: Ray's own in ~/.ray, or one in a private folder.
+    """The file with this user's token for Ray, made if missing: Ray's own in ~/.ray, or one in a
+    private folder.
 
-    Ray's own place needs a home folder that can be written to. Raises UsageError if no folder can hold a token.
+    Ray's own place needs a home folder that can be written to. Raises UsageError if no folder can
+    hold a token.
     """
     home, runtime = os.environ.get("HOME"), os.environ.get("XDG_RUNTIME_DIR")
     folders = [Path(home) / ".ray"] if home else []
@@ -159,7 +182,9 @@ def token_file() -> Path:
             return _written_token(folder / "auth_token")
         except (OSError, ValueError) as error:
             causes.append(f"{folder}: {getattr(error, 'strerror', None) or error}")
-    raise UsageError(f"Ray's token cannot be kept ({'; '.join(causes)}): set HOME to a folder of yours that can be written")
+    raise UsageError(
+        f"Ray's token cannot be kept ({'; '.join(causes)}): set HOME to a folder of yours that can be written"
+    )
 
 
 def _written_token(file: Path) -> Path:
@@ -228,9 +253,11 @@ def in_words(size: float) -> str:
 
 
 def _control_groups(controller: str, root: Path) -> list[Path]:
-    """The folders of this process's control group, and of all above it, that may bound ``controller``; none if unreadable.
+    """The folders of this process's control group, and of all above it, that may bound
+    ``controller``; none if unreadable.
 
-    A path under /proc/self/cgroup starts at the root of the hierarchy, of which a container may have mounted a part only.
+    A path under /proc/self/cgroup starts at the root of the hierarchy, of which a container may
+    have mounted a part only.
     """
     own = [line.split(":", 2) for line in _lines(root / "proc/self/cgroup") if line.count(":") >= 2]
     paths = {name: path for _, names, path in own for name in names.split(",")}
@@ -247,7 +274,9 @@ def _control_groups(controller: str, root: Path) -> list[Path]:
             continue
         if path is not None:
             inside = PurePosixPath(path)
-            below = inside.relative_to(mounted) if inside.is_relative_to(mounted) else PurePosixPath()
+            below = (
+                inside.relative_to(mounted) if inside.is_relative_to(mounted) else PurePosixPath()
+            )
             below = PurePosixPath() if ".." in below.parts else below
             groups += [root / point.lstrip("/") / part for part in (below, *below.parents)]
     return groups
@@ -256,7 +285,10 @@ def _control_groups(controller: str, root: Path) -> list[Path]:
 def _numbers(file: Path) -> list[float]:
     """The numbers in a control group's file, where "max" is infinite; none if it cannot be read."""
     try:
-        return [math.inf if word == "max" else float(word) for word in file.read_text(encoding="utf-8").split()]
+        return [
+            math.inf if word == "max" else float(word)
+            for word in file.read_text(encoding="utf-8").split()
+        ]
     except (OSError, ValueError):
         return []
 

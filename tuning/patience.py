@@ -1,7 +1,9 @@
-"""Trouble outside the trials: the study's database or the storage fails. A search waits for a while, since that often helps.
+"""Trouble outside the trials: the study's database or the storage fails. A search waits for a
+while, since that often helps.
 
-A database may be locked or restarted, a disk may be full until somebody makes room. The search then says so in one line and
-tries again. When its patience is over it ends in one line, and everything that had finished is kept.
+A database may be locked or restarted, a disk may be full until somebody makes room. The search then
+says so in one line and tries again. When its patience is over it ends in one line, and everything
+that had finished is kept.
 """
 
 import contextlib
@@ -52,8 +54,8 @@ class Patience:
     Raises UsageError if TUNE_PATIENCE_S is not a number of seconds.
 
     Attributes:
-        trouble: Why the search has to end, once patience was lost. Ray Tune swallows some exceptions, so whoever started the
-            Tuner looks here when it is back.
+        trouble: Why the search has to end, once patience was lost. Ray Tune swallows some
+            exceptions, so whoever started the Tuner looks here when it is back.
     """
 
     def __init__(self, say: Callable[[str], None] = say_on_stderr) -> None:
@@ -62,7 +64,8 @@ class Patience:
         self.seconds = _seconds(os.environ.get(VARIABLE, ""))
 
     def __call__(self, what: str, action: Callable[[], Result]) -> Result:
-        """``action()``, tried again as long as ``what`` (a database, a folder) fails. It must be one that can be repeated.
+        """``action()``, tried again as long as ``what`` (a database, a folder) fails. It must be
+        one that can be repeated.
 
         Raises Trouble if it still fails after ``PATIENCE_S`` seconds, and from then on at once.
         """
@@ -81,7 +84,9 @@ class Patience:
                     self.trouble = Trouble(f"{what} failed for {waited:.0f} s: {reason(error)}")
                     raise self.trouble from error
                 if tries == 0:
-                    self.say(f"waiting: {what} failed ({reason(error)}); trying again for up to {seconds:.0f} s")
+                    self.say(
+                        f"waiting: {what} failed ({reason(error)}); trying again for up to {seconds:.0f} s"
+                    )
                 time.sleep(min(PAUSES_S[min(tries, len(PAUSES_S) - 1)], max(0.0, seconds - waited)))
                 tries += 1
             else:

@@ -1,7 +1,8 @@
-"""The phases of a search, one after another: trials, confirmation on fresh seeds, extended training, ablation, ``best/``.
+"""The phases of a search, one after another: trials, confirmation on fresh seeds, extended
+training, ablation, ``best/``.
 
-Each continues where an earlier session was interrupted, and does nothing if it is done. An interruption ends the process
-(``tuning.interruption``), so a phase either returns or raises.
+Each continues where an earlier session was interrupted, and does nothing if it is done. An
+interruption ends the process (``tuning.interruption``), so a phase either returns or raises.
 """
 
 import shutil
@@ -72,7 +73,10 @@ class Phases:
         """Do what is left of the search. ``notes``: what the plan tells the user."""
         ended = finished_trials(self.directory)
         if not self.options.quiet:
-            print(plan(self.options, self.task, self.cluster, self.directory, ended, notes), file=sys.stderr)
+            print(
+                plan(self.options, self.task, self.cluster, self.directory, ended, notes),
+                file=sys.stderr,
+            )
         how = self._search_and_confirm_candidates()
         ranked = self._candidates()
         tried = [candidate for candidate in ranked if candidate.confirmations] or ranked[:1]
@@ -104,12 +108,18 @@ class Phases:
 
     def _target_holds(self) -> bool:
         goal, count = self.task.goal, self.options.confirm
-        return self.options.target is not None and any(one.holds(goal, count) for one in self._candidates())
+        return self.options.target is not None and any(
+            one.holds(goal, count) for one in self._candidates()
+        )
 
     def _reached(self) -> bool:
         """Whether a trial has reached the target and is still to be held against fresh seeds."""
-        waiting = [one for one in self._candidates() if len(one.confirmations) < self.options.confirm]
-        return self.options.target is not None and any(self.task.goal.reached(one.last_row) for one in waiting)
+        waiting = [
+            one for one in self._candidates() if len(one.confirmations) < self.options.confirm
+        ]
+        return self.options.target is not None and any(
+            self.task.goal.reached(one.last_row) for one in waiting
+        )
 
     def _search(self, deadline: float | None) -> End:
         ended = finished_trials(self.directory)
@@ -118,18 +128,35 @@ class Phases:
             return End.FINISHED
         if self._reached():
             return End.TARGET_REACHED
-        pooled = self.options.synchronous  # a population trains in turns: those without room are paused
+        pooled = (
+            self.options.synchronous
+        )  # a population trains in turns: those without room are paused
         slots = self.options.num_samples if pooled else self.cluster.slots
         done = sum(ended.values())
         searcher = StudySearch(
-            self.options, self.task, self.directory, self.storage, trials_done=done, slots=slots, patience=self.patience
+            self.options,
+            self.task,
+            self.directory,
+            self.storage,
+            trials_done=done,
+            slots=slots,
+            patience=self.patience,
         )
-        scheduler = create_scheduler(self.options, self.task, self.directory, searcher.start_up, searcher.room)
+        scheduler = create_scheduler(
+            self.options, self.task, self.directory, searcher.start_up, searcher.room
+        )
         self._tune(
             searcher,
             scheduler,
             self.directory,
-            Progress(self.task, "trials", self.options.num_samples, ended, best=self._best_so_far(), quiet=self.options.quiet),
+            Progress(
+                self.task,
+                "trials",
+                self.options.num_samples,
+                ended,
+                best=self._best_so_far(),
+                quiet=self.options.quiet,
+            ),
             time_budget_s=max(1.0, deadline - time.monotonic()) if deadline else None,
             pause=TargetPause(self.task.goal) if self.options.target is not None else None,
             concurrent=self.options.num_samples,  # the searcher knows how many
@@ -137,12 +164,18 @@ class Phases:
         if self._reached():
             return End.TARGET_REACHED
         cut_off = self._close(TIME_BUDGET if deadline else NOT_ASKED_FOR)
-        missing = sum(finished_trials(self.directory).values()) < self.options.num_samples  # it may also end between two trials
+        missing = (
+            sum(finished_trials(self.directory).values()) < self.options.num_samples
+        )  # it may also end between two trials
         return End.TIME_BUDGET if deadline and (cut_off or missing) else End.FINISHED
 
     def _close(self, outcome: Outcome) -> bool:
         """End the trials that were cut off, in their records and in the study; False if there are none."""
-        cut = [(directory, record) for directory, record in self.directory.trials() if record.ended is None]
+        cut = [
+            (directory, record)
+            for directory, record in self.directory.trials()
+            if record.ended is None
+        ]
 
         def close() -> None:
             for directory, record in cut:
@@ -172,22 +205,38 @@ class Phases:
         """Train the candidate on the fresh seeds it has not been trained on yet."""
         run = self.directory.confirmation()
         queue = self.patience(
-            f"the run directory {run.path}", lambda: confirmation_queue(candidate, run, self.options, self.task)
+            f"the run directory {run.path}",
+            lambda: confirmation_queue(candidate, run, self.options, self.task),
         )
         if queue:
             title = f"fresh seeds for trial {candidate.number}"
             done: Counter[str] = Counter(budget=self.options.confirm - len(queue))
-            progress = Progress(self.task, title, self.options.confirm, done, stage="confirm", quiet=self.options.quiet)
+            progress = Progress(
+                self.task,
+                title,
+                self.options.confirm,
+                done,
+                stage="confirm",
+                quiet=self.options.quiet,
+            )
             self._tune(QueueSearcher(queue, run, self.patience), FIFOScheduler(), run, progress)
         candidate.read_confirmations(run, self.options)
 
     def _train_on(self, best: Candidate) -> None:
         """The winner's final training."""
-        queue = self.patience(f"the run directory {self.directory.path}", lambda: final_queue(best, self.directory, self.task))
+        queue = self.patience(
+            f"the run directory {self.directory.path}",
+            lambda: final_queue(best, self.directory, self.task),
+        )
         if queue:
             title = f"final training of trial {best.number}"
-            progress = Progress(self.task, title, 1, Counter(), stage="final", quiet=self.options.quiet)
-            searcher, final = QueueSearcher(queue, self.directory.final(), self.patience), self.directory.final()
+            progress = Progress(
+                self.task, title, 1, Counter(), stage="final", quiet=self.options.quiet
+            )
+            searcher, final = (
+                QueueSearcher(queue, self.directory.final(), self.patience),
+                self.directory.final(),
+            )
             self._tune(searcher, FIFOScheduler(), final, progress, resources=self.cluster.alone)
 
     def _ablate(self, best: Candidate) -> None:
@@ -199,7 +248,9 @@ class Phases:
         if queue:
             run = self.directory.ablation(best.number)
             title = f"changes from the hand-tuned settings to trial {best.number}"
-            progress = Progress(self.task, title, len(queue), Counter(), stage="ablation", quiet=self.options.quiet)
+            progress = Progress(
+                self.task, title, len(queue), Counter(), stage="ablation", quiet=self.options.quiet
+            )
             self._tune(QueueSearcher(queue, run, self.patience), FIFOScheduler(), run, progress)
 
     def _tune(
@@ -228,7 +279,8 @@ class Phases:
         return None
 
     def _export(self, winner: Candidate, tried: list[Candidate]) -> None:
-        """Write ``best/``: the winner's config, figures, confirmations and weights; and what else its training made.
+        """Write ``best/``: the winner's config, figures, confirmations and weights; and what else
+        its training made.
 
         Weights of another step than the figures are not exported.
         """
@@ -237,15 +289,22 @@ class Phases:
         final = final_training(winner, self.directory)
         last_row = final.rows()[-1] if final else winner.last_row
         write_json(best / "config.json", winner.config)
-        write_json(best / "metrics.json", {**last_row, "trial": winner.number, "trained_on": final is not None})
+        write_json(
+            best / "metrics.json",
+            {**last_row, "trial": winner.number, "trained_on": final is not None},
+        )
         write_json(best / "confirmation.json", {"candidates": [one.summary() for one in tried]})
         (best / "model.safetensors").unlink(missing_ok=True)  # of an earlier winner
         checkpoint = (final or trained).checkpoint_at(last_row["step"])
         if checkpoint:
             shutil.copy2(checkpoint / "model.safetensors", best / "model.safetensors")
-        made = [folder for directory in (trained, final) if directory for folder in directory.made()]
+        made = [
+            folder for directory in (trained, final) if directory for folder in directory.made()
+        ]
         for folder in made:
-            shutil.rmtree(self.directory.path / folder.name, ignore_errors=True)  # of an earlier winner
+            shutil.rmtree(
+                self.directory.path / folder.name, ignore_errors=True
+            )  # of an earlier winner
         for folder in made:
             shutil.copytree(folder, self.directory.path / folder.name, dirs_exist_ok=True)
 
@@ -253,4 +312,8 @@ class Phases:
 def finished_trials(run: RunDirectory) -> Counter[str]:
     """How the trials of earlier sessions ended; those that the end of the search cut off are asked for again."""
     records = [record for _, record in run.trials()]
-    return Counter(record.ended for record in records if record.ended is not None and record.ended not in CUT_OFF)
+    return Counter(
+        record.ended
+        for record in records
+        if record.ended is not None and record.ended not in CUT_OFF
+    )

@@ -1,7 +1,9 @@
-"""What a search says while it runs: one status line, one line a finished trial, nothing that needs scrolling.
+"""What a search says while it runs: one status line, one line a finished trial, nothing that needs
+scrolling.
 
-All of it goes to stderr; stdout is kept for the verdict. On a terminal the status line is redrawn in place. Without one a
-plain line is written for every finished trial, and one a minute where none finishes. ``NO_COLOR`` is obeyed (by rich).
+All of it goes to stderr; stdout is kept for the verdict. On a terminal the status line is redrawn
+in place. Without one a plain line is written for every finished trial, and one a minute where none
+finishes. ``NO_COLOR`` is obeyed (by rich).
 """
 
 import time
@@ -25,7 +27,12 @@ MEASURED_TRIALS = 3
 
 LOST = {"machine": "worker lost", "memory": "out of memory", "storage": "not saved"}
 """What the console says of a trial that the machine has failed."""
-STYLES = {CONVERGED.name: "green", BUDGET.name: "", STOPPED_EARLY.name: "dim", ERROR.name: "bold red"}
+STYLES = {
+    CONVERGED.name: "green",
+    BUDGET.name: "",
+    STOPPED_EARLY.name: "dim",
+    ERROR.name: "bold red",
+}
 """Of the console's lines; trials that ended otherwise have failed and are red."""
 
 
@@ -39,11 +46,13 @@ class Best(NamedTuple):
 
 
 class Progress(Callback):
-    """The status of one search; or, with a ``stage`` such as ``confirm``, of what follows it, where settings no longer vary.
+    """The status of one search; or, with a ``stage`` such as ``confirm``, of what follows it, where
+    settings no longer vary.
 
     Args:
         title: What is counted in the status line, such as ``trials``.
-        total: How many there are in all; ``ended`` says how those of earlier sessions ended, ``best`` which was best.
+        total: How many there are in all; ``ended`` says how those of earlier sessions ended,
+            ``best`` which was best.
     """
 
     def __init__(
@@ -76,35 +85,53 @@ class Progress(Callback):
         return {**self.__dict__, "_live": None}  # Ray pickles its callbacks; a terminal cannot be
 
     def setup(
-        self, stop: Any = None, num_samples: int | None = None, total_num_samples: int | None = None, **info: Any
+        self,
+        stop: Any = None,
+        num_samples: int | None = None,
+        total_num_samples: int | None = None,
+        **info: Any,
     ) -> None:
         console = Console(stderr=True, highlight=False)
         if console.is_terminal and not self.quiet:
-            self._live = Live(get_renderable=self.status, console=console, refresh_per_second=2, transient=True)
+            self._live = Live(
+                get_renderable=self.status, console=console, refresh_per_second=2, transient=True
+            )
             self._live.start()
 
-    def on_trial_result(self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any) -> None:
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
         self.steps[trial.trial_id] = result["step"]
         self.reports.append((time.monotonic(), trial.config["max_steps"] - result["step"]))
         loss = self.objective.loss(result)
         comparable = result["ended"] in COMPLETE and not self.stage
         if comparable and (self.best is None or loss < self.best.loss):
-            self.best = Best(loss, trial.config["trial"], result["step"], result[self.objective.metric])
+            self.best = Best(
+                loss, trial.config["trial"], result["step"], result[self.objective.metric]
+            )
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         self.waiting = sum(trial.status == Trial.PAUSED for trial in trials)
         if self._live is None and time.monotonic() - self.last_line > QUIET_LINE_EVERY_S:
             self.say(self.status())
 
-    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+    def on_trial_complete(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
+    ) -> None:
         self._finished(trial, trial.last_result.get("ended") or STOPPED_EARLY.name)
 
-    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+    def on_trial_error(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
+    ) -> None:
         failure = Failure.of(trial)
         if failure.again:
             self.steps.pop(trial.trial_id, None)
             words = f"{self.stage:<11}" if self.stage else f"trial {trial.config['trial']:>3}  "
-            self.say(Text(f"{words}{LOST[failure.blame]:<15} it goes on in another worker", style="yellow"))
+            self.say(
+                Text(
+                    f"{words}{LOST[failure.blame]:<15} it goes on in another worker", style="yellow"
+                )
+            )
         else:
             self._finished(trial, failure.outcome or ERROR.name, failure.line)
 
@@ -123,8 +150,13 @@ class Progress(Callback):
     def status(self) -> Text:
         """The one line: done, running, stopped early, failed, the time left, the best so far."""
         done = sum(self.ended.values())
-        failed = sum(count for how, count in self.ended.items() if how not in (*COMPLETE, STOPPED_EARLY.name))
-        parts = [f"{done} of {self.total} {self.title}", f"{len(self.steps) - self.waiting} running"]
+        failed = sum(
+            count for how, count in self.ended.items() if how not in (*COMPLETE, STOPPED_EARLY.name)
+        )
+        parts = [
+            f"{done} of {self.total} {self.title}",
+            f"{len(self.steps) - self.waiting} running",
+        ]
         if self.total == 1:
             parts = [self.title, *(f"step {step:,}" for step in self.steps.values())]
         if self.waiting:
@@ -136,7 +168,9 @@ class Progress(Callback):
         parts.append((self.capacity and self.capacity.words()) or self._time_left())
         if self.best:
             figure_words = f"{self.objective.metric} {figure(self.best.value)}"
-            parts.append(f"best trial {self.best.number}: {figure_words} at step {self.best.step:,}")
+            parts.append(
+                f"best trial {self.best.number}: {figure_words} at step {self.best.step:,}"
+            )
         return Text(" · ".join(parts), style="bold", no_wrap=True, overflow="ellipsis")
 
     def _time_left(self) -> str:
@@ -158,9 +192,18 @@ class Progress(Callback):
         line = Text(f"{self.stage:<11}" if self.stage else f"trial {number:>3}  ")
         line.append(f"{ended:<13}", style=STYLES.get(ended, "red"))
         if "step" in result:
-            figures = "  ".join(f"{name} {figure(result[name])}" for name in self.shown if result.get(name) is not None)
+            figures = "  ".join(
+                f"{name} {figure(result[name])}"
+                for name in self.shown
+                if result.get(name) is not None
+            )
             line.append(f" step {result['step']:>6,}  {figures}")
-        line.append("  " + settings_words({"seed": trial.config["seed"]} if self.stage else self.space.varied(trial.config)))
+        line.append(
+            "  "
+            + settings_words(
+                {"seed": trial.config["seed"]} if self.stage else self.space.varied(trial.config)
+            )
+        )
         if error:
             unsaved = "" if ended == ERROR.name else "its weights could not be saved: "
             line.append(f"\n           {unsaved}{error}", style="red")
@@ -177,7 +220,8 @@ def figure(value: float) -> str:
 def settings_words(settings: dict[str, Any]) -> str:
     """Settings as ``lr=0.0123 max_norm=0.01``, three significant digits."""
     return " ".join(
-        f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in settings.items()
+        f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}"
+        for name, value in settings.items()
     )
 
 

@@ -19,7 +19,9 @@ def search_script(options: type[Options], task: "Callable[[Options], Task]") -> 
     @guarded
     def main() -> int:
         given = parse(options)
-        from tuning.search import Search  # Ray and torch: not before the options are known to be good
+        from tuning.search import (
+            Search,
+        )  # Ray and torch: not before the options are known to be good
 
         try:
             asked = task(given)

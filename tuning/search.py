@@ -1,7 +1,9 @@
-"""One search from its options to its verdict: plan, trials, confirmation on fresh seeds, the winner's files.
+"""One search from its options to its verdict: plan, trials, confirmation on fresh seeds, the
+winner's files.
 
-Trials run through Ray Tune's Tuner with worker processes that are reused from trial to trial. What a search knows is in
-the run directory and the Optuna study, never only in memory, so ``--resume`` starts a new Tuner over what they say is left.
+Trials run through Ray Tune's Tuner with worker processes that are reused from trial to trial. What
+a search knows is in the run directory and the Optuna study, never only in memory, so ``--resume``
+starts a new Tuner over what they say is left.
 """
 
 import contextlib
@@ -55,12 +57,20 @@ class Search:
         prepare = self.task.prepare
         early_exit.last_words, early_exit.lost = self._last_words, ray_processes.lost
         try:
-            if not self.options.resume:  # now, so that a run which is killed while it prepares can be resumed
+            if (
+                not self.options.resume
+            ):  # now, so that a run which is killed while it prepares can be resumed
                 self._start_session()
             self.patience = Patience(self._say)
-            self.storage, self.study, self.notes = open_run(self.options, self.task, self.directory, self.patience)
-            self.prepared = prepare(self._say, self.directory.path) if prepare else Prepared(None, {})
-            self.cluster = THIS_PROCESS if self.options.in_process else ray_cluster.connect(self.options)
+            self.storage, self.study, self.notes = open_run(
+                self.options, self.task, self.directory, self.patience
+            )
+            self.prepared = (
+                prepare(self._say, self.directory.path) if prepare else Prepared(None, {})
+            )
+            self.cluster = (
+                THIS_PROCESS if self.options.in_process else ray_cluster.connect(self.options)
+            )
             if self.cluster.joined:
                 check_nodes(self.cluster, self.options, self.task, self.directory.path)
         except (UsageError, ImportError) as error:
@@ -138,7 +148,9 @@ class Search:
         return FAILED
 
     def _failure_line(self, what: str) -> str:
-        return failure_line(f"{what}; finished trials are kept, go on with: {self._resume_command()}")
+        return failure_line(
+            f"{what}; finished trials are kept, go on with: {self._resume_command()}"
+        )
 
     def _discard_study(self) -> None:
         """Remove the study of a run that never started from a database of the user's, where its name would be taken."""
@@ -182,4 +194,6 @@ class Search:
             print(line, file=sys.stderr, flush=True)
 
     def _resume_command(self) -> str:
-        return resume_command(from_here(sys.argv[0]), self.directory.path.name, self.options.storage_path)
+        return resume_command(
+            from_here(sys.argv[0]), self.directory.path.name, self.options.storage_path
+        )

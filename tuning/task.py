@@ -17,8 +17,9 @@ if TYPE_CHECKING:  # the checks and the report read objectives and goals, and st
 class Rungs:
     """Where trials are compared and the poorer ones stopped early.
 
-    The first rung is at ``grace_steps`` training steps (or units of the experiment's ``time_attr``), each next one
-    ``reduction_factor`` times further; at each, a trial goes on if it is among the best 1/``reduction_factor`` seen there.
+    The first rung is at ``grace_steps`` training steps (or units of the experiment's
+    ``time_attr``), each next one ``reduction_factor`` times further; at each, a trial goes on if it
+    is among the best 1/``reduction_factor`` seen there.
     """
 
     grace_steps: int
@@ -47,17 +48,19 @@ class Task:
 
     Args:
         settings: Config entries that are the same in every trial because the command line says so.
-        objectives: What the sampler optimizes. The scheduler compares trials, and the console ranks them, by the first.
+        objectives: What the sampler optimizes. The scheduler compares trials, and the console ranks
+            them, by the first.
         shown: The figures of a finished trial that the console prints.
         confirming: Config entries that differ in trials on fresh seeds and in the final training.
         final_steps: Steps for which the winner is trained on before it is exported.
         checkpoint_every: Reports between two checkpoints of a trial, which is what a kill can cost.
-        prepare: Makes ready what trials share. It is given a function to say what takes long, and the run directory, for
-            what must be the same when the run is resumed. Raises UsageError.
-        time_attr: The entry of every report that says how much a trial has cost so far: the unit of ``rungs`` and of the
-            study's intermediate values.
+        prepare: Makes ready what trials share. It is given a function to say what takes long, and
+            the run directory, for what must be the same when the run is resumed. Raises UsageError.
+        time_attr: The entry of every report that says how much a trial has cost so far: the unit of
+            ``rungs`` and of the study's intermediate values.
         max_t: The most that ``time_attr`` can come to in a trial; None: ``max_steps``.
-        protect_baselines: Whether settings known beforehand are never stopped early, whatever that costs.
+        protect_baselines: Whether settings known beforehand are never stopped early, whatever that
+            costs.
         demand: What a trial with these settings needs of a machine; None if nobody has said.
     """
 

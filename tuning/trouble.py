@@ -23,12 +23,18 @@ def words(error: BaseException) -> str:
     if isinstance(error, ImportError):
         name = error.name or "a module"
         return f"Python cannot import {name} ({message}): install what is missing with `make setup`"
-    return f"unexpected {type(error).__name__}: {message}" if message else f"unexpected {type(error).__name__}"
+    return (
+        f"unexpected {type(error).__name__}: {message}"
+        if message
+        else f"unexpected {type(error).__name__}"
+    )
 
 
 def write_traceback(error: BaseException, file: Path) -> bool:
     """Write the traceback into ``file``; False where that is impossible, as on a full disk."""
-    text = hide_secrets(f"{time.strftime('%Y-%m-%d %H:%M:%S')}\n{''.join(traceback.format_exception(error))}")
+    text = hide_secrets(
+        f"{time.strftime('%Y-%m-%d %H:%M:%S')}\n{''.join(traceback.format_exception(error))}"
+    )
     try:
         file.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError:
@@ -47,7 +53,11 @@ def guarded(main: Callable[[], int]) -> Callable[[], int]:
             exit_usage_error(words(error))
         except Exception as error:
             where = traceback.extract_tb(error.__traceback__)[-1]
-            print(failure_line(f"{words(error)} ({where.filename}:{where.lineno})"), file=sys.stderr, flush=True)
+            print(
+                failure_line(f"{words(error)} ({where.filename}:{where.lineno})"),
+                file=sys.stderr,
+                flush=True,
+            )
             status = FAILED
         finally:
             early_exit.lost = lambda: None  # what ends now ends as it should

@@ -7,7 +7,12 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 
 from command_line import from_here
 from records.checks import run_checks
@@ -48,9 +53,12 @@ def plan(
     lines = [
         f"{options.num_samples} trials{going_on} · {options.sampler.upper()} (seed {options.seed}) + {scheduler}"
         f" · {cluster.slots} at once on {cluster.description}",
-        "varied     " + " · ".join(_range(name, p.distribution) for name, p in task.space.parameters.items()),
+        "varied     "
+        + " · ".join(_range(name, p.distribution) for name, p in task.space.parameters.items()),
         "fixed      " + settings_words({**task.settings, **task.space.fixed}),
-        f"confirmed  on {options.confirm} fresh seeds" if options.confirm else "confirmed  not (--confirm 0)",
+        f"confirmed  on {options.confirm} fresh seeds"
+        if options.confirm
+        else "confirmed  not (--confirm 0)",
         f"run        {from_here(run.path)}",
     ]
     if cluster.dashboard:
@@ -67,7 +75,11 @@ def _at_random(options: SearchOptions, task: Task) -> str | None:
     names = [
         name
         for name, parameter in task.space.parameters.items()
-        if parameter.only_if or (options.sampler == "cmaes" and isinstance(parameter.distribution, CategoricalDistribution))
+        if parameter.only_if
+        or (
+            options.sampler == "cmaes"
+            and isinstance(parameter.distribution, CategoricalDistribution)
+        )
     ]
     if options.sampler not in ("gp", "cmaes") or not names:
         return None
@@ -77,12 +89,17 @@ def _at_random(options: SearchOptions, task: Task) -> str | None:
 def verdict(options: SearchOptions, task: Task, run: RunDirectory, tried: list[Candidate]) -> str:
     """The answer: the winner, its figure in the search and on fresh seeds, what hand-tuning gave, remarks, what to do next."""
     counts = Counter(record.ended or "running" for _, record in run.trials())
-    lines = [f"{sum(counts.values())} trials: " + ", ".join(f"{n} {ended}" for ended, n in counts.most_common())]
+    lines = [
+        f"{sum(counts.values())} trials: "
+        + ", ".join(f"{n} {ended}" for ended, n in counts.most_common())
+    ]
     goal = task.goal
     for candidate in tried:
         holds = candidate.holds(goal, options.confirm)
         label = "best" if holds or not options.confirm else "tried"
-        lines.append(f"{label:<10} trial {candidate.number}{_known(candidate)}: {_settings(candidate, task)}")
+        lines.append(
+            f"{label:<10} trial {candidate.number}{_known(candidate)}: {_settings(candidate, task)}"
+        )
         lines += _schedule(candidate)
         lines.append(f"selected   {_selected(candidate, task)}")
         if options.confirm:
@@ -99,14 +116,20 @@ def verdict(options: SearchOptions, task: Task, run: RunDirectory, tried: list[C
         lines.append("best       none: no trial reported anything that can be compared")
     lines += remarks(run)
     where = from_here(run.path)
-    lines += [f"run        {where}", f"next       {shlex.join(['python', from_here(REPORT), where])}"]
+    lines += [
+        f"run        {where}",
+        f"next       {shlex.join(['python', from_here(REPORT), where])}",
+    ]
     return "\n".join(lines)
 
 
 def remarks(run: RunDirectory) -> list[str]:
     """The run's checks that found an issue or have a tip, a line each, with the command where there is one."""
     found = [check for check in run_checks(Run(run.path)) if check.status in ("issue", "tip")]
-    return [f"{check.code:<10} {check.sentence}" + (f" Try: {check.do}" if check.do else "") for check in found]
+    return [
+        f"{check.code:<10} {check.sentence}" + (f" Try: {check.do}" if check.do else "")
+        for check in found
+    ]
 
 
 def _range(name: str, distribution: BaseDistribution) -> str:
@@ -127,8 +150,11 @@ def _schedule(candidate: Candidate) -> list[str]:
     """The changes of the settings on the way, which are trained again in the confirmation as well."""
     changes = candidate.config.get("schedule", [])
     way = " > ".join(map(str, candidate.lineage))
-    return [f"schedule   at step {step:,}: {settings_words(changed)}" for step, changed in changes] + [
-        f"lineage    weights of trials {way}; a confirmation trains the whole schedule anew" for _ in changes[:1]
+    return [
+        f"schedule   at step {step:,}: {settings_words(changed)}" for step, changed in changes
+    ] + [
+        f"lineage    weights of trials {way}; a confirmation trains the whole schedule anew"
+        for _ in changes[:1]
     ]
 
 
@@ -139,7 +165,9 @@ def _selected(candidate: Candidate, task: Task) -> str:
 
 
 def _figures(row: Mapping[str, Any], task: Task) -> str:
-    return " · ".join(f"{name} {figure(row[name])}" for name in task.shown if row.get(name) is not None)
+    return " · ".join(
+        f"{name} {figure(row[name])}" for name in task.shown if row.get(name) is not None
+    )
 
 
 def _confirmed(candidate: Candidate, task: Task, count: int) -> str:
@@ -148,7 +176,11 @@ def _confirmed(candidate: Candidate, task: Task, count: int) -> str:
     figures = [row[goal.metric] for row in rows if row.get(goal.metric) is not None]
     words = f"{reached} of {count} fresh seeds reach {goal}"
     if figures:
-        worst = f"lowest {figure(min(figures))}" if goal.at == "least" else f"highest {figure(max(figures))}"
+        worst = (
+            f"lowest {figure(min(figures))}"
+            if goal.at == "least"
+            else f"highest {figure(max(figures))}"
+        )
         words += f" · {worst}, mean {figure(mean(figures))}"
     steps = [row["steps_to_converge"] for row in rows if row.get("steps_to_converge")]
     if steps:
@@ -178,7 +210,8 @@ def _front(run: RunDirectory, task: Task) -> list[str]:
     if len(task.objectives) < 2:
         return []
     return [
-        f"front      trial {number}: " + " · ".join(f"{one.metric} {figure(row[one.metric])}" for one in task.objectives)
+        f"front      trial {number}: "
+        + " · ".join(f"{one.metric} {figure(row[one.metric])}" for one in task.objectives)
         for number, row in pareto_front(run, task)
     ]
 
@@ -193,5 +226,7 @@ def _by_hand(run: RunDirectory, task: Task) -> list[str]:
             settings = settings_words(task.space.varied(record.config))
             first = task.shown[0]
             came_to = f"{first} {figure(rows[-1][first])}" if first in rows[-1] else "nothing"
-            lines.append(f"{'known':<10} {known}: {settings} · {came_to} at step {rows[-1]['step']:,} ({record.ended})")
+            lines.append(
+                f"{'known':<10} {known}: {settings} · {came_to} at step {rows[-1]['step']:,} ({record.ended})"
+            )
     return lines

@@ -1,6 +1,7 @@
 """What an earlier run found, as settings that a new search tries first (``--warm-start``).
 
-Settings travel, values do not: see docs/decisions/warm-start.md. The earlier run is read from its files and never written to.
+Settings travel, values do not: see docs/decisions/warm-start.md. The earlier run is read from its
+files and never written to.
 """
 
 from collections.abc import Iterator, Mapping
@@ -34,7 +35,8 @@ class WarmStart:
 
 
 def read_warm_start(options: SearchOptions, task: Task) -> WarmStart:
-    """The best different settings of the runs of ``--warm-start`` that lie in the space, the best of each run first.
+    """The best different settings of the runs of ``--warm-start`` that lie in the space, the best
+    of each run first.
 
     Raises UsageError where there is no such run, or where it is of another experiment.
     """
@@ -42,13 +44,17 @@ def read_warm_start(options: SearchOptions, task: Task) -> WarmStart:
     for name in options.warm_start:
         run = _earlier_run(name, options)
         of_this_run, words = _ranked(run, task)
-        found.append([(settings, f"{run.path.name} trial {number}") for number, settings in of_this_run])
+        found.append(
+            [(settings, f"{run.path.name} trial {number}") for number, settings in of_this_run]
+        )
         notes += [f"warm start from {run.path.name}: {sentence}" for sentence in words]
     chosen: list[tuple[dict[str, Any], str]] = []
     in_turn = (one for one in chain.from_iterable(zip_longest(*found)) if one)
     for settings, source in in_turn:
         others = [*task.space.known.values(), *(one for one, _ in chosen)]
-        if len(chosen) < WARM_TRIALS and all(_differ(settings, other, task.space) for other in others):
+        if len(chosen) < WARM_TRIALS and all(
+            _differ(settings, other, task.space) for other in others
+        ):
             chosen.append((settings, source))
     if options.warm_start:
         notes.insert(0, f"warm start: {len(chosen)} earlier settings are tried first")
@@ -56,9 +62,15 @@ def read_warm_start(options: SearchOptions, task: Task) -> WarmStart:
 
 
 def _earlier_run(name: str, options: SearchOptions) -> RunDirectory:
-    folders = [folder for folder in (Path(name), Path(options.storage_path) / name) if (folder / "search.json").is_file()]
+    folders = [
+        folder
+        for folder in (Path(name), Path(options.storage_path) / name)
+        if (folder / "search.json").is_file()
+    ]
     if not folders:
-        raise UsageError(f"--warm-start: there is no run {name}, neither as a folder nor under {options.storage_path}/")
+        raise UsageError(
+            f"--warm-start: there is no run {name}, neither as a folder nor under {options.storage_path}/"
+        )
     run = RunDirectory(folders[0].absolute())
     record = run.read()
     if record is None:
@@ -82,7 +94,9 @@ def _ranked(run: RunDirectory, task: Task) -> tuple[list[tuple[int, dict[str, An
     ]
     comparable = [(trial, row) for trial, row in ended if row.get(objective.metric) is not None]
     winner = _winner(run) if of_old == objective.metric else None
-    comparable.sort(key=lambda one: (one[0].number != winner, objective.loss(one[1]), one[0].number))
+    comparable.sort(
+        key=lambda one: (one[0].number != winner, objective.loss(one[1]), one[0].number)
+    )
     varied = record.get("space", {})
     inside = []
     for trial, _ in comparable:
@@ -92,7 +106,9 @@ def _ranked(run: RunDirectory, task: Task) -> tuple[list[tuple[int, dict[str, An
     return inside, list(_notes(record, of_old, len(ended), len(comparable), len(inside), task))
 
 
-def _notes(record: Mapping[str, Any], of_old: str, ended: int, comparable: int, inside: int, task: Task) -> Iterator[str]:
+def _notes(
+    record: Mapping[str, Any], of_old: str, ended: int, comparable: int, inside: int, task: Task
+) -> Iterator[str]:
     metric = task.objective.metric
     if of_old != metric:
         yield f"it was searched for {of_old}, its trials are ranked by {metric} here"
@@ -105,7 +121,9 @@ def _notes(record: Mapping[str, Any], of_old: str, ended: int, comparable: int, 
     here = {**task.space.fixed, **task.settings}
     before = record.get("fixed", {})
     changed = [
-        f"{name} {before[name]} there, {here[name]} here" for name in here if name in before and before[name] != here[name]
+        f"{name} {before[name]} there, {here[name]} here"
+        for name in here
+        if name in before and before[name] != here[name]
     ]
     if changed:
         yield "; ".join(changed)
@@ -117,15 +135,21 @@ def _winner(run: RunDirectory) -> int | None:
     return read_json(metrics).get("trial")
 
 
-def _inside(config: Mapping[str, Any], varied: Mapping[str, Any], task: Task) -> dict[str, Any] | None:
+def _inside(
+    config: Mapping[str, Any], varied: Mapping[str, Any], task: Task
+) -> dict[str, Any] | None:
     """The config as settings of this search's space, or None where it lies outside of it.
 
-    A parameter that the earlier run did not know is left out: the sampler draws it. One that it varied and that is fixed here
-    must have the fixed value.
+    A parameter that the earlier run did not know is left out: the sampler draws it. One that it
+    varied and that is fixed here must have the fixed value.
     """
     space = task.space
     fixed = {**space.fixed, **task.settings}
-    if any(config[name] != fixed.get(name) for name in varied if name in config and name not in space.parameters):
+    if any(
+        config[name] != fixed.get(name)
+        for name in varied
+        if name in config and name not in space.parameters
+    ):
         return None
     settings: dict[str, Any] = {}
     for name, parameter in space.parameters.items():
@@ -141,7 +165,9 @@ def _differ(one: Mapping[str, Any], other: Mapping[str, Any], space: SearchSpace
         if (name in one) != (name in other):
             return True
         if name in one:
-            here, there = (place(settings[name], parameter.distribution) for settings in (one, other))
+            here, there = (
+                place(settings[name], parameter.distribution) for settings in (one, other)
+            )
             if here is None or there is None:
                 if one[name] != other[name]:
                     return True

@@ -1,6 +1,7 @@
 """A one-layer transformer that reads a and b and an equals sign, and names (a + b) mod p.
 
-No biases, no layer normalisation and no dropout, as in Nanda et al. 2023, https://arxiv.org/abs/2301.05217.
+No biases, no layer normalisation and no dropout, as in Nanda et al. 2023,
+https://arxiv.org/abs/2301.05217.
 """
 
 import math
@@ -20,7 +21,10 @@ class ModularAdder(nn.Module):
         def weight(*shape: int) -> nn.Parameter:
             return nn.Parameter(torch.randn(shape, generator=generator) / math.sqrt(shape[-1]))
 
-        self.embedding, self.position = weight(p + 1, WIDTH), weight(3, WIDTH)  # the last token is the equals sign
+        self.embedding, self.position = (
+            weight(p + 1, WIDTH),
+            weight(3, WIDTH),
+        )  # the last token is the equals sign
         self.qkv, self.out = weight(3 * WIDTH, WIDTH), weight(WIDTH, WIDTH)
         self.mlp_in, self.mlp_out = weight(4 * WIDTH, WIDTH), weight(WIDTH, 4 * WIDTH)
         self.unembedding = weight(p, WIDTH)
@@ -29,7 +33,9 @@ class ModularAdder(nn.Module):
         """Logits (B, p) of the sums of pairs (B, 2), numbers from 0 to p - 1."""
         equals = torch.full_like(pairs[:, :1], len(self.embedding) - 1)
         x = self.embedding[torch.cat([pairs, equals], 1)] + self.position  # (B, 3, WIDTH)
-        q, k, v = (x @ self.qkv.T).unflatten(-1, (3, HEADS, -1)).permute(2, 0, 3, 1, 4)  # each (B, HEADS, 3, WIDTH / HEADS)
+        q, k, v = (
+            (x @ self.qkv.T).unflatten(-1, (3, HEADS, -1)).permute(2, 0, 3, 1, 4)
+        )  # each (B, HEADS, 3, WIDTH / HEADS)
         attended = nn.functional.scaled_dot_product_attention(q, k, v)
         x = x + attended.transpose(1, 2).flatten(2) @ self.out.T
         x = x + torch.relu(x @ self.mlp_in.T) @ self.mlp_out.T

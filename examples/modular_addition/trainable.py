@@ -1,7 +1,8 @@
-"""One trial: train a small transformer on half of all sums modulo p, and see when it can do the other half.
+"""One trial: train a small transformer on half of all sums modulo p, and see when it can do the
+other half.
 
-It first learns its half by heart; sums that it has not seen come right much later, or never (grokking: Power et al. 2022,
-https://arxiv.org/abs/2201.02177).
+It first learns its half by heart; sums that it has not seen come right much later, or never
+(grokking: Power et al. 2022, https://arxiv.org/abs/2201.02177).
 """
 
 from collections.abc import Mapping
@@ -21,19 +22,22 @@ CPU = torch.device("cpu")
 
 
 class ModularAdditionTrial(ResumableTrainable):
-    """Config: ``p``, ``train_fraction``; AdamW's ``lr``, ``weight_decay``, ``beta1`` and ``beta2``; ``max_steps``,
-    ``report_every``, ``seed``.
+    """Config: ``p``, ``train_fraction``; AdamW's ``lr``, ``weight_decay``, ``beta1`` and ``beta2``;
+    ``max_steps``, ``report_every``, ``seed``.
 
-    A row: ``loss`` and ``accuracy`` on half of the sums that no training step sees; ``mean_accuracy``, that accuracy
-    averaged over the whole step budget; ``train_loss`` and ``train_accuracy``, a value every 10 steps; in the last row
-    ``test_accuracy``, on the other half, which no decision sees.
+    A row: ``loss`` and ``accuracy`` on half of the sums that no training step sees;
+    ``mean_accuracy``, that accuracy averaged over the whole step budget; ``train_loss`` and
+    ``train_accuracy``, a value every 10 steps; in the last row ``test_accuracy``, on the other
+    half, which no decision sees.
     """
 
     def build(self, config: dict[str, Any]) -> None:
         p, seed = int(config["p"]), int(config["seed"])
         self.model = ModularAdder(p, generator(seed, "weights", CPU)).to(self.device)
         pairs = torch.cartesian_prod(torch.arange(p), torch.arange(p))
-        pairs = pairs[torch.randperm(len(pairs), generator=generator(seed, "train", CPU))].to(self.device)
+        pairs = pairs[torch.randperm(len(pairs), generator=generator(seed, "train", CPU))].to(
+            self.device
+        )
         seen = round(float(config["train_fraction"]) * len(pairs))
         self.train_pairs, self.validation_pairs, self.test_pairs = pairs.split(
             [seen, (len(pairs) - seen) // 2, len(pairs) - seen - (len(pairs) - seen) // 2]
@@ -67,7 +71,8 @@ class ModularAdditionTrial(ResumableTrainable):
         row: Row = {
             "loss": loss,
             "accuracy": accuracy,
-            "mean_accuracy": (self.accuracy_area + accuracy * left * converged) / (self.step_number + left * converged),
+            "mean_accuracy": (self.accuracy_area + accuracy * left * converged)
+            / (self.step_number + left * converged),
             "ended": CONVERGED.name if converged else None,
         }
         if converged or left == 0:
@@ -78,7 +83,9 @@ class ModularAdditionTrial(ResumableTrainable):
     def measure(self, pairs: Tensor) -> tuple[float, float]:
         """Mean cross-entropy (nats) and accuracy on pairs (B, 2)."""
         logits, target = self.model(pairs), self.sums(pairs)
-        return cross_entropy(logits, target).item(), (logits.argmax(1) == target).float().mean().item()
+        return cross_entropy(logits, target).item(), (
+            logits.argmax(1) == target
+        ).float().mean().item()
 
     def diverged_row(self) -> Row:
         return {"loss": None, "accuracy": 0.0, "mean_accuracy": 0.0}

@@ -1,4 +1,5 @@
-"""Search AdamW's settings with which a small transformer learns addition modulo p from half of all sums.
+"""Search AdamW's settings with which a small transformer learns addition modulo p from half of all
+sums.
 
 python examples/modular_addition/tune.py --num-samples 12
 """
@@ -51,7 +52,12 @@ def addition_task(options: AdditionOptions) -> "Task":
     return Task(
         trainable=ModularAdditionTrial,
         space=options.searched(SPACE),
-        settings={"p": options.p, "train_fraction": 0.5, "max_steps": options.max_steps, "report_every": 50},
+        settings={
+            "p": options.p,
+            "train_fraction": 0.5,
+            "max_steps": options.max_steps,
+            "report_every": 50,
+        },
         objectives=(Objective("mean_accuracy", "max"),),
         shown=("accuracy", "mean_accuracy"),
         rungs=Rungs(grace_steps=options.max_steps // 4, reduction_factor=2),

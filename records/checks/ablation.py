@@ -33,7 +33,9 @@ class Stage:
 
 def stages(run: Run) -> list[Stage]:
     """The path as it was trained, the hand-tuned settings first; empty where there is none."""
-    places = [list(group) for _, group in groupby(run.ablations, key=lambda one: one.config["ablation"])]
+    places = [
+        list(group) for _, group in groupby(run.ablations, key=lambda one: one.config["ablation"])
+    ]
     start = _start(run, places)
     changes = [Stage(_names(group), _loss(group)) for group in places if _names(group)]
     return [Stage("", start), *changes] if changes and start is not None else []
@@ -42,7 +44,9 @@ def stages(run: Run) -> list[Stage]:
 def ablation(run: Run) -> Check:
     """PATH01."""
     if run.winner is None or run.objective is None:
-        return path(status="not applicable", sentence="There is no winner: 0 trials used their budget.")
+        return path(
+            status="not applicable", sentence="There is no winner: 0 trials used their budget."
+        )
     places = stages(run)
     if not places:
         sentence = f"0 changes between hand-tuned settings and trial {run.winner.number} were trained one at a time."
@@ -57,7 +61,9 @@ def ablation(run: Run) -> Check:
     begin, end = (amount(run.value(one.loss)) for one in (places[0], places[-1]))
     sentence = f"From {run.metric} {begin} to {end} in {len(gains)} changes: {steps} ({words})."
     if nothing:
-        return path(status="tip", sentence=f"{sentence} Bought nothing beyond that: {', '.join(nothing)}.")
+        return path(
+            status="tip", sentence=f"{sentence} Bought nothing beyond that: {', '.join(nothing)}."
+        )
     return path(status="passed", sentence=sentence)
 
 

@@ -44,7 +44,9 @@ def early_stopping_cost(run: Run) -> Check:
 
 def let_run_on(run: Run) -> tuple[list[FinishedTrial], list[FinishedTrial]]:
     """The trials that would have been stopped early and were let run on, and of all others the complete ones, best first."""
-    audited = [one for one in run.finished if one.audited is not None and one.ended != STOPPED_EARLY.name]
+    audited = [
+        one for one in run.finished if one.audited is not None and one.ended != STOPPED_EARLY.name
+    ]
     return audited, [one for one in run.complete if one.audited is None]
 
 

@@ -42,7 +42,9 @@ crowded = partial(
 def winner_at_an_edge(run: Run) -> Check:
     """EDGE01."""
     if run.winner is None:
-        return at_edge(status="not applicable", sentence="There is no winner: 0 trials used their budget.")
+        return at_edge(
+            status="not applicable", sentence="There is no winner: 0 trials used their budget."
+        )
     found, changes, looked_at = [], [], 0
     for name, distribution, end, change in _open_ends(run):
         position = place(run.winner.settings.get(name), distribution)
@@ -56,7 +58,10 @@ def winner_at_an_edge(run: Run) -> Check:
             changes.append(change)
     trial = f"trial {run.winner.number}"
     if not looked_at:
-        return at_edge(status="not applicable", sentence=f"None of {trial}'s settings is a number with an open end.")
+        return at_edge(
+            status="not applicable",
+            sentence=f"None of {trial}'s settings is a number with an open end.",
+        )
     if not found:
         sentence = f"None of the {looked_at} ends that {trial}'s numbers could lie at is within {percent(EDGE)} of its range."
         return at_edge(status="passed", sentence=sentence)
@@ -72,9 +77,7 @@ def best_trials_at_an_edge(run: Run) -> Check:
         if n:
             seen.append(Crowd(count / n - chance, name, end, change, count, n, chance))
     if not seen:
-        sentence = (
-            f"None of the best quarter, {len(run.best_quarter)} of {len(run.ranked)} trials, has a number with an open end."
-        )
+        sentence = f"None of the best quarter, {len(run.best_quarter)} of {len(run.ranked)} trials, has a number with an open end."
         return crowded(status="not applicable", sentence=sentence)
     confidence = 1 - 0.05 / len(seen)
     flagged = [one for one in seen if share_interval(one.count, one.n, confidence).low > one.chance]
@@ -85,7 +88,9 @@ def best_trials_at_an_edge(run: Run) -> Check:
     )
     if flagged:
         sentence = f"More of the best trials than chance puts there: {words}."
-        return crowded(status="issue", sentence=sentence, do=run.again(*(one.change for one in flagged)))
+        return crowded(
+            status="issue", sentence=sentence, do=run.again(*(one.change for one in flagged))
+        )
     sentence = f"Of {len(seen)} ends none holds more of the best trials than chance puts there; most: {words}."
     return crowded(status="passed", sentence=sentence)
 
@@ -123,10 +128,18 @@ def _is_share(distribution: BaseDistribution) -> bool:
     return bool(choices) and choices[-1] == 1 and isinstance(choices[-1], float)
 
 
-def _in_outer_part(name: str, distribution: BaseDistribution, end: End, trials: list[FinishedTrial]) -> tuple[int, int, float]:
+def _in_outer_part(
+    name: str, distribution: BaseDistribution, end: End, trials: list[FinishedTrial]
+) -> tuple[int, int, float]:
     """How many of the trials that have the parameter lie in its outer part; of how many; the chance of a uniform draw."""
-    positions = [found for one in trials if (found := place(one.settings.get(name), distribution)) is not None]
-    count = sum(position >= 1 - OUTER if end == "upper" else position <= OUTER for position in positions)
+    positions = [
+        found
+        for one in trials
+        if (found := place(one.settings.get(name), distribution)) is not None
+    ]
+    count = sum(
+        position >= 1 - OUTER if end == "upper" else position <= OUTER for position in positions
+    )
     values: float = len(ordered_choices(distribution)) or math.inf
     if isinstance(distribution, IntDistribution):
         values = (distribution.high - distribution.low) // distribution.step + 1

@@ -28,7 +28,9 @@ def failed_trials(run: Run) -> Check:
     if not broken:
         return failed(status="passed", sentence=f"{sentence}.")
     causes = Counter(_cause(one) for one in broken)
-    sentence += ": " + "; ".join(f"{cause} (×{count})" for cause, count in causes.most_common()) + "."
+    sentence += (
+        ": " + "; ".join(f"{cause} (×{count})" for cause, count in causes.most_common()) + "."
+    )
     errors = [one for one in broken if one.ended == ERROR.name]
     if errors:
         do = shlex.join(["cat", run.shown_path(f"trial_{errors[0].number:04d}", "error.txt")])

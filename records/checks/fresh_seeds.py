@@ -32,7 +32,9 @@ flattered = partial(
 def holds_on_fresh_seeds(run: Run) -> Check:
     """SEED01."""
     if run.winner is None or run.goal is None:
-        return holds(status="not applicable", sentence="There is no winner: 0 trials used their budget.")
+        return holds(
+            status="not applicable", sentence="There is no winner: 0 trials used their budget."
+        )
     n = len(run.fresh_seeds)
     if not n:
         sentence = f"Trial {run.winner.number} has been trained on 0 fresh seeds."
@@ -45,19 +47,29 @@ def holds_on_fresh_seeds(run: Run) -> Check:
     if reached < n:
         do = run.resume("--num-samples", str(run.half_as_many_again))
         return holds(status="issue", sentence=sentence, do=do)
-    return holds(status="passed", sentence=sentence, do=run.resume("--confirm", str(SEEDS)) if n < SEEDS else None)
+    return holds(
+        status="passed",
+        sentence=sentence,
+        do=run.resume("--confirm", str(SEEDS)) if n < SEEDS else None,
+    )
 
 
 def flattered_by_selection(run: Run) -> Check:
     """SEED02."""
     if run.winner is None or run.objective is None or run.goal is None:
-        return flattered(status="not applicable", sentence="There is no winner: 0 trials used their budget.")
+        return flattered(
+            status="not applicable", sentence="There is no winner: 0 trials used their budget."
+        )
     metric, selected, confirmed = selected_and_confirmed(run, run.objective, run.goal)
     n = len(confirmed)
     if selected is None or n < 2:
         sentence = f"Two fresh seeds with a figure of {metric} are needed; there {'is' if n == 1 else 'are'} {n}."
-        return flattered(status="not applicable", sentence=sentence, do=run.resume("--confirm", "5"))
-    more_is_better = run.objective.mode == "max" if metric == run.objective.metric else run.goal.at == "least"
+        return flattered(
+            status="not applicable", sentence=sentence, do=run.resume("--confirm", "5")
+        )
+    more_is_better = (
+        run.objective.mode == "max" if metric == run.objective.metric else run.goal.at == "least"
+    )
     better = 1 if more_is_better else -1
     low, high = sorted(better * (selected - end) for end in mean_interval(confirmed))
     flattery = better * (selected - mean(confirmed))
@@ -69,11 +81,15 @@ def flattered_by_selection(run: Run) -> Check:
     return flattered(status="tip" if low > 0 else "passed", sentence=sentence)
 
 
-def selected_and_confirmed(run: Run, objective: Objective, goal: Goal) -> tuple[str, float | None, list[float]]:
+def selected_and_confirmed(
+    run: Run, objective: Objective, goal: Goal
+) -> tuple[str, float | None, list[float]]:
     """What the winner and its fresh seeds are compared by, its figure where it was selected, and theirs."""
     metric = objective.metric if _measured_alike(run) else goal.metric
     selected = run.winner.last.get(metric) if run.winner else None
-    confirmed = [float(one.last[metric]) for one in run.fresh_seeds if one.last.get(metric) is not None]
+    confirmed = [
+        float(one.last[metric]) for one in run.fresh_seeds if one.last.get(metric) is not None
+    ]
     return metric, None if selected is None else float(selected), confirmed
 
 
@@ -81,4 +97,7 @@ def _measured_alike(run: Run) -> bool:
     """Whether fresh seeds are measured as the trials of the search are (those of some experiments have another judge)."""
     assert run.winner is not None
     mine = {name: value for name, value in run.winner.config.items() if name not in OWN_SETTINGS}
-    return all(all(one.config.get(name) == value for name, value in mine.items()) for one in run.fresh_seeds)
+    return all(
+        all(one.config.get(name) == value for name, value in mine.items())
+        for one in run.fresh_seeds
+    )

@@ -34,7 +34,9 @@ def would_more_trials_help(run: Run) -> Check:
     since = sum(one.number > best.number for one in run.finished)
     further = run.half_as_many_again - total
     chance, interval = record_chance(len(drawn), further)
-    bound = "" if best in drawn else "at most "  # then it is not only the best of those drawn that must be beaten
+    bound = (
+        "" if best in drawn else "at most "
+    )  # then it is not only the best of those drawn that must be beaten
     sentence = (
         f"The best came as trial {best.number}, {counted(since, 'trial')} ago"
         f" ({run.metric} {amount(run.value(best.loss))}{_gain(run, best)}). {further} more like the {len(drawn)} {how}"
@@ -50,7 +52,9 @@ def _drawn_alike(run: Run) -> tuple[list[FinishedTrial], str]:
     sampler = str(run.options.get("sampler", "tpe"))
     if sampler in ("random", "qmc"):
         return drawn, "drawn at random"
-    return [one for one in drawn if one.number >= int(run.search.get("startup_trials", 0))], f"chosen by {sampler.upper()}"
+    return [
+        one for one in drawn if one.number >= int(run.search.get("startup_trials", 0))
+    ], f"chosen by {sampler.upper()}"
 
 
 def _gain(run: Run, best: FinishedTrial) -> str:

@@ -25,31 +25,46 @@ def mean_interval(values: Sequence[float]) -> Interval:
     """Student's interval for the mean of what two or more ``values`` were drawn from."""
     from scipy.stats import t
 
-    half = float(t.ppf(0.975, len(values) - 1)) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    half = (
+        float(t.ppf(0.975, len(values) - 1))
+        * float(np.std(values, ddof=1))
+        / math.sqrt(len(values))
+    )
     mean = float(np.mean(values))
     return Interval(mean - half, mean + half)
 
 
 def record_chance(n: int, more: int) -> tuple[float, Interval]:
-    """The chance that the best of ``n`` trials is beaten by one of ``more`` trials drawn alike, and its interval.
+    """The chance that the best of ``n`` trials is beaten by one of ``more`` trials drawn alike, and
+    its interval.
 
-    The chance p that one draw beats the best of n has the distribution Beta(1, n), whatever the figures' own is; the mean
-    of 1 - (1 - p)^more over it is more / (n + more). Source: Arnold et al., Records (1998), chapter 2.
+    The chance p that one draw beats the best of n has the distribution Beta(1, n), whatever the
+    figures' own is; the mean of 1 - (1 - p)^more over it is more / (n + more). Source: Arnold et
+    al., Records (1998), chapter 2.
     """
     low, high = (1 - (1 - quantile) ** (more / n) for quantile in (0.025, 0.975))
     return more / (n + more), Interval(low, high)
 
 
 def gap_tail(n: int, gap: float) -> float:
-    """The chance that ``n`` uniform draws from [0, 1] leave a stretch longer than ``gap`` without one, its ends included.
+    """The chance that ``n`` uniform draws from [0, 1] leave a stretch longer than ``gap`` without
+    one, its ends included.
 
-    Source: Fisher 1929, https://doi.org/10.1098/rspa.1929.0151: the alternating sum of C(n + 1, j) (1 - j gap)^n.
+    Source: Fisher 1929, https://doi.org/10.1098/rspa.1929.0151: the alternating sum of C(n + 1, j)
+    (1 - j gap)^n.
     """
-    if gap <= 0 or (n + 1) * (1 - gap) ** n > 20:  # a chance of 1, to 8 digits, where the sum's terms would cancel
+    if (
+        gap <= 0 or (n + 1) * (1 - gap) ** n > 20
+    ):  # a chance of 1, to 8 digits, where the sum's terms would cancel
         return 1.0
     terms = [j for j in range(1, min(n + 1, math.floor(1 / gap)) + 1) if j * gap < 1]
-    logarithms = (math.lgamma(n + 2) - math.lgamma(j + 1) - math.lgamma(n + 2 - j) + n * math.log1p(-j * gap) for j in terms)
-    tail = math.fsum(math.exp(one) * (1 if j % 2 else -1) for j, one in zip(terms, logarithms, strict=True))
+    logarithms = (
+        math.lgamma(n + 2) - math.lgamma(j + 1) - math.lgamma(n + 2 - j) + n * math.log1p(-j * gap)
+        for j in terms
+    )
+    tail = math.fsum(
+        math.exp(one) * (1 if j % 2 else -1) for j, one in zip(terms, logarithms, strict=True)
+    )
     return min(1.0, max(0.0, tail))
 
 
@@ -76,10 +91,12 @@ class Box(NamedTuple):
 
 
 def largest_empty_box(points: Points) -> Box:
-    """The largest rectangle in the unit square, sides along its axes, with none of the ``points`` (n, 2) inside.
+    """The largest rectangle in the unit square, sides along its axes, with none of the ``points``
+    (n, 2) inside.
 
-    Every such rectangle that cannot grow leans on a point, or on the square's side, to its left and to its right. For each
-    point on the left the right side is moved outwards, and what it passes lowers the top or lifts the bottom.
+    Every such rectangle that cannot grow leans on a point, or on the square's side, to its left and
+    to its right. For each point on the left the right side is moved outwards, and what it passes
+    lowers the top or lifts the bottom.
     Source: Naamad, Lee and Hsu 1984, https://doi.org/10.1016/0166-218X(84)90124-0
     """
     heights = np.concatenate([[0.0], np.sort(points[:, 1]), [1.0]])
@@ -103,7 +120,9 @@ def _largest_right_of_a_point(points: Points) -> Box:
         areas = (right - x[place]) * (top - bottom)
         found = int(np.argmax(areas))
         if areas[found] > best.area:
-            best = Box(float(x[place]), float(right[found]), float(bottom[found]), float(top[found]))
+            best = Box(
+                float(x[place]), float(right[found]), float(bottom[found]), float(top[found])
+            )
     return best
 
 
@@ -112,5 +131,8 @@ def empty_box_bound(n: int, pairs: int) -> float:
     """The area that the largest empty box of ``n`` uniform points, in the worst of ``pairs`` planes, exceeds one time in 20."""
     draws = np.random.default_rng(n)
     repeats = max(40, min(200, 10_000 // n))
-    worst = [max(largest_empty_box(draws.random((n, 2))).area for _ in range(pairs)) for _ in range(repeats)]
+    worst = [
+        max(largest_empty_box(draws.random((n, 2))).area for _ in range(pairs))
+        for _ in range(repeats)
+    ]
     return float(np.quantile(worst, 0.95))

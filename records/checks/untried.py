@@ -55,8 +55,13 @@ def untried_stretch(run: Run) -> Check:
             chance = gap_tail(len(positions), high - low)
             found.append((chance, name, distribution, low, high, len(positions), beside))
     if not found:
-        return gap(status="not applicable", sentence=f"No range has {ENOUGH} trials to look between; {_tried(run)}.")
-    chance, name, distribution, low, high, n, beside = min(found, key=lambda one: (one[0], one[3] - one[4]))
+        return gap(
+            status="not applicable",
+            sentence=f"No range has {ENOUGH} trials to look between; {_tried(run)}.",
+        )
+    chance, name, distribution, low, high, n, beside = min(
+        found, key=lambda one: (one[0], one[3] - one[4])
+    )
     first, last = at(low, distribution), at(high, distribution)
     scale = "log range" if getattr(distribution, "log", False) else "range"
     good = beside & {one.number for one in run.best_quarter}
@@ -65,13 +70,19 @@ def untried_stretch(run: Run) -> Check:
         f" {scale}, where {n} uniform draws leave up to {percent(gap_bound(n, 0.05))} 19 times in 20; {_borders(good)}."
     )
     if chance * len(found) < 0.05 and good:
-        return gap(status="tip", sentence=sentence, do=run.again(range_text(name, distribution, first, last)))
+        return gap(
+            status="tip",
+            sentence=sentence,
+            do=run.again(range_text(name, distribution, first, last)),
+        )
     return gap(status="passed", sentence=sentence)
 
 
 def untried_box(run: Run) -> Check:
     """SPACE02."""
-    always = {name: one for name, one in _ranges(run).items() if run.parameters[name].only_if is None}
+    always = {
+        name: one for name, one in _ranges(run).items() if run.parameters[name].only_if is None
+    }
     pairs = list(combinations(always, 2))
     trials = [one for one in run.finished if _points(one, always) is not None]
     n = len(trials)
@@ -87,7 +98,10 @@ def untried_box(run: Run) -> Check:
     good = {one.number for one in run.best_quarter} & _touching(largest, across, up, places)
     ranges = [
         (name, always[name], at(low, always[name]), at(high, always[name]))
-        for name, low, high in ((across, largest.left, largest.right), (up, largest.bottom, largest.top))
+        for name, low, high in (
+            (across, largest.left, largest.right),
+            (up, largest.bottom, largest.top),
+        )
     ]
     bound = empty_box_bound(n, len(pairs))
     words = " and ".join(f"{name} {amount(low)} to {amount(high)}" for name, _, low, high in ranges)
@@ -96,7 +110,9 @@ def untried_box(run: Run) -> Check:
         f" {percent(bound)} 19 times in 20 (the worst of {counted(len(pairs), 'plane')}); {_borders(good)}."
     )
     if largest.area > bound and good:
-        return box(status="tip", sentence=sentence, do=run.again(*(range_text(*one) for one in ranges)))
+        return box(
+            status="tip", sentence=sentence, do=run.again(*(range_text(*one) for one in ranges))
+        )
     return box(status="passed", sentence=sentence)
 
 
@@ -122,12 +138,17 @@ def rarely_tried_choices(run: Run) -> Check:
                 words.append(told)
                 rare.setdefault(name, []).append(str(option))
     if least is None:
-        return choices(status="not applicable", sentence=f"No parameter has choices and {ENOUGH} trials; {_tried(run)}.")
+        return choices(
+            status="not applicable",
+            sentence=f"No parameter has choices and {ENOUGH} trials; {_tried(run)}.",
+        )
     if not rare:
         return choices(status="passed", sentence=f"Of {total} choices the least tried: {least[1]}.")
     changes = [f"{name}={','.join(values)}" for name, values in rare.items()]
     return choices(
-        status="tip", sentence=f"Rarely tried, {len(words)} of {total} choices: {'; '.join(words)}.", do=run.again(*changes)
+        status="tip",
+        sentence=f"Rarely tried, {len(words)} of {total} choices: {'; '.join(words)}.",
+        do=run.again(*changes),
     )
 
 
@@ -146,7 +167,9 @@ def _choices(distribution: BaseDistribution) -> list[Any]:
     return []
 
 
-def _positions(run: Run, name: str, distribution: BaseDistribution) -> list[tuple[float, FinishedTrial]]:
+def _positions(
+    run: Run, name: str, distribution: BaseDistribution
+) -> list[tuple[float, FinishedTrial]]:
     """Where the trials lie in the range, in order; those outside it (known settings may be) are left out."""
     places = [(place(one.settings.get(name), distribution), one) for one in run.finished]
     inside = [(share, one) for share, one in places if share is not None and 0 <= share <= 1]
@@ -154,8 +177,12 @@ def _positions(run: Run, name: str, distribution: BaseDistribution) -> list[tupl
 
 
 def _points(trial: FinishedTrial, ranges: dict[str, BaseDistribution]) -> dict[str, float] | None:
-    places = {name: place(trial.settings.get(name), distribution) for name, distribution in ranges.items()}
-    inside = {name: share for name, share in places.items() if share is not None and 0 <= share <= 1}
+    places = {
+        name: place(trial.settings.get(name), distribution) for name, distribution in ranges.items()
+    }
+    inside = {
+        name: share for name, share in places.items() if share is not None and 0 <= share <= 1
+    }
     return inside if len(inside) == len(ranges) else None
 
 
@@ -165,7 +192,8 @@ def _touching(found: Box, across: str, up: str, places: dict[int, dict[str, floa
     return {
         number
         for number, one in places.items()
-        if found.left - slack <= one[across] <= found.right + slack and found.bottom - slack <= one[up] <= found.top + slack
+        if found.left - slack <= one[across] <= found.right + slack
+        and found.bottom - slack <= one[up] <= found.top + slack
     }
 
 
@@ -176,4 +204,6 @@ def _borders(good: set[int]) -> str:
 
 
 def _tried(run: Run) -> str:
-    return f"{counted(len(run.finished), 'trial')} {'has' if len(run.finished) == 1 else 'have'} ended"
+    return (
+        f"{counted(len(run.finished), 'trial')} {'has' if len(run.finished) == 1 else 'have'} ended"
+    )

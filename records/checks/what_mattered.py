@@ -72,8 +72,13 @@ def importances(run: Run) -> Check:
         return at_the_end(status="not applicable", sentence=sentence)
     shares = _fanova(run, samples, varied, TREES)
     if not shares:
-        return at_the_end(status="not applicable", sentence=f"A forest over {len(samples)} comparable trials tells none apart.")
-    intervals = _resampled(samples, lambda drawn, seed: _fanova(run, drawn, varied, TREES // 8, seed))
+        return at_the_end(
+            status="not applicable",
+            sentence=f"A forest over {len(samples)} comparable trials tells none apart.",
+        )
+    intervals = _resampled(
+        samples, lambda drawn, seed: _fanova(run, drawn, varied, TREES // 8, seed)
+    )
     peds = _ped_anova(run, samples)
     first = max(peds, key=lambda name: peds[name])
     told = "; ".join(
@@ -86,10 +91,16 @@ def importances(run: Run) -> Check:
         " has not seen."
     )
     if beside := len(run.parameters) - len(varied):
-        sentence += f" Not judged, as not all these trials vary them: {counted(beside, 'parameter')}."
+        sentence += (
+            f" Not judged, as not all these trials vary them: {counted(beside, 'parameter')}."
+        )
     hardly = [name for name in varied if intervals[name].high < HARDLY]
     if hardly and run.winner is not None:
-        changes = [_fixed(name, run.winner.settings[name]) for name in hardly if name in run.winner.settings]
+        changes = [
+            _fixed(name, run.winner.settings[name])
+            for name in hardly
+            if name in run.winner.settings
+        ]
         sentence += f" Hardly mattered: {', '.join(hardly)}."
         return at_the_end(status="tip", sentence=sentence, do=run.again(*changes))
     return at_the_end(status="passed", sentence=sentence)
@@ -106,7 +117,9 @@ def importances_at_rungs(run: Run) -> Check:
         intervals = _resampled(samples, lambda drawn, seed: _ped_anova(run, drawn))
         leader = max(shares, key=lambda name: shares[name])
         leaders.append(leader)
-        words.append(f"{label}, {len(samples)} trials: {leader} {percent(shares[leader])} ({between(intervals[leader])})")
+        words.append(
+            f"{label}, {len(samples)} trials: {leader} {percent(shares[leader])} ({between(intervals[leader])})"
+        )
     if len(leaders) < 2 or len(words) < 2:
         sentence = f"It takes {ENOUGH} comparable trials at two budgets; there are {len(leaders)} such: {'; '.join(words)}."
         return at_rungs(status="not applicable", sentence=sentence)
@@ -136,9 +149,15 @@ def _samples(run: Run, trials: list[FinishedTrial], rung: float = math.inf) -> l
     for one in trials:
         cost, losses = one.curve.T
         losses = losses[cost <= rung]
-        arrived = one.ended == CONVERGED.name or rung == math.inf or one.last.get(run.time_attr, 0) >= rung
+        arrived = (
+            one.ended == CONVERGED.name
+            or rung == math.inf
+            or one.last.get(run.time_attr, 0) >= rung
+        )
         loss = float(losses[-1]) if len(losses) and arrived else math.inf
-        if math.isfinite(loss) and all(_inside(run, name, value) for name, value in one.settings.items()):
+        if math.isfinite(loss) and all(
+            _inside(run, name, value) for name, value in one.settings.items()
+        ):
             samples.append((one.settings, loss))
     return samples
 
@@ -183,7 +202,9 @@ def _ped_anova(run: Run, samples: list[Sample]) -> Shares:
 
     quantile = min(0.5, max(0.1, TOP_TRIALS / len(samples)))
     with _study(run, samples) as study:
-        found = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator(target_quantile=quantile))
+        found = get_param_importances(
+            study, evaluator=PedAnovaImportanceEvaluator(target_quantile=quantile)
+        )
     return {name: float(share) for name, share in found.items()}
 
 
@@ -212,7 +233,9 @@ def _study(run: Run, samples: list[Sample]) -> Iterator[Any]:
         optuna.logging.set_verbosity(verbosity)
 
 
-def _resampled(samples: list[Sample], importance: Callable[[list[Sample], int], Shares]) -> dict[str, Interval]:
+def _resampled(
+    samples: list[Sample], importance: Callable[[list[Sample], int], Shares]
+) -> dict[str, Interval]:
     """For each parameter the 95% interval of its share over resamples of the trials, drawn with replacement."""
     draws = np.random.default_rng(0)
     found: list[Shares] = []
@@ -220,7 +243,10 @@ def _resampled(samples: list[Sample], importance: Callable[[list[Sample], int], 
         drawn = [samples[place] for place in draws.integers(len(samples), size=len(samples))]
         found += [shares] if (shares := importance(drawn, seed)) else []
     names = {name for shares in found for name in shares}
-    ends = {name: np.quantile([shares.get(name, 0.0) for shares in found], [0.025, 0.975]) for name in names}
+    ends = {
+        name: np.quantile([shares.get(name, 0.0) for shares in found], [0.025, 0.975])
+        for name in names
+    }
     return {name: Interval(float(low), float(high)) for name, (low, high) in ends.items()}
 
 

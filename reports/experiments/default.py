@@ -1,7 +1,8 @@
-"""The page that any run has: learning curves, slices and fresh seeds, drawn from whatever its trials report.
+"""The page that any run has: learning curves, slices and fresh seeds, drawn from whatever its
+trials report.
 
-An experiment that wants more derives a class ``Page`` from this one, in the file of its name beside this, and overrides what it
-shows otherwise. Its templates extend ``run.html`` and lie there too.
+An experiment that wants more derives a class ``Page`` from this one, in the file of its name beside
+this, and overrides what it shows otherwise. Its templates extend ``run.html`` and lie there too.
 """
 
 from collections.abc import Mapping
@@ -97,7 +98,10 @@ class Page:
         drawn: dict[str, Picture | None] = {"curves": None, "slices": None, "confirmation": None}
         if run.trials.empty:
             return drawn
-        title, axes = self.title(run), [self.axis(run, column) for column in self.measured(run)[:MOST_PANELS]]
+        title, axes = (
+            self.title(run),
+            [self.axis(run, column) for column in self.measured(run)[:MOST_PANELS]],
+        )
         hand_tuned = [
             Curve(label(str(row["known"]), run, row), reports)
             for _, row in run.trials.dropna(subset=["known"]).iterrows()
@@ -106,24 +110,43 @@ class Page:
         best = best_curve(run, "best")
         if axes and (hand_tuned or best):
             figure = printed.curves(hand_tuned, best, self.axis(run, "step"), axes, title)
-            drawn["curves"] = save(figure, folder, "curves", f"{', '.join(axis.title for axis in axes)} over training steps.")
+            drawn["curves"] = save(
+                figure,
+                folder,
+                "curves",
+                f"{', '.join(axis.title for axis in axes)} over training steps.",
+            )
         if run.metric in run.trials and run.trials[run.metric].notna().any():
             axis = self.axis(run, run.metric)
             words = f"{axis.title} of every trial, against each setting"
-            figure = printed.parameter_slices(run.trials, scales(run), run.best, run.metric, words, log=axis.log)
-            drawn["slices"] = save(figure, folder, "slices", f"{words}, marked by how the trial ended.")
+            figure = printed.parameter_slices(
+                run.trials, scales(run), run.best, run.metric, words, log=axis.log
+            )
+            drawn["slices"] = save(
+                figure, folder, "slices", f"{words}, marked by how the trial ended."
+            )
         drawn["confirmation"] = self.confirmation(run, run.metric, folder)
         return drawn
 
-    def confirmation(self, run: Run, column: str, folder: Path, lines: Mapping[str, float] | None = None) -> Picture | None:
+    def confirmation(
+        self, run: Run, column: str, folder: Path, lines: Mapping[str, float] | None = None
+    ) -> Picture | None:
         """The winner's curves on fresh seeds. ``column``: the metric that is drawn; ``lines``: what else is marked."""
         reports = {seed: rows for seed, rows in confirmed_reports(run).items() if column in rows}
         if not reports or run.goal is None:
             return None
-        own = {f"goal {run.goal.bound:g}": run.goal.bound} if run.goal.metric in (column, f"test_{column}") else {}
+        own = (
+            {f"goal {run.goal.bound:g}": run.goal.bound}
+            if run.goal.metric in (column, f"test_{column}")
+            else {}
+        )
         axis = self.axis(run, column)
-        figure = printed.confirmation_curves(reports, axis, {**own, **(lines or {})}, "The best settings on fresh seeds")
-        return save(figure, folder, "confirmation", f"The best settings on fresh seeds: {axis.title}.")
+        figure = printed.confirmation_curves(
+            reports, axis, {**own, **(lines or {})}, "The best settings on fresh seeds"
+        )
+        return save(
+            figure, folder, "confirmation", f"The best settings on fresh seeds: {axis.title}."
+        )
 
     def extra(self, run: Run, companions: list[Run]) -> dict[str, Any]:
         """What else the template reads."""
@@ -148,7 +171,11 @@ def best_curve(run: Run | None, name: str) -> Curve | None:
 
 def label(name: str, run: Run, row: "pd.Series[Any]") -> str:
     """A curve's name with its settings, if these are few enough to be read there."""
-    return f"{name}: {settings(run, row)}" if len(run.varied) <= LEGIBLE else f"{name} (trial {row['number']})"
+    return (
+        f"{name}: {settings(run, row)}"
+        if len(run.varied) <= LEGIBLE
+        else f"{name} (trial {row['number']})"
+    )
 
 
 def confirmed_reports(run: Run) -> dict[int, pd.DataFrame]:
@@ -157,5 +184,7 @@ def confirmed_reports(run: Run) -> dict[int, pd.DataFrame]:
     if table.empty or run.best is None:
         return {}
     mine = table[table["confirms"] == run.best]
-    reports = {int(row["seed"]): run.confirmation_reports(int(row["number"])) for _, row in mine.iterrows()}
+    reports = {
+        int(row["seed"]): run.confirmation_reports(int(row["number"])) for _, row in mine.iterrows()
+    }
     return {seed: rows for seed, rows in reports.items() if not rows.empty}

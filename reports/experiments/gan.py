@@ -16,7 +16,18 @@ from reports.experiments.default import Section
 from reports.experiments.gan_figures import Gray, History, Samples
 from reports.figures.printed import parameter_slices
 
-PICTURES = ("samples", "training", "walk", "interpolation", "neighbours", "history", "digits", "slices", "front", "schedules")
+PICTURES = (
+    "samples",
+    "training",
+    "walk",
+    "interpolation",
+    "neighbours",
+    "history",
+    "digits",
+    "slices",
+    "front",
+    "schedules",
+)
 TRIAL_METRICS = ("fd", "fd_ratio", "clean", "coverage", "epoch")
 QUALITY = ("fd", "fd_ratio", "clean", "coverage", "density", "manifold_coverage", "copied")
 
@@ -62,7 +73,9 @@ class Page(default.Page):
         return {
             "quality": quality_table(run),
             "trained_on": not run.final_reports.empty,
-            "lineage": [] if run.schedules.empty or run.best is None else run.directory.lineage(run.best),
+            "lineage": []
+            if run.schedules.empty or run.best is None
+            else run.directory.lineage(run.best),
         }
 
     def compared(self, run: Run) -> list[dict[str, Any]]:
@@ -90,7 +103,9 @@ def quality_table(run: Run) -> list[dict[str, Any]]:
     for name, trial in (("by hand", known_trial(run)), ("best, in the search", winner_row(run))):
         if trial is not None:
             measured.append((f"{name} (step {number(trial['step'])})", trial.to_dict()))
-    measured.append(("real images, by the search's judge", {**judges["search"]["floor"], "fd_ratio": 1.0}))
+    measured.append(
+        ("real images, by the search's judge", {**judges["search"]["floor"], "fd_ratio": 1.0})
+    )
     seeds = run.confirmed.dropna(subset=["fd"]) if "fd" in run.confirmed else pd.DataFrame()
     if not seeds.empty:
         mean = seeds[[name for name in QUALITY if name in seeds]].mean().to_dict()
@@ -98,8 +113,13 @@ def quality_table(run: Run) -> list[dict[str, Any]]:
     if not run.final_reports.empty:
         row = run.final_reports.iloc[-1].to_dict()
         measured.append((f"after final training (step {number(row['step'])})", row))
-    measured.append(("real images, by the final judge", {**judges["final"]["floor"], "fd_ratio": 1.0}))
-    return [{"name": name, "figures": [number(figures.get(column)) for column in QUALITY]} for name, figures in measured]
+    measured.append(
+        ("real images, by the final judge", {**judges["final"]["floor"], "fd_ratio": 1.0})
+    )
+    return [
+        {"name": name, "figures": [number(figures.get(column)) for column in QUALITY]}
+        for name, figures in measured
+    ]
 
 
 def known_trial(run: Run) -> "pd.Series[Any] | None":
@@ -122,7 +142,9 @@ def pictures(run: Run, named: str, folder: Path) -> dict[str, Picture | None]:
         drawn["slices"] = save(slices, folder, "slices", alt)
     if {"fd", "clean"} <= set(run.trials) and run.trials[["fd", "clean"]].notna().all(axis=1).any():
         title = f"{named}: {len(run.trials)} trials by fd and clean"
-        plane = figures.quality_plane(run.trials, run.best, run.search["judges"]["search"]["floor"], title)
+        plane = figures.quality_plane(
+            run.trials, run.best, run.search["judges"]["search"]["floor"], title
+        )
         drawn["front"] = save(plane, folder, "front", f"{title}, with real images as a star.")
     best, hand = winner_row(run), known_trial(run)
     draw_schedules(run, named, folder, drawn)
@@ -136,7 +158,12 @@ def pictures(run: Run, named: str, folder: Path) -> dict[str, Picture | None]:
 
 
 def draw_samples(
-    run: Run, named: str, best: "pd.Series[Any]", hand: "pd.Series[Any] | None", folder: Path, drawn: dict[str, Picture | None]
+    run: Run,
+    named: str,
+    best: "pd.Series[Any]",
+    hand: "pd.Series[Any] | None",
+    folder: Path,
+    drawn: dict[str, Picture | None],
 ) -> None:
     rows = []
     if hand is not None and hand["number"] != best["number"]:
@@ -147,50 +174,77 @@ def draw_samples(
     rows.append(Samples(f"best, trial {best['number']}", whole))
     if not whole:
         return
-    steps = early_middle_late(sorted(own) or sorted(whole)) + ([max(trained_on)] if trained_on else [])
-    alt = f"Sample grids of a fixed latent at steps {', '.join(map(str, steps))}: " + "; ".join(row.label for row in rows)
+    steps = early_middle_late(sorted(own) or sorted(whole)) + (
+        [max(trained_on)] if trained_on else []
+    )
+    alt = f"Sample grids of a fixed latent at steps {', '.join(map(str, steps))}: " + "; ".join(
+        row.label for row in rows
+    )
     drawn["samples"] = save(figures.sample_grids(rows, steps, named), folder, "samples", alt)
     frames = [whole[step] for step in spread(sorted(whole), TRAINING_FRAMES)]
     if len({frame.shape for frame in frames}) == 1:
         content = figures.animation(frames, FRAME_MS, 10 * FRAME_MS)
-        drawn["training"] = save_gif(content, folder, "training", "The sample grid from the first step to the last.")
+        drawn["training"] = save_gif(
+            content, folder, "training", "The sample grid from the first step to the last."
+        )
 
 
 def draw_history(
-    run: Run, named: str, best: "pd.Series[Any]", hand: "pd.Series[Any] | None", folder: Path, drawn: dict[str, Picture | None]
+    run: Run,
+    named: str,
+    best: "pd.Series[Any]",
+    hand: "pd.Series[Any] | None",
+    folder: Path,
+    drawn: dict[str, Picture | None],
 ) -> None:
     reports = pd.concat([run.reports(int(best["number"])), run.final_reports], ignore_index=True)
     if reports.empty:
         return
     beside = None
-    if hand is not None and hand["number"] != best["number"] and not (by_hand := run.reports(int(hand["number"]))).empty:
+    if (
+        hand is not None
+        and hand["number"] != best["number"]
+        and not (by_hand := run.reports(int(hand["number"]))).empty
+    ):
         beside = History(BY_HAND, by_hand)
     trained_alone = not run.final_reports.empty and pd.notna(best["step"])
     final_from = int(best["step"]) if trained_alone else None
     clean_floor = run.search["judges"]["search"]["floor"]["clean"]
-    figure = figures.training_history(beside, History("best", reports), final_from, clean_floor, named)
+    figure = figures.training_history(
+        beside, History("best", reports), final_from, clean_floor, named
+    )
     alt = "Fréchet distance, clean share, coverage, D(x), D(G(z)) and both losses over training steps."
     drawn["history"] = save(figure, folder, "history", alt)
     shares = reports["digits"].dropna() if "digits" in reports else pd.Series(dtype=object)
     if not shares.empty:
         title = "How often each class appears among the best generator's images"
         real = run.search["images"]["shares"]
-        drawn["digits"] = save(figures.class_histogram(shares.iloc[-1], real, title), folder, "digits", f"{title}.")
+        drawn["digits"] = save(
+            figures.class_histogram(shares.iloc[-1], real, title), folder, "digits", f"{title}."
+        )
 
 
 def draw_schedules(run: Run, named: str, folder: Path, drawn: dict[str, Picture | None]) -> None:
     """The settings that changed on the way, where the search was population based."""
     if run.schedules.empty:
         return
-    perturbed = {name: scale for name, scale in scales(run).items() if run.search["space"][name].get("perturbed")}
+    perturbed = {
+        name: scale
+        for name, scale in scales(run).items()
+        if run.search["space"][name].get("perturbed")
+    }
     lineage = [] if run.best is None else run.directory.lineage(run.best)
     title = f"{named}: the settings of {run.schedules['number'].nunique()} trials over training"
-    figure = figures.schedules(run.schedules, perturbed, lineage, int(run.search["fixed"]["max_steps"]), title)
+    figure = figures.schedules(
+        run.schedules, perturbed, lineage, int(run.search["fixed"]["max_steps"]), title
+    )
     alt = f"{title}; the weights of trial {run.best} were trained in trials {', '.join(str(one) for _, one in lineage)}."
     drawn["schedules"] = save(figure, folder, "schedules", alt)
 
 
-def draw_from_generator(run: Run, named: str, folder: Path, drawn: dict[str, Picture | None]) -> None:
+def draw_from_generator(
+    run: Run, named: str, folder: Path, drawn: dict[str, Picture | None]
+) -> None:
     """Interpolations, drawn by the exported generator."""
     import torch
 
@@ -220,23 +274,31 @@ def draw_from_generator(run: Run, named: str, folder: Path, drawn: dict[str, Pic
     )
     title = f"{named}: from one latent to another"
     figure = figures.interpolations(linear, spherical, title)
-    drawn["interpolation"] = save(figure, folder, "interpolation", f"{title}, straight and along the great circle.")
+    drawn["interpolation"] = save(
+        figure, folder, "interpolation", f"{title}, straight and along the great circle."
+    )
     stops = generator.draw_latents(25 * WALK_STOPS, stream).view(WALK_STOPS, 25, -1)
     frames: list[Gray] = []
     for stop, place in enumerate(stops):
         following = stops[(stop + 1) % WALK_STOPS]
-        paths = [interpolate_spherical(following[cell], place[cell], WALK_FRAMES)[:-1] for cell in range(25)]
+        paths = [
+            interpolate_spherical(following[cell], place[cell], WALK_FRAMES)[:-1]
+            for cell in range(25)
+        ]
         for latents in torch.stack(paths, dim=1):  # (25, Z) a frame
             frames.append(figures.tiled(draw(latents).reshape(5, 5, 28, 28), gap=2))
     content = figures.animation(frames, FRAME_MS // 2, FRAME_MS // 2)
-    drawn["walk"] = save_gif(content, folder, "walk", "25 images that change as their latents wander.")
+    drawn["walk"] = save_gif(
+        content, folder, "walk", "25 images that change as their latents wander."
+    )
 
 
 def draw_neighbours(run: Run, folder: Path, drawn: dict[str, Picture | None]) -> None:
     file = run.final / "nearest.npz"
     if run.final_reports.empty or not file.exists():
         seeds = [
-            run.path / "confirmation" / f"trial_{number:04d}" / "nearest.npz" for number in run.confirmed.get("number", [])
+            run.path / "confirmation" / f"trial_{number:04d}" / "nearest.npz"
+            for number in run.confirmed.get("number", [])
         ]
         file = next((seed for seed in seeds if seed.exists()), file)
         if not file.exists():
@@ -248,7 +310,9 @@ def draw_neighbours(run: Run, folder: Path, drawn: dict[str, Picture | None]) ->
         run.note(f"{file.relative_to(run.path)} cannot be read")
         return
     title = "Made image and nearest training image"
-    drawn["neighbours"] = save(figures.neighbour_pairs(made, nearest, title), folder, "neighbours", f"{title}, in pairs.")
+    drawn["neighbours"] = save(
+        figures.neighbour_pairs(made, nearest, title), folder, "neighbours", f"{title}, in pairs."
+    )
 
 
 def early_middle_late(steps: list[int]) -> list[int]:

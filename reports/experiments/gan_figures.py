@@ -40,22 +40,34 @@ class Samples:
 def sample_grids(rows: Sequence[Samples], steps: Sequence[int], title: str) -> Figure:
     """A row a trial, a column a step: the grid drawn there, or an empty place where the trial had none."""
     size = (2.6 * len(steps) + 0.4, 2.9 * len(rows) + 0.5)
-    figure, places = plt.subplots(len(rows), len(steps), figsize=size, squeeze=False, layout="constrained")
+    figure, places = plt.subplots(
+        len(rows), len(steps), figsize=size, squeeze=False, layout="constrained"
+    )
     for line, samples in zip(places, rows, strict=True):
         for axes, step in zip(line, steps, strict=True):
             axes.axis("off")
             if step in samples.grids:
-                axes.imshow(samples.grids[step], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+                axes.imshow(
+                    samples.grids[step], cmap="gray", vmin=0, vmax=255, interpolation="nearest"
+                )
                 axes.set_title(f"step {step:,}", fontsize=9, color=MUTED)
         line[0].annotate(
-            samples.label, (0, 1.1), xycoords="axes fraction", fontsize=10, fontweight="bold", color=INK, annotation_clip=False
+            samples.label,
+            (0, 1.1),
+            xycoords="axes fraction",
+            fontsize=10,
+            fontweight="bold",
+            color=INK,
+            annotation_clip=False,
         )
     figure.set_layout_engine("constrained", h_pad=0.1)  # room for the labels
     figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
     return figure
 
 
-def training_history(by_hand: History | None, best: History, final_from: int | None, clean_floor: float, title: str) -> Figure:
+def training_history(
+    by_hand: History | None, best: History, final_from: int | None, clean_floor: float, title: str
+) -> Figure:
     """Quality and the players' figures over steps; from ``final_from`` on the winner trained alone."""
     figure, places = plt.subplots(2, 3, figsize=(12, 6.4), layout="constrained")
     fd, clean, coverage, d_best, d_hand, losses = places.flat
@@ -64,13 +76,36 @@ def training_history(by_hand: History | None, best: History, final_from: int | N
             continue
         for axes, name in ((fd, "fd_ratio"), (clean, "clean"), (coverage, "coverage")):
             if name in one.reports:
-                axes.plot(one.reports["step"], one.reports[name], "o-", markersize=3, color=color, label=one.label)
+                axes.plot(
+                    one.reports["step"],
+                    one.reports[name],
+                    "o-",
+                    markersize=3,
+                    color=color,
+                    label=one.label,
+                )
         curve = _smoothed(training_curve(one.reports))
-        losses.plot(curve["step"], curve["train_g_loss"], color=color, linewidth=1.2, label="generator")
-        losses.plot(curve["step"], curve["train_d_loss"], color=color, linewidth=1.2, linestyle="--", label="discriminator")
+        losses.plot(
+            curve["step"], curve["train_g_loss"], color=color, linewidth=1.2, label="generator"
+        )
+        losses.plot(
+            curve["step"],
+            curve["train_d_loss"],
+            color=color,
+            linewidth=1.2,
+            linestyle="--",
+            label="discriminator",
+        )
         axes = d_hand if one is by_hand else d_best
         axes.plot(curve["step"], curve["train_d_real"], color=color, linewidth=1.2, label="D(x)")
-        axes.plot(curve["step"], curve["train_d_fake"], color=color, linewidth=1.2, linestyle="--", label="D(G(z))")
+        axes.plot(
+            curve["step"],
+            curve["train_d_fake"],
+            color=color,
+            linewidth=1.2,
+            linestyle="--",
+            label="D(G(z))",
+        )
     fd.set(title="Fréchet distance / real against real", yscale="log")
     fd.axhline(1, color=MUTED, linewidth=0.8, linestyle="--")
     fd.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
@@ -115,7 +150,10 @@ def class_histogram(made: Sequence[float], real: Sequence[float], title: str) ->
 def interpolations(linear: Gray, spherical: Gray, title: str) -> Figure:
     """Rows of images (R, n + 1, 28, 28) on straight paths between latents, and on great circles below."""
     figure, places = plt.subplots(2, 1, figsize=(8.4, 9.4), layout="constrained")
-    for axes, rows, name in ((places[0], linear, "straight"), (places[1], spherical, "along the great circle")):
+    for axes, rows, name in (
+        (places[0], linear, "straight"),
+        (places[1], spherical, "along the great circle"),
+    ):
         _image(axes, tiled(rows))
         axes.set_title(name, fontsize=10)
     figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
@@ -144,30 +182,60 @@ def tiled(images: Gray, gap: int = 3) -> Gray:
 
 
 def schedules(
-    changes: pd.DataFrame, scales: Mapping[str, Scale], lineage: Sequence[tuple[int, int]], end: int, title: str
+    changes: pd.DataFrame,
+    scales: Mapping[str, Scale],
+    lineage: Sequence[tuple[int, int]],
+    end: int,
+    title: str,
 ) -> Figure:
-    """Each of the parameters in ``scales`` over training steps up to ``end``, a line a trial of the population.
+    """Each of the parameters in ``scales`` over training steps up to ``end``, a line a trial of the
+    population.
 
     Args:
-        changes: A row for every trial and ``step`` from which on its settings hold, with its ``number``.
-        lineage: The winner's weights were trained in which trial from which step on; drawn strongly.
+        changes: A row for every trial and ``step`` from which on its settings hold, with its
+            ``number``.
+        lineage: The winner's weights were trained in which trial from which step on; drawn
+            strongly.
     """
-    shown = {name: scale for name, scale in scales.items() if name in changes and changes[name].notna().any()}
+    shown = {
+        name: scale
+        for name, scale in scales.items()
+        if name in changes and changes[name].notna().any()
+    }
     columns = 3
     rows = -(-len(shown) // columns)
-    figure, places = plt.subplots(rows, columns, figsize=(12, 2.2 * rows + 0.6), squeeze=False, layout="constrained")
+    figure, places = plt.subplots(
+        rows, columns, figsize=(12, 2.2 * rows + 0.6), squeeze=False, layout="constrained"
+    )
     for axes, (name, scale) in zip(places.flat, shown.items(), strict=False):
         choices = sorted(changes[name].dropna().unique())
-        drawn = changes[name].map(choices.index, na_action="ignore") if scale == "choice" else changes[name]
+        drawn = (
+            changes[name].map(choices.index, na_action="ignore")
+            if scale == "choice"
+            else changes[name]
+        )
         for _, trial in changes.groupby("number"):
             axes.stairs(
-                drawn[trial.index], [*trial["step"], end], baseline=None, color=MUTED, linewidth=1, alpha=0.6, label="a trial"
+                drawn[trial.index],
+                [*trial["step"], end],
+                baseline=None,
+                color=MUTED,
+                linewidth=1,
+                alpha=0.6,
+                label="a trial",
             )
         steps, values = [step for step, _ in lineage], []
         for step, number in lineage:
             values.append(drawn[(changes["number"] == number) & (changes["step"] == step)].iloc[0])
         if steps:
-            axes.stairs(values, [*steps, end], baseline=None, color=BEST, linewidth=2.6, label="the winner's weights")
+            axes.stairs(
+                values,
+                [*steps, end],
+                baseline=None,
+                color=BEST,
+                linewidth=2.6,
+                label="the winner's weights",
+            )
         if scale == "choice":
             axes.set_yticks(range(len(choices)), [f"{choice:g}" for choice in choices])
         else:
@@ -188,23 +256,51 @@ def schedules(
     return figure
 
 
-def quality_plane(trials: pd.DataFrame, best: int | None, real: Mapping[str, float], title: str) -> Figure:
+def quality_plane(
+    trials: pd.DataFrame, best: int | None, real: Mapping[str, float], title: str
+) -> Figure:
     """Every trial by its Fréchet distance and its share of clean images, with what real images reach."""
     figure, axes = plt.subplots(figsize=(9, 4.6), layout="constrained")
-    for ended, group in trials.dropna(subset=["fd", "clean"]).groupby(trials["ended"].fillna("running")):
+    for ended, group in trials.dropna(subset=["fd", "clean"]).groupby(
+        trials["ended"].fillna("running")
+    ):
         outcome = outcome_of(str(ended))
         label = f"{outcome.words} ({len(group)})"
-        axes.scatter(group["fd"], group["clean"], marker=outcome.mark, color=outcome.color, s=44, label=label)
+        axes.scatter(
+            group["fd"], group["clean"], marker=outcome.mark, color=outcome.color, s=44, label=label
+        )
     for _, trial in trials.dropna(subset=["known", "fd", "clean"]).iterrows():
-        axes.annotate(trial["known"], (trial["fd"], trial["clean"]), xytext=(7, 5), textcoords="offset points", fontsize=8)
+        axes.annotate(
+            trial["known"],
+            (trial["fd"], trial["clean"]),
+            xytext=(7, 5),
+            textcoords="offset points",
+            fontsize=8,
+        )
     front = pareto_front(trials[trials["ended"] == "budget"].dropna(subset=["fd", "clean"]))
     axes.plot(
-        front["fd"], front["clean"], color=BEST, linewidth=1, linestyle="--", label="no trial is better in both", zorder=1
+        front["fd"],
+        front["clean"],
+        color=BEST,
+        linewidth=1,
+        linestyle="--",
+        label="no trial is better in both",
+        zorder=1,
     )
     winner = trials[trials["number"] == best]
-    axes.scatter(winner["fd"], winner["clean"], s=220, facecolors="none", edgecolors=BEST, linewidths=2, label="best")
+    axes.scatter(
+        winner["fd"],
+        winner["clean"],
+        s=220,
+        facecolors="none",
+        edgecolors=BEST,
+        linewidths=2,
+        label="best",
+    )
     axes.scatter(real["fd"], real["clean"], marker="*", s=120, color=INK, label="real images")
-    axes.set(xscale="log", ylim=(0, 1.03), xlabel="fd (lower is better)", ylabel="clean", title=title)
+    axes.set(
+        xscale="log", ylim=(0, 1.03), xlabel="fd (lower is better)", ylabel="clean", title=title
+    )
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
     return figure
 
@@ -220,7 +316,15 @@ def animation(frames: Sequence[Gray], frame_ms: int, last_ms: int) -> bytes:
     pictures = [Image.fromarray(frame) for frame in frames]
     content = io.BytesIO()
     times = [frame_ms] * (len(frames) - 1) + [last_ms]
-    pictures[0].save(content, "GIF", save_all=True, append_images=pictures[1:], duration=times, loop=0, optimize=True)
+    pictures[0].save(
+        content,
+        "GIF",
+        save_all=True,
+        append_images=pictures[1:],
+        duration=times,
+        loop=0,
+        optimize=True,
+    )
     return content.getvalue()
 
 

@@ -48,7 +48,11 @@ class Page(default.Page):
         return ["accuracy", "loss"]
 
     def columns(self, run: Run) -> list[str]:
-        return [name for name in TRIAL_METRICS if name in run.trials and (name not in OBJECTIVES or name == run.metric)]
+        return [
+            name
+            for name in TRIAL_METRICS
+            if name in run.trials and (name not in OBJECTIVES or name == run.metric)
+        ]
 
     def answer(self, run: Run) -> Answer | None:
         return answer(run, "accuracy", self.shown)
@@ -65,22 +69,39 @@ class Page(default.Page):
             if not (reports := run.reports(row["number"])).empty
         ]
         other = self.other_model(run, companions)
-        beside, best = (best_curve(one, f"{str(one.fixed['model']).upper()}, best") if one else None for one in (other, run))
+        beside, best = (
+            best_curve(one, f"{str(one.fixed['model']).upper()}, best") if one else None
+            for one in (other, run)
+        )
         if any([*by_hand, beside, best]):
             figure = lstm_figures.learning_curves(by_hand, beside, best, title)
             curves = [curve for curve in (*by_hand, beside, best) if curve]
-            words = "; ".join(f"{curve.label}: accuracy {curve.reports['accuracy'].iloc[-1]:.2f}" for curve in curves)
-            drawn["curves"] = save(figure, folder, "curves", f"Loss and accuracy over training steps. {words}.")
+            words = "; ".join(
+                f"{curve.label}: accuracy {curve.reports['accuracy'].iloc[-1]:.2f}"
+                for curve in curves
+            )
+            drawn["curves"] = save(
+                figure, folder, "curves", f"Loss and accuracy over training steps. {words}."
+            )
         if {"lr", "max_norm", "steps_to_converge"} <= set(run.trials):
             words = f"{title}: {len(run.trials)} trials in the lr × max_norm plane"
             drawn["map"] = save(
-                lstm_figures.parameter_map(run.trials, run.best, words), folder, "map", f"{words}, by how each ended."
+                lstm_figures.parameter_map(run.trials, run.best, words),
+                folder,
+                "map",
+                f"{words}, by how each ended.",
             )
         if len(run.varied) > 2 and run.metric in run.trials:
             words = f"{run.metric} of every trial, against each setting"
-            figure = printed.parameter_slices(run.trials, scales(run), run.best, run.metric, words, log=False)
-            drawn["slices"] = save(figure, folder, "slices", f"{words}, marked by how the trial ended.")
-        drawn["confirmation"] = self.confirmation(run, "accuracy", folder, {"chance": lstm_figures.CHANCE})
+            figure = printed.parameter_slices(
+                run.trials, scales(run), run.best, run.metric, words, log=False
+            )
+            drawn["slices"] = save(
+                figure, folder, "slices", f"{words}, marked by how the trial ended."
+            )
+        drawn["confirmation"] = self.confirmation(
+            run, "accuracy", folder, {"chance": lstm_figures.CHANCE}
+        )
         return drawn
 
     def extra(self, run: Run, companions: list[Run]) -> dict[str, Any]:
@@ -92,8 +113,15 @@ class Page(default.Page):
 
         def is_beside(other: Run) -> bool:
             try:
-                same = other.experiment == run.experiment and other.fixed["input_length"] == run.fixed["input_length"]
-                found = same and other.fixed["model"] != run.fixed["model"] and self.answer(other) is not None
+                same = (
+                    other.experiment == run.experiment
+                    and other.fixed["input_length"] == run.fixed["input_length"]
+                )
+                found = (
+                    same
+                    and other.fixed["model"] != run.fixed["model"]
+                    and self.answer(other) is not None
+                )
                 return bool(found) and best_curve(other, "") is not None
             except Exception:  # a damaged run spoils no other's page; its own says what is wrong
                 return False
@@ -102,8 +130,16 @@ class Page(default.Page):
 
     def compared(self, run: Run) -> ByLength:
         hand = best_by_hand(run)
-        words = "" if hand is None else f"{hand['known']}: {100 * hand['accuracy']:.1f}% at step {number(hand['step'])}"
-        seeds = run.confirmed["test_accuracy"].dropna().tolist() if "test_accuracy" in run.confirmed else []
+        words = (
+            ""
+            if hand is None
+            else f"{hand['known']}: {100 * hand['accuracy']:.1f}% at step {number(hand['step'])}"
+        )
+        seeds = (
+            run.confirmed["test_accuracy"].dropna().tolist()
+            if "test_accuracy" in run.confirmed
+            else []
+        )
         point = Length(
             model=str(run.fixed["model"]).upper(),
             length=int(run.fixed["input_length"]),
@@ -116,7 +152,11 @@ class Page(default.Page):
     def section(self, runs: list[Any], folder: Path) -> Section:
         runs.sort(key=lambda one: (one.own.point.length, one.own.point.model))
         points = [one.own.point for one in runs]
-        words = "; ".join(f"{one.model} T = {one.length}: lowest {min(one.confirmed):.4f}" for one in points if one.confirmed)
+        words = "; ".join(
+            f"{one.model} T = {one.length}: lowest {min(one.confirmed):.4f}"
+            for one in points
+            if one.confirmed
+        )
         alt = f"Accuracy on fresh seeds by length, beside hand-tuned settings. {words}."
         picture = save(lstm_figures.lengths(points), folder, "lengths", alt)
         return Section("Palindromes by length", "lstm_compared.html", {"picture": picture})

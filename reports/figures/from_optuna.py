@@ -1,6 +1,8 @@
-"""What Optuna draws itself, over a study of the run's own tables, so that a copied run without its database has it too.
+"""What Optuna draws itself, over a study of the run's own tables, so that a copied run without its
+database has it too.
 
-Its figures do not say whose a point is, so each point is given the number of its trial here (see ``interactive``).
+Its figures do not say whose a point is, so each point is given the number of its trial here (see
+``interactive``).
 """
 
 import math
@@ -24,9 +26,11 @@ MOST = 100
 
 
 def study_of(run: Run, most: int | None = None) -> tuple[optuna.Study, list[int]]:
-    """A study of the trials whose figures cover their whole budget and whose settings lie in the space, and their numbers.
+    """A study of the trials whose figures cover their whole budget and whose settings lie in the
+    space, and their numbers.
 
-    Of more than ``most`` about as many are taken, evenly spread over the search, the best one among them.
+    Of more than ``most`` about as many are taken, evenly spread over the search, the best one among
+    them.
     """
     names = [one.metric for one in run.objectives]
     minimize, maximize = optuna.study.StudyDirection.MINIMIZE, optuna.study.StudyDirection.MAXIMIZE
@@ -51,14 +55,19 @@ def _trial(run: Run, row: "pd.Series[Any]", names: list[str]) -> FrozenTrial | N
     settings = {name: row[name] for name in run.parameters if not pd.isna(row[name])}
     distributions = {name: run.parameters[name].distribution for name in settings}
     try:
-        return optuna.create_trial(params=settings, distributions=distributions, values=[float(row[name]) for name in names])
+        return optuna.create_trial(
+            params=settings,
+            distributions=distributions,
+            values=[float(row[name]) for name in names],
+        )
     except ValueError:  # settings known beforehand may lie outside the space
         return None
 
 
 def contour(run: Run, x: Axis, y: Axis, value: Axis) -> Figure:
-    """Optuna's contour of the first objective over two settings (``optuna.visualization.plot_contour``), the better the
-    brighter; empty where too few trials came to their end."""
+    """Optuna's contour of the first objective over two settings
+    (``optuna.visualization.plot_contour``), the better the brighter; empty where too few trials
+    came to their end."""
     study, numbers = study_of(run, MOST)
     figure = Figure()
     there = [

@@ -1,8 +1,9 @@
 """The interactive figures of a run as pure functions: tables in, a plotly Figure out.
 
-Every trace that shows trials carries, in its ``meta``, the trial of each point (``trials``, one entry a point), so that a
-page's filter can hide the points of any trial in any figure (``static/report.js``). Points are plain lists: plotly packs numpy
-arrays into bytes that a page could not filter.
+Every trace that shows trials carries, in its ``meta``, the trial of each point (``trials``, one
+entry a point), so that a page's filter can hide the points of any trial in any figure
+(``static/report.js``). Points are plain lists: plotly packs numpy arrays into bytes that a page
+could not filter.
 """
 
 import math
@@ -32,7 +33,8 @@ TIMED_TO_S = 1.0
 class Figure:
     """A figure as plotly.js takes it (https://plotly.com/javascript/reference/).
 
-    Not ``plotly.graph_objects``: it checks every value of every trace, which takes minutes for a thousand trials.
+    Not ``plotly.graph_objects``: it checks every value of every trace, which takes minutes for a
+    thousand trials.
     """
 
     data: list[dict[str, Any]] = field(default_factory=list)
@@ -43,7 +45,10 @@ class Figure:
 
     def axis(self, which: str, title: str = "", **more: Any) -> None:
         """Set an axis; what is None is plotly's to choose."""
-        self.layout[which] = {"title": {"text": title}, **{name: value for name, value in more.items() if value is not None}}
+        self.layout[which] = {
+            "title": {"text": title},
+            **{name: value for name, value in more.items() if value is not None},
+        }
 
 
 @dataclass(frozen=True)
@@ -59,14 +64,23 @@ def digits(values: Iterable[Any]) -> list[Any]:
     """Values for a page, of six digits; None where there is none, or none that is finite."""
     listed = list(values)
     words = [isinstance(value, str | bool) for value in listed]
-    numbers = np.array([None if word else value for value, word in zip(listed, words, strict=True)], dtype=np.float64)
+    numbers = np.array(
+        [None if word else value for value, word in zip(listed, words, strict=True)],
+        dtype=np.float64,
+    )
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         power = np.minimum(5 - np.floor(np.log10(np.abs(numbers))), 300)
         scale = 10 ** np.abs(power)
-        rounded = np.where(power < 0, np.rint(numbers / scale) * scale, np.rint(numbers * scale) / scale)
+        rounded = np.where(
+            power < 0, np.rint(numbers / scale) * scale, np.rint(numbers * scale) / scale
+        )
     rounded = np.where(numbers == 0, 0.0, rounded)
     plain = [value if math.isfinite(value) else None for value in rounded.tolist()]
-    return [value if word else own for value, word, own in zip(listed, words, plain, strict=True)] if any(words) else plain
+    return (
+        [value if word else own for value, word, own in zip(listed, words, plain, strict=True)]
+        if any(words)
+        else plain
+    )
 
 
 def by_outcome(trials: pd.DataFrame) -> Iterator[tuple[str, str, str, pd.DataFrame]]:
@@ -75,10 +89,17 @@ def by_outcome(trials: pd.DataFrame) -> Iterator[tuple[str, str, str, pd.DataFra
     for ended in outcomes.value_counts().index:
         outcome = outcome_of(str(ended))
         rows = trials[outcomes == ended]
-        yield f"{outcome.words} ({rows['number'].nunique()})", SYMBOLS[outcome.mark], outcome.color, rows
+        yield (
+            f"{outcome.words} ({rows['number'].nunique()})",
+            SYMBOLS[outcome.mark],
+            outcome.color,
+            rows,
+        )
 
 
-def scatter(trials: pd.DataFrame, x: Axis, y: Axis, words: "pd.Series[str]", best: int | None) -> Figure:
+def scatter(
+    trials: pd.DataFrame, x: Axis, y: Axis, words: "pd.Series[str]", best: int | None
+) -> Figure:
     """A point a trial, marked by how it ended, the best one ringed; ``words`` are shown where one points at it."""
     figure = Figure()
     measured = trials.dropna(subset=[x.column, y.column])
@@ -114,7 +135,11 @@ def history(
 ) -> Figure:
     """Every trial in the order of ``x``, and the best so far of those that came to their own end."""
     figure = scatter(trials, x, y, words, best)
-    whole = trials[trials["ended"].map(complete)].dropna(subset=[x.column, y.column]).sort_values(x.column)
+    whole = (
+        trials[trials["ended"].map(complete)]
+        .dropna(subset=[x.column, y.column])
+        .sort_values(x.column)
+    )
     if not whole.empty:
         record = whole[y.column].cummin() if least else whole[y.column].cummax()
         figure.add("scatter", 
@@ -125,7 +150,8 @@ def history(
 
 
 def timeline(trials: pd.DataFrame, stretches: pd.DataFrame, words: "pd.Series[str]") -> Figure:
-    """Trials side by side, a bar for each stretch that one was at work, in minutes since the first one began.
+    """Trials side by side, a bar for each stretch that one was at work, in minutes since the first
+    one began.
 
     ``stretches``: number, begin, end, in seconds; ``words`` by the index of ``trials``.
     """
@@ -137,10 +163,14 @@ def timeline(trials: pd.DataFrame, stretches: pd.DataFrame, words: "pd.Series[st
     slots: list[float] = []
     places = []
     for begin, end in ran[["begin", "end"]].itertuples(index=False):
-        free = next((place for place, until in enumerate(slots) if until <= begin + TIMED_TO_S), len(slots))
+        free = next(
+            (place for place, until in enumerate(slots) if until <= begin + TIMED_TO_S), len(slots)
+        )
         slots[free : free + 1] = [end]
         places.append(free + 1)
-    ran = ran.assign(slot=places).merge(trials[["number", "ended"]].assign(words=words), on="number")
+    ran = ran.assign(slot=places).merge(
+        trials[["number", "ended"]].assign(words=words), on="number"
+    )
     for name, _, color, rows in by_outcome(ran):
         figure.add("bar", 
             base=digits((rows["begin"] - zero) / 60), x=digits((rows["end"] - rows["begin"]) / 60),
@@ -161,19 +191,26 @@ def rungs(at_rungs: pd.DataFrame, cost: str, y: Axis) -> Figure:
     for stopped, symbol, color in ((False, "circle", BEST), (True, "triangle-down", "#9a9a9a")):
         rows = at_rungs[at_rungs["stopped"] == stopped]
         name = "was stopped there" if stopped else "went on, or came to its end"
-        words = [f"trial {n}: {value:.4g}" for n, value in zip(rows["number"], rows[y.column], strict=True)]
+        words = [
+            f"trial {n}: {value:.4g}"
+            for n, value in zip(rows["number"], rows[y.column], strict=True)
+        ]
         figure.add("scatter", 
             x=[f"{rung:,.0f}" for rung in rows["rung"]], y=digits(rows[y.column]), mode="markers", name=f"{name} ({len(rows)})",
             marker={"symbol": symbol, "color": color, "size": 8, "opacity": 0.75}, text=words, hoverinfo="text",
             meta={"trials": rows["number"].tolist()},
         )  # fmt: skip
     order = [f"{rung:,.0f}" for rung in sorted(at_rungs["rung"].unique())]
-    figure.axis("xaxis", f"rung ({cost})", type="category", categoryorder="array", categoryarray=order)
+    figure.axis(
+        "xaxis", f"rung ({cost})", type="category", categoryorder="array", categoryarray=order
+    )
     figure.axis("yaxis", y.title, type="log" if y.log else None)
     return figure
 
 
-def all_curves(histories: pd.DataFrame, trials: pd.DataFrame, x: Axis, y: Axis, best: int | None) -> Figure:
+def all_curves(
+    histories: pd.DataFrame, trials: pd.DataFrame, x: Axis, y: Axis, best: int | None
+) -> Figure:
     """The learning curve of every trial, coloured by how it ended, the best one on top. Long ones are thinned, ends kept."""
     figure = Figure()
     points = histories.dropna(subset=[x.column, y.column])
@@ -228,7 +265,8 @@ def importances(shares: Mapping[str, Mapping[str, float]]) -> Figure:
     figure = Figure()
     shades = ("#56b4e9", "#0072b2", "#009e73", "#e69f00")
     names = sorted(
-        {name for budget in shares.values() for name in budget}, key=lambda name: list(shares.values())[-1].get(name, 0.0)
+        {name for budget in shares.values() for name in budget},
+        key=lambda name: list(shares.values())[-1].get(name, 0.0),
     )
     for place, (budget, found) in enumerate(shares.items()):
         shade = shades[place % len(shades)]
@@ -259,9 +297,14 @@ def path(stages: Sequence[tuple[str, float]], noise: float | None, y: Axis) -> F
 
 
 def winners_curse(
-    searched: pd.DataFrame, selected: float, confirmed: Sequence[float], interval: tuple[float, float], y: Axis
+    searched: pd.DataFrame,
+    selected: float,
+    confirmed: Sequence[float],
+    interval: tuple[float, float],
+    y: Axis,
 ) -> Figure:
-    """The figure that the winner was selected by, among other whole trials, beside its fresh seeds with their mean.
+    """The figure that the winner was selected by, among other whole trials, beside its fresh seeds
+    with their mean.
 
     ``searched``: number and figure of the better half of the trials that came to their own end.
     """
@@ -294,7 +337,8 @@ def winners_curse(
 
 
 def audit(let_run: pd.DataFrame, best_of_others: float | None, y: Axis) -> Figure:
-    """Trials that early stopping would have ended: their figure there and in the end, and the best of all other trials.
+    """Trials that early stopping would have ended: their figure there and in the end, and the best
+    of all other trials.
 
     ``let_run``: number, there, in_the_end.
     """
@@ -311,7 +355,9 @@ def audit(let_run: pd.DataFrame, best_of_others: float | None, y: Axis) -> Figur
     return figure
 
 
-def parallel(trials: pd.DataFrame, places: pd.DataFrame, words: "pd.Series[str]", best: int | None) -> Figure:
+def parallel(
+    trials: pd.DataFrame, places: pd.DataFrame, words: "pd.Series[str]", best: int | None
+) -> Figure:
     """A line a trial through the place of each of its settings in the range (0 to 1) and of its figure, the last column."""
     figure = Figure()
     for name, _, color, rows in by_outcome(trials):
@@ -336,11 +382,18 @@ def parallel(trials: pd.DataFrame, places: pd.DataFrame, words: "pd.Series[str]"
             line={"color": BEST, "width": 3}, meta={"trials": [best] * len(line)},
         )  # fmt: skip
     figure.axis("xaxis", categoryorder="array", categoryarray=list(places.columns), type="category")
-    figure.axis("yaxis", "place in the range", tickvals=[0, 0.5, 1], ticktext=["low end", "middle", "high end"])
+    figure.axis(
+        "yaxis",
+        "place in the range",
+        tickvals=[0, 0.5, 1],
+        ticktext=["low end", "middle", "high end"],
+    )
     return figure
 
 
-def rank(trials: pd.DataFrame, x: Axis, y: Axis, value: str, least: bool, words: "pd.Series[str]") -> Figure:
+def rank(
+    trials: pd.DataFrame, x: Axis, y: Axis, value: str, least: bool, words: "pd.Series[str]"
+) -> Figure:
     """Every trial in the plane of two settings, coloured by its rank: the best dark, the poorest pale."""
     measured = trials.dropna(subset=[x.column, y.column, value])
     ranks = measured[value].rank(ascending=least, method="min")
@@ -367,6 +420,13 @@ def coverage(trials: pd.DataFrame, places: pd.DataFrame, words: "pd.Series[str]"
             text=words[index].tolist(), marker={"symbol": symbol, "color": color, "size": 6, "opacity": 0.7},
             meta={"trials": trials.loc[index, "number"].tolist()},
         )  # fmt: skip
-    figure.axis("xaxis", tickvals=[0, 0.5, 1], ticktext=["low end", "middle", "high end"], range=[-0.03, 1.03])
-    figure.axis("yaxis", type="category", categoryorder="array", categoryarray=list(places.columns)[::-1])
+    figure.axis(
+        "xaxis",
+        tickvals=[0, 0.5, 1],
+        ticktext=["low end", "middle", "high end"],
+        range=[-0.03, 1.03],
+    )
+    figure.axis(
+        "yaxis", type="category", categoryorder="array", categoryarray=list(places.columns)[::-1]
+    )
     return figure

@@ -1,7 +1,8 @@
 """The house style of every figure: one place for colours, sizes and marks.
 
-The colours are Okabe and Ito's, which colour-blind readers tell apart (https://jfly.uni-koeln.de/color/); an outcome has a mark
-of its own as well, so that a figure can be read without colour.
+The colours are Okabe and Ito's, which colour-blind readers tell apart
+(https://jfly.uni-koeln.de/color/); an outcome has a mark of its own as well, so that a figure can
+be read without colour.
 """
 
 from typing import Any, cast

@@ -19,8 +19,17 @@ def made_up_rows(number: int, values: dict[str, Any]) -> list[dict[str, Any]]:
         work = report * 10 * values["batch_size"] / 128
         converged = work >= needed / 100
         ended = "converged" if converged else "budget" if report == 20 else None
-        figures = {"step": report * 10, "work": work, "length": 50, "log_work": 4 - converged * 2 - work / 1000}
-        figures |= {"accuracy": float(converged), "progress": float(converged), "work_to_converge": work if converged else None}
+        figures = {
+            "step": report * 10,
+            "work": work,
+            "length": 50,
+            "log_work": 4 - converged * 2 - work / 1000,
+        }
+        figures |= {
+            "accuracy": float(converged),
+            "progress": float(converged),
+            "work_to_converge": work if converged else None,
+        }
         rows.append({"setting": number, **values, **figures, "ended": ended})
         if ended:
             break
@@ -29,7 +38,11 @@ def made_up_rows(number: int, values: dict[str, Any]) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="session")
 def table() -> pd.DataFrame:
-    rows = [row for number, values in enumerate(sobol_settings(SPACE, SETTINGS)) for row in made_up_rows(number, values)]
+    rows = [
+        row
+        for number, values in enumerate(sobol_settings(SPACE, SETTINGS))
+        for row in made_up_rows(number, values)
+    ]
     return pd.DataFrame(rows, columns=["setting", *SPACE.parameters, *KEPT])
 
 

@@ -22,7 +22,13 @@ SMALL = SearchSpace(
 )
 
 
-def setting(number: int, works: list[float], ended: str = "converged", needed: float | None = None, **values: Any) -> Setting:
+def setting(
+    number: int,
+    works: list[float],
+    ended: str = "converged",
+    needed: float | None = None,
+    **values: Any,
+) -> Setting:
     rows = [{"report": float(place), "work": work} for place, work in enumerate(works, start=1)]
     return Setting(number, values, rows, ended, needed)
 
@@ -37,7 +43,8 @@ def gower(a: dict[str, Any], b: dict[str, Any], weights: Any) -> float:
         if isinstance(one, CategoricalDistribution):
             distance += weight * (a[name] != b[name])
         elif one.log:  # type: ignore[attr-defined]
-            distance += weight * abs(math.log(a[name]) - math.log(b[name])) / (math.log(one.high) - math.log(one.low))  # type: ignore[attr-defined]
+            width = math.log(one.high) - math.log(one.low)  # type: ignore[attr-defined]
+            distance += weight * abs(math.log(a[name]) - math.log(b[name])) / width
         else:
             distance += weight * abs(a[name] - b[name]) / (one.high - one.low)  # type: ignore[attr-defined]
     return distance
@@ -47,7 +54,9 @@ def test_a_longer_sequence_extends_a_shorter_one_and_has_the_parameters_that_app
     settings = sobol_settings(SPACE, 40)
     assert sobol_settings(SPACE, 100)[:40] == settings
     for values in settings:
-        assert set(values) == {name for name, parameter in SPACE.parameters.items() if parameter.applies(values)}
+        assert set(values) == {
+            name for name, parameter in SPACE.parameters.items() if parameter.applies(values)
+        }
         for name, value in values.items():
             distribution = SPACE.parameters[name].distribution
             assert distribution._contains(distribution.to_internal_repr(value))
@@ -58,7 +67,9 @@ def test_any_setting_gets_the_nearest_recorded_one(curves: Curves) -> None:
         assert curves.nearest({**one.values, "hidden_dim": 128}) is one
     for asked in sobol_settings(SPACE, 300)[len(curves.settings) :]:
         distances = [gower(asked, dict(one.values), curves.weights) for one in curves.settings]
-        assert gower(asked, dict(curves.nearest(asked).values), curves.weights) == pytest.approx(min(distances))
+        assert gower(asked, dict(curves.nearest(asked).values), curves.weights) == pytest.approx(
+            min(distances)
+        )
 
 
 def test_what_decides_the_objective_decides_what_is_near(curves: Curves) -> None:
@@ -68,14 +79,23 @@ def test_what_decides_the_objective_decides_what_is_near(curves: Curves) -> None
 
 
 def test_the_scale_is_the_parameters_own_and_what_does_not_apply_is_left_out() -> None:
-    near, far = setting(0, [1.0], lr=0.01, kind="b", needed=1.0), setting(1, [1.0], lr=0.1, kind="a", share=4.0, needed=1.0)
+    near, far = (
+        setting(0, [1.0], lr=0.01, kind="b", needed=1.0),
+        setting(1, [1.0], lr=0.1, kind="a", share=4.0, needed=1.0),
+    )
     curves = Curves(SMALL, [near, far])
-    assert curves.nearest({"lr": 0.0316, "kind": "c"}) is near  # 0.25 of the logarithmic range, and 0.25001 to the other
+    assert (
+        curves.nearest({"lr": 0.0316, "kind": "c"}) is near
+    )  # 0.25 of the logarithmic range, and 0.25001 to the other
     assert curves.nearest({"lr": 0.032, "kind": "c"}) is far
-    assert curves.nearest({"lr": 0.01, "kind": "a", "share": 0.0}) is near  # 1 away; the other 0.5 + 1
+    assert (
+        curves.nearest({"lr": 0.01, "kind": "a", "share": 0.0}) is near
+    )  # 1 away; the other 0.5 + 1
 
 
-def test_the_table_comes_back_as_it_was_written_without_what_was_cut_off(table: pd.DataFrame, tmp_path: Path) -> None:
+def test_the_table_comes_back_as_it_was_written_without_what_was_cut_off(
+    table: pd.DataFrame, tmp_path: Path
+) -> None:
     cut_off = table.drop(table.index[table["setting"] == 3][-1])
     write(cut_off, tmp_path / "curves.csv.gz")
     settings = Curves.read(tmp_path / "curves.csv.gz", SPACE).settings
@@ -109,7 +129,12 @@ def test_the_ledger_counts_what_was_trained_and_when_it_was_found() -> None:
     assert (ledger.spent, ledger.trials, ledger.found) == (20.0, 1, {})
     ledger.report(slow, 1)
     ledger.report(slow, 2)
-    assert (ledger.spent, ledger.trials, ledger.found, ledger.over) == (50.0, 2, {"converged": 50.0}, False)
+    assert (ledger.spent, ledger.trials, ledger.found, ledger.over) == (
+        50.0,
+        2,
+        {"converged": 50.0},
+        False,
+    )
     ledger.report(poor, 3, since=2)  # goes on from its checkpoint
     assert (ledger.spent, ledger.trials) == (70.0, 2)
     ledger.report(best, 1)

@@ -15,7 +15,9 @@ ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "benchmarks.search")
 
 
-def spent(name: str, curves: Curves, seed: int, budget: float) -> tuple[float, int, dict[str, float]]:
+def spent(
+    name: str, curves: Curves, seed: int, budget: float
+) -> tuple[float, int, dict[str, float]]:
     ledger = Ledger(curves, budget * curves.max_work)
     STRATEGIES[name].search(ledger, seed)
     return ledger.spent, ledger.trials, ledger.found
@@ -30,7 +32,10 @@ def test_a_search_follows_from_its_seed_and_keeps_to_the_budget(name: str, curve
 
 
 def test_a_pruner_stops_trials_that_random_search_lets_run(curves: Curves) -> None:
-    assert spent("optuna-asha", curves, seed=0, budget=3)[1] > spent("random", curves, seed=0, budget=3)[1]
+    assert (
+        spent("optuna-asha", curves, seed=0, budget=3)[1]
+        > spent("random", curves, seed=0, budget=3)[1]
+    )
 
 
 def test_work_that_did_not_suffice_ranks_last() -> None:
@@ -41,21 +46,47 @@ def test_work_that_did_not_suffice_ranks_last() -> None:
 
 
 @pytest.mark.slow
-def test_ours_and_stock_through_ray_tune_and_what_is_left_out_is_said(path: Path, tmp_path: Path) -> None:
-    arguments = ("--seeds", 1, "--budget", 2, "--strategies", "ours", "stock", "random", "--results", tmp_path / "search.csv")
+def test_ours_and_stock_through_ray_tune_and_what_is_left_out_is_said(
+    path: Path, tmp_path: Path
+) -> None:
+    arguments = (
+        "--seeds",
+        1,
+        "--budget",
+        2,
+        "--strategies",
+        "ours",
+        "stock",
+        "random",
+        "--results",
+        tmp_path / "search.csv",
+    )
     environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
     command = [*COMMAND, "--curves", path, *arguments]
-    result = subprocess.run(list(map(str, command)), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200)
+    result = subprocess.run(
+        list(map(str, command)),
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
     assert result.returncode == 0, result.stderr
     assert "64 recorded settings" in result.stdout
     assert "stock Ray Tune" in result.stdout
     rows = pd.read_csv(tmp_path / "search.csv").set_index("strategy")
     assert list(rows.index) == ["ours", "random", "stock"]
-    assert ((rows["trials"] > 1) | rows["near best"].notna()).all()  # a search is over once it has found all it looks for
+    assert (
+        (rows["trials"] > 1) | rows["near best"].notna()
+    ).all()  # a search is over once it has found all it looks for
 
 
-def test_recording_goes_on_where_it_was_cut_off(table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(search, "in_processes", lambda work, tasks, options, title: map(work, tasks))
+def test_recording_goes_on_where_it_was_cut_off(
+    table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        search, "in_processes", lambda work, tasks, options, title: map(work, tasks)
+    )
     trained: list[int] = []
 
     def train(task: tuple[int, dict[str, object]]) -> list[dict[str, object]]:

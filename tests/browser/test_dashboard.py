@@ -21,11 +21,15 @@ from tests.conftest import start
 def token() -> str:
     """The cluster's token, by the command that the plan names."""
     ray = Path(sys.executable).parent / "ray"
-    return subprocess.run([ray, "get-auth-token"], capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(
+        [ray, "get-auth-token"], capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 def actors(address: str) -> list[dict[str, str]]:
-    request = urllib.request.Request(f"{address}/logical/actors", headers={"Authorization": f"Bearer {token()}"})
+    request = urllib.request.Request(
+        f"{address}/logical/actors", headers={"Authorization": f"Bearer {token()}"}
+    )
     with urllib.request.urlopen(request, timeout=10) as answer:
         found: dict[str, dict[str, str]] = json.load(answer)["data"]["actors"]
     return [actor for actor in found.values() if actor["state"] == "ALIVE"]
@@ -36,7 +40,16 @@ def search(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
     """The dashboard's address and the run directory of a search under way, with trials enough for every test."""
     folder = tmp_path_factory.mktemp("dashboard")
     process = start(
-        "tune_lstm.py", "--input-length", 5, "--max-steps", 1500, "--num-samples", 100, "--name", "seen", cwd=folder
+        "tune_lstm.py",
+        "--input-length",
+        5,
+        "--max-steps",
+        1500,
+        "--num-samples",
+        100,
+        "--name",
+        "seen",
+        cwd=folder,
     )
     assert process.stderr is not None
     for line in process.stderr:
@@ -54,11 +67,15 @@ def expected(run: Path) -> dict[int, str]:
         record = json.loads(file.read_text())
         if record["ended"] is None:
             config = record["config"]
-            names[record["number"]] = f"trial {record['number']}: lr={config['lr']:.4g} max_norm={config['max_norm']:.4g} "
+            names[record["number"]] = (
+                f"trial {record['number']}: lr={config['lr']:.4g} max_norm={config['max_norm']:.4g} "
+            )
     return names
 
 
-def test_running_trials_are_listed_by_number_and_settings_also_on_reused_actors(search: tuple[str, Path]) -> None:
+def test_running_trials_are_listed_by_number_and_settings_also_on_reused_actors(
+    search: tuple[str, Path],
+) -> None:
     address, run = search
     seen: dict[str, set[int]] = {}
     deadline = time.monotonic() + 150
@@ -70,7 +87,9 @@ def test_running_trials_are_listed_by_number_and_settings_also_on_reused_actors(
                 if actor["reprName"].startswith(name):
                     seen.setdefault(actor["actorId"], set()).add(number)
         time.sleep(0.5)
-    assert any(len(numbers) > 1 for numbers in seen.values()), seen  # one actor, under two trials' names in turn
+    assert any(len(numbers) > 1 for numbers in seen.values()), (
+        seen
+    )  # one actor, under two trials' names in turn
 
 
 def test_only_holders_of_the_token_are_answered(search: tuple[str, Path]) -> None:

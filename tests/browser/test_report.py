@@ -9,23 +9,35 @@ from playwright.sync_api import Page, sync_playwright
 
 from tests.conftest import SmallGANSearch, SmallSearch, run
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (apt-get install chromium)")
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="needs Chromium (apt-get install chromium)"
+)
 
 
 @pytest.fixture(scope="module")
-def site(small_search: SmallSearch, small_gan_search: SmallGANSearch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def site(
+    small_search: SmallSearch,
+    small_gan_search: SmallGANSearch,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
     output = tmp_path_factory.mktemp("site")
     runs = (small_search.path, small_gan_search.path)
     assert run("reports/build.py", *runs, "--output", output, cwd=output).returncode == 0
     return output
 
 
-@pytest.fixture(params=[(1280, 900, "light"), (390, 844, "dark")], ids=["wide, light", "phone, dark"])
+@pytest.fixture(
+    params=[(1280, 900, "light"), (390, 844, "dark")], ids=["wide, light", "phone, dark"]
+)
 def page(request: pytest.FixtureRequest) -> Iterator[Page]:
     width, height, scheme = request.param
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+        )
         yield browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
         browser.close()
 
@@ -51,9 +63,16 @@ def points(page: Page, figure: str) -> int:
 
 @pytest.mark.parametrize(
     ("name", "pictures", "figures"),
-    [("index.html", 2, 0), ("small/index.html", 3, 8), ("digits/index.html", 9, 7), ("small/trials/0003.html", 0, 1)],
+    [
+        ("index.html", 2, 0),
+        ("small/index.html", 3, 8),
+        ("digits/index.html", 9, 7),
+        ("small/trials/0003.html", 0, 1),
+    ],
 )
-def test_loads_whole_and_alone(name: str, pictures: int, figures: int, page: Page, site: Path) -> None:
+def test_loads_whole_and_alone(
+    name: str, pictures: int, figures: int, page: Page, site: Path
+) -> None:
     complaints: list[str] = []
     requests: list[str] = []
     page.on("console", lambda message: complaints.append(message.text))
@@ -66,7 +85,9 @@ def test_loads_whole_and_alone(name: str, pictures: int, figures: int, page: Pag
     drawn = page.eval_on_selector_all("img", "all => all.map(one => [one.naturalWidth, one.alt])")
     assert len(drawn) == pictures
     assert all(width > 150 and alt for width, alt in drawn)
-    assert all(page.eval_on_selector_all(".plot", "all => all.map(one => one.getAttribute('aria-label'))"))
+    assert all(
+        page.eval_on_selector_all(".plot", "all => all.map(one => one.getAttribute('aria-label'))")
+    )
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 

@@ -21,13 +21,27 @@ from tuning.interruption import NOTHING_BEGUN
 
 Send = Callable[[subprocess.Popen[str], signal.Signals], None]
 
-SEARCH = ("--input-length", 6, "--max-steps", 600, "--num-samples", 7, "--confirm", 1, "--name", "cut", "--no-dashboard")
+SEARCH = (
+    "--input-length",
+    6,
+    "--max-steps",
+    600,
+    "--num-samples",
+    7,
+    "--confirm",
+    1,
+    "--name",
+    "cut",
+    "--no-dashboard",
+)
 
 
 def ended(folder: Path) -> dict[int, str]:
     """The number and the bytes of every trial that has ended."""
     records = {file: file.read_text() for file in folder.glob("runs/cut/trial_*/trial.json")}
-    return {json.loads(text)["number"]: text for text in records.values() if json.loads(text)["ended"]}
+    return {
+        json.loads(text)["number"]: text for text in records.values() if json.loads(text)["ended"]
+    }
 
 
 def search_until_two_have_ended(folder: Path) -> subprocess.Popen[str]:
@@ -90,7 +104,9 @@ slow = pytest.mark.slow
         pytest.param(to_every_process, signal.SIGTERM, marks=slow),
     ],
 )
-def test_a_signal_stops_cleanly_and_says_how_to_go_on(send: Send, number: signal.Signals, tmp_path: Path) -> None:
+def test_a_signal_stops_cleanly_and_says_how_to_go_on(
+    send: Send, number: signal.Signals, tmp_path: Path
+) -> None:
     process = search_until_two_have_ended(tmp_path)
     of_ray = descendants(process.pid)
     send(process, number)
@@ -107,11 +123,28 @@ def test_a_signal_stops_cleanly_and_says_how_to_go_on(send: Send, number: signal
 
 
 @slow
-def test_a_signal_is_answered_within_three_seconds_however_seldom_trials_report(tmp_path: Path) -> None:
+def test_a_signal_is_answered_within_three_seconds_however_seldom_trials_report(
+    tmp_path: Path,
+) -> None:
     """``ray job stop`` sends SIGKILL three seconds after SIGTERM. A report of these trials takes a minute."""
-    seldom = ("--input-length", 200, "--max-steps", 100_000, "--num-samples", 3, "--name", "cut", "--no-dashboard")
+    seldom = (
+        "--input-length",
+        200,
+        "--max-steps",
+        100_000,
+        "--num-samples",
+        3,
+        "--name",
+        "cut",
+        "--no-dashboard",
+    )
     process = start("tune_lstm.py", *seldom, cwd=tmp_path, start_new_session=True)
-    wait_for(lambda: any("ray::LSTMTrial.train" in command for command in descendants(process.pid).values()), process)
+    wait_for(
+        lambda: any(
+            "ray::LSTMTrial.train" in command for command in descendants(process.pid).values()
+        ),
+        process,
+    )
     began = time.monotonic()
     os.killpg(process.pid, signal.SIGTERM)
     out, _ = process.communicate(timeout=60)
@@ -150,7 +183,11 @@ def test_a_second_search_of_the_same_run_is_refused(tmp_path: Path) -> None:
 
 def reports_of_running_trials(folder: Path) -> list[int]:
     """How many reports each trial that has not ended has on disk."""
-    running = [f.parent for f in folder.glob("runs/cut/trial_*/trial.json") if not json.loads(f.read_text())["ended"]]
+    running = [
+        f.parent
+        for f in folder.glob("runs/cut/trial_*/trial.json")
+        if not json.loads(f.read_text())["ended"]
+    ]
     files = [path / "result.json" for path in running]
     return [len(file.read_text().splitlines()) if file.exists() else 0 for file in files]
 
@@ -159,10 +196,15 @@ def reports_of_running_trials(folder: Path) -> list[int]:
 def test_a_worker_killed_while_it_trains_costs_no_trial(tmp_path: Path) -> None:
     process = search_until_two_have_ended(tmp_path)
     deadline = time.monotonic() + 60
-    while not ((reports := reports_of_running_trials(tmp_path)) and all(1 <= count <= 4 for count in reports)):
+    while not (
+        (reports := reports_of_running_trials(tmp_path))
+        and all(1 <= count <= 4 for count in reports)
+    ):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    workers = [pid for pid, command in descendants(process.pid).items() if "ray::LSTMTrial" in command]
+    workers = [
+        pid for pid, command in descendants(process.pid).items() if "ray::LSTMTrial" in command
+    ]
     assert workers
     os.kill(workers[0], signal.SIGKILL)
     out, err = process.communicate(timeout=200)
@@ -172,9 +214,21 @@ def test_a_worker_killed_while_it_trains_costs_no_trial(tmp_path: Path) -> None:
 
 
 @slow
-def test_a_terminal_that_closes_while_the_judges_are_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_that_closes_while_the_judges_are_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    search = ("--dataset", "digits", "--num-samples", 1, "--max-steps", 9, "--no-dashboard", "--name", "early")
+    search = (
+        "--dataset",
+        "digits",
+        "--num-samples",
+        1,
+        "--max-steps",
+        9,
+        "--no-dashboard",
+        "--name",
+        "early",
+    )
     process = start("tune_gan.py", *search, cwd=tmp_path, start_new_session=True)
     assert process.stderr is not None
     assert "training judge 1" in process.stderr.readline()
@@ -187,9 +241,23 @@ def test_a_terminal_that_closes_while_the_judges_are_trained(tmp_path: Path, mon
 
 
 @slow
-def test_kill_9_while_the_judges_are_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kill_9_while_the_judges_are_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    search = ("--dataset", "digits", "--num-samples", 1, "--max-steps", 9, "--confirm", 0, "--final-steps", 0, "--no-dashboard")
+    search = (
+        "--dataset",
+        "digits",
+        "--num-samples",
+        1,
+        "--max-steps",
+        9,
+        "--confirm",
+        0,
+        "--final-steps",
+        0,
+        "--no-dashboard",
+    )
     process = start("tune_gan.py", *search, "--name", "early", cwd=tmp_path)
     assert process.stderr is not None
     assert "training judge 1" in process.stderr.readline()
@@ -201,14 +269,31 @@ def test_kill_9_while_the_judges_are_trained(tmp_path: Path, monkeypatch: pytest
     assert result.stdout.startswith("1 trials: 1 budget")
 
 
-def test_a_trial_in_flight_that_is_no_longer_asked_for_is_closed(small_search: SmallSearch, tmp_path: Path) -> None:
+def test_a_trial_in_flight_that_is_no_longer_asked_for_is_closed(
+    small_search: SmallSearch, tmp_path: Path
+) -> None:
     copy = Path(shutil.copytree(small_search.path, tmp_path / "runs" / "small"))
     file = copy / "trial_0005" / "trial.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "ended": None, "finished": None}))
     with contextlib.closing(sqlite3.connect(copy / "optuna.db")) as database, database:
-        database.execute("UPDATE trials SET state = 'RUNNING', datetime_complete = NULL WHERE number = 5")
-    result = run("tune_lstm.py", "--resume", "--name", "small", "--num-samples", 5, "--no-dashboard", cwd=tmp_path)
+        database.execute(
+            "UPDATE trials SET state = 'RUNNING', datetime_complete = NULL WHERE number = 5"
+        )
+    result = run(
+        "tune_lstm.py",
+        "--resume",
+        "--name",
+        "small",
+        "--num-samples",
+        5,
+        "--no-dashboard",
+        cwd=tmp_path,
+    )
     assert result.returncode == 0, result.stderr
     study = optuna.load_study(study_name="small", storage=f"sqlite:///{copy / 'optuna.db'}")
     assert all(trial.state.is_finished() for trial in study.trials)
-    assert study.trials[5].user_attrs["ended"] == json.loads(file.read_text())["ended"] == "not asked for"
+    assert (
+        study.trials[5].user_attrs["ended"]
+        == json.loads(file.read_text())["ended"]
+        == "not asked for"
+    )

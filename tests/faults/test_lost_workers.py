@@ -43,11 +43,16 @@ def test_a_trial_that_loses_two_workers_is_as_one_that_lost_none(tmp_path: Path)
     assert [path.name for path in sorted(lost.path.glob("trial_*"))] == ["trial_0000", "trial_0001"]
     for number in (0, 1):
         one, other = (
-            [{name: value for name, value in row.items() if not name.startswith("time")} for row in run.trial(number).rows()]
+            [
+                {name: value for name, value in row.items() if not name.startswith("time")}
+                for row in run.trial(number).rows()
+            ]
             for run in (lost, whole)
         )
         assert one == other
-    assert (lost.path / "best/model.safetensors").read_bytes() == (whole.path / "best/model.safetensors").read_bytes()
+    assert (lost.path / "best/model.safetensors").read_bytes() == (
+        whole.path / "best/model.safetensors"
+    ).read_bytes()
     saved = read_identity(lost.path / "best")
     assert saved is not None
     assert int(saved["step"]) == json.loads((lost.path / "best/metrics.json").read_text())["step"]
@@ -59,7 +64,19 @@ def test_out_of_memory_is_retried_with_less_at_once_and_then_a_failure_with_its_
 ) -> None:
     monkeypatch.setenv("RAY_memory_usage_threshold", "0.01")  # of all memory: less than is in use
     monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "200")
-    search = ("--input-length", 6, "--max-steps", 1500, "--num-samples", 3, "--confirm", 0, "--name", "oom", "--no-dashboard")
+    search = (
+        "--input-length",
+        6,
+        "--max-steps",
+        1500,
+        "--num-samples",
+        3,
+        "--confirm",
+        0,
+        "--name",
+        "oom",
+        "--no-dashboard",
+    )
     result = run("tune_lstm.py", *search, cwd=tmp_path)
     assert result.returncode == 1
     assert "Traceback" not in result.stderr
@@ -69,4 +86,7 @@ def test_out_of_memory_is_retried_with_less_at_once_and_then_a_failure_with_its_
     assert "--resume --name oom" in lines[-1]
     record = RunDirectory(tmp_path / "runs/oom").trial(0).read()
     assert record is not None
-    assert (record.ended, record.error) == ("error", "out of memory: Ray's memory monitor killed its worker")
+    assert (record.ended, record.error) == (
+        "error",
+        "out of memory: Ray's memory monitor killed its worker",
+    )

@@ -1,9 +1,12 @@
-"""Faults at random moments, over and over: into a search that runs, and into its folder while it rests; each time it goes on.
+"""Faults at random moments, over and over: into a search that runs, and into its folder while it
+rests; each time it goes on.
 
-Settings, seeds and figures of a trial follow from its number here, so that every trial of every disturbed run must come out
-as in one that nobody disturbed, figure for figure. What follows from a seed can be repeated; a failure prints it:
+Settings, seeds and figures of a trial follow from its number here, so that every trial of every
+disturbed run must come out as in one that nobody disturbed, figure for figure. What follows from a
+seed can be repeated; a failure prints it:
 
-    RANDOM_FAULTS=200 RANDOM_FAULTS_SEED=7 python -m pytest -m slow tests/faults/test_random_faults.py
+    RANDOM_FAULTS=200 RANDOM_FAULTS_SEED=7 python -m pytest -m slow
+    tests/faults/test_random_faults.py
 """
 
 import contextlib
@@ -57,7 +60,11 @@ def ended(folder: Path) -> Ended:
             record = json.loads(file.read_text())
             if record["ended"]:
                 place = str(file.parent.relative_to(folder))
-                found[place] = (record["config"], record["ended"], (file.parent / "result.json").read_bytes())
+                found[place] = (
+                    record["config"],
+                    record["ended"],
+                    (file.parent / "result.json").read_bytes(),
+                )
     return found
 
 
@@ -91,7 +98,11 @@ class Disturbed:
     def check_ended(self) -> None:
         """A record that a fault has cut is mended by the next session that opens the run. Its reports stay as they were."""
         now = ended(self.folder)
-        cut = {place: self.before[place] for place in self.before if is_cut(self.folder / place / "trial.json")}
+        cut = {
+            place: self.before[place]
+            for place in self.before
+            if is_cut(self.folder / place / "trial.json")
+        }
         for place, (_, _, reports) in cut.items():
             assert (self.folder / place / "result.json").read_bytes() == reports, self.said
         assert {place: (now | cut).get(place) for place in self.before} == self.before, self.said
@@ -109,8 +120,14 @@ class Disturbed:
             fault(process, self)
         out, err = finish(process)
         assert "Traceback" not in out + err, (fault.__name__, err)
-        unstarted = process.returncode == 2 and "Ray does not start" in err  # a daemon that died while Ray started
-        assert process.returncode in (0, 1, 130, -9) or unstarted, (fault.__name__, process.returncode, err)
+        unstarted = (
+            process.returncode == 2 and "Ray does not start" in err
+        )  # a daemon that died while Ray started
+        assert process.returncode in (0, 1, 130, -9) or unstarted, (
+            fault.__name__,
+            process.returncode,
+            err,
+        )
         if over:
             assert process.returncode == 0, err
         self.check_ended()
@@ -118,7 +135,9 @@ class Disturbed:
 
     def disturb_resting(self) -> str:
         """A fault in the run's folder."""
-        untold = any(is_cut(file) for file in self.folder.glob("trial_*/trial.json"))  # but by the study, which must stay
+        untold = any(
+            is_cut(file) for file in self.folder.glob("trial_*/trial.json")
+        )  # but by the study, which must stay
         fault = self.draw.choice([one for one in RESTING if not (untold and one in OF_THE_STUDY)])
         fault(self)
         return fault.__name__
@@ -135,8 +154,12 @@ class Disturbed:
         assert {trial.state for trial in study.trials} == {TrialState.COMPLETE}
         best, should = self.folder / "best", reference / "best"
         assert (best / "config.json").read_bytes() == (should / "config.json").read_bytes()
-        if (best / "model.safetensors").exists():  # else a fault tore the checkpoint of a trial that had ended
-            assert (best / "model.safetensors").read_bytes() == (should / "model.safetensors").read_bytes()
+        if (
+            best / "model.safetensors"
+        ).exists():  # else a fault tore the checkpoint of a trial that had ended
+            assert (best / "model.safetensors").read_bytes() == (
+                should / "model.safetensors"
+            ).read_bytes()
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[str, str]:
@@ -176,7 +199,10 @@ def kill_a_daemon(process: subprocess.Popen[str], disturbed: Disturbed) -> None:
 def lock_the_database(process: subprocess.Popen[str], disturbed: Disturbed) -> None:
     """For longer than SQLite itself waits; the search goes on by itself."""
     database = disturbed.folder / "optuna.db"
-    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(database, timeout=1)) as held:
+    with (
+        contextlib.suppress(sqlite3.Error),
+        contextlib.closing(sqlite3.connect(database, timeout=1)) as held,
+    ):
         held.execute("BEGIN EXCLUSIVE")
         time.sleep(disturbed.draw.uniform(0, 9))
         held.rollback()
@@ -230,9 +256,19 @@ def put_back_an_older_study(disturbed: Disturbed) -> None:
 def cut_a_record(disturbed: Disturbed) -> None:
     """Of one trial of the search; the study knows it, or else nobody would."""
     begun: list[int] = []
-    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(disturbed.folder / "optuna.db")) as database:
-        begun = [number for (number,) in database.execute("SELECT number FROM trials WHERE state != 'WAITING'")]
-    files = [file for number in begun if (file := disturbed.folder / f"trial_{number:04d}" / "trial.json").exists()]
+    with (
+        contextlib.suppress(sqlite3.Error),
+        contextlib.closing(sqlite3.connect(disturbed.folder / "optuna.db")) as database,
+    ):
+        begun = [
+            number
+            for (number,) in database.execute("SELECT number FROM trials WHERE state != 'WAITING'")
+        ]
+    files = [
+        file
+        for number in begun
+        if (file := disturbed.folder / f"trial_{number:04d}" / "trial.json").exists()
+    ]
     if files:
         cut(disturbed.draw.choice(files), disturbed.draw)
 

@@ -17,7 +17,19 @@ from tests.conftest import ROOT, run, start
 from tests.support.processes import KNOWN_LINES, check_ended, descendants, sessions, wait_for
 
 RAY = str(Path(sys.executable).parent / "ray")
-SEARCH = ("--input-length", 6, "--max-steps", 3000, "--num-samples", 7, "--confirm", 0, "--name", "lost", "--no-dashboard")
+SEARCH = (
+    "--input-length",
+    6,
+    "--max-steps",
+    3000,
+    "--num-samples",
+    7,
+    "--confirm",
+    0,
+    "--name",
+    "lost",
+    "--no-dashboard",
+)
 RESUME = "finished trials are kept, go on with: python"
 
 
@@ -42,7 +54,10 @@ def check_said(process: subprocess.Popen[str], folder: Path, what: str, within: 
 def check_goes_on(folder: Path) -> None:
     result = run("tune_lstm.py", "--resume", "--name", "lost", "--no-dashboard", cwd=folder)
     assert result.returncode == 0, result.stderr
-    ended = [json.loads(file.read_text())["ended"] for file in folder.glob("runs/lost/trial_*/trial.json")]
+    ended = [
+        json.loads(file.read_text())["ended"]
+        for file in folder.glob("runs/lost/trial_*/trial.json")
+    ]
     assert len(ended) == 7
     assert set(ended) <= {"converged", "budget", "stopped early"}
 
@@ -51,7 +66,11 @@ def check_goes_on(folder: Path) -> None:
     ("programs", "what"),
     [
         pytest.param(["raylet/raylet"], "Ray's scheduler (raylet) died", marks=pytest.mark.slow),
-        pytest.param(["raylet/raylet", "ray::LSTMTrial"], "Ray's scheduler (raylet) died", marks=pytest.mark.slow),
+        pytest.param(
+            ["raylet/raylet", "ray::LSTMTrial"],
+            "Ray's scheduler (raylet) died",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(["gcs/gcs_server"], "Ray's control store died", marks=pytest.mark.slow),
         pytest.param(["ray"], "Ray's ", marks=pytest.mark.slow),
     ],
@@ -59,7 +78,11 @@ def check_goes_on(folder: Path) -> None:
 def test_a_part_of_ray_dies(programs: list[str], what: str, tmp_path: Path) -> None:
     process = running_search(tmp_path)
     of_ray = descendants(process.pid)
-    killed = [pid for pid, command in of_ray.items() if any(program in command.split()[0] for program in programs)]
+    killed = [
+        pid
+        for pid, command in of_ray.items()
+        if any(program in command.split()[0] for program in programs)
+    ]
     assert len(killed) >= len(programs), of_ray
     for pid in killed:
         os.kill(pid, signal.SIGKILL)
@@ -80,14 +103,20 @@ class Cluster:
         head = f"start --head --block --port {self.port} --num-cpus 2 --include-dashboard false"
         environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
         self.node = subprocess.Popen(
-            [RAY, *head.split()], stdout=subprocess.PIPE, text=True, env=environment, start_new_session=True
+            [RAY, *head.split()],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+            start_new_session=True,
         )
         assert self.node.stdout is not None
         assert any("Ray runtime started" in line for line in self.node.stdout)
 
     def kill(self, program: str) -> None:
         """Kill the node's processes of this program. They are no children of ``ray start``."""
-        listed = subprocess.run(["ps", "-ww", "-eo", "pid=,args="], capture_output=True, text=True, check=True).stdout
+        listed = subprocess.run(
+            ["ps", "-ww", "-eo", "pid=,args="], capture_output=True, text=True, check=True
+        ).stdout
         found = [line.split(None, 1) for line in listed.splitlines() if str(self.port) in line]
         pids = [int(pid) for pid, command in found if program in command.split()[0]]
         assert pids
@@ -100,14 +129,21 @@ def cluster() -> Iterator[Cluster]:
     cluster = Cluster()
     of_ray = descendants(cluster.node.pid)
     yield cluster
-    os.killpg(cluster.node.pid, signal.SIGKILL)  # this cluster alone: `ray stop` would end every other Ray of the machine too
+    os.killpg(
+        cluster.node.pid, signal.SIGKILL
+    )  # this cluster alone: `ray stop` would end every other Ray of the machine too
     cluster.node.communicate(timeout=60)
     check_ended(of_ray)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("program", "what"), [("gcs/gcs_server", "Ray's "), ("raylet/raylet", "Ray's scheduler (raylet) ")])
-def test_a_part_of_a_cluster_dies(program: str, what: str, cluster: Cluster, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("program", "what"),
+    [("gcs/gcs_server", "Ray's "), ("raylet/raylet", "Ray's scheduler (raylet) ")],
+)
+def test_a_part_of_a_cluster_dies(
+    program: str, what: str, cluster: Cluster, tmp_path: Path
+) -> None:
     process = running_search(tmp_path, "--address", cluster.address)
     cluster.kill(program)
     check_said(process, tmp_path, what, within=90)
@@ -127,12 +163,16 @@ print(ray.get(other.works.remote()), flush=True)
 time.sleep(600)
 """
     environment = {**os.environ, "RAY_AUTH_MODE": "token", "COLUMNS": "160"}
-    other = subprocess.Popen([sys.executable, "-c", occupy], stdout=subprocess.PIPE, text=True, env=environment)
+    other = subprocess.Popen(
+        [sys.executable, "-c", occupy], stdout=subprocess.PIPE, text=True, env=environment
+    )
     assert other.stdout is not None
     assert "True" in other.stdout.readline()
     terminal, end = pty.openpty()
     command = [sys.executable, ROOT / "tune_lstm.py", *SEARCH, "--address", cluster.address]
-    process = subprocess.Popen([*map(str, command)], cwd=tmp_path, stdout=subprocess.PIPE, stderr=end, env=environment)
+    process = subprocess.Popen(
+        [*map(str, command)], cwd=tmp_path, stdout=subprocess.PIPE, stderr=end, env=environment
+    )
     os.close(end)
 
     shown, deadline = b"", time.monotonic() + 120

@@ -33,7 +33,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def records(folder: Path) -> dict[str, bytes]:
     """What the ended trials have left, without weights."""
-    ended = [file.parent for file in folder.rglob("trial_*/trial.json") if json.loads(file.read_text())["ended"]]
+    ended = [
+        file.parent
+        for file in folder.rglob("trial_*/trial.json")
+        if json.loads(file.read_text())["ended"]
+    ]
     return {str(f.relative_to(folder)): f.read_bytes() for one in ended for f in one.glob("*.json")}
 
 
@@ -70,7 +74,10 @@ def test_a_disk_that_has_room_again_in_time_costs_no_trial(small_disk: Path) -> 
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, (lines, err)
     assert "No space left on device" in lines[-1]
-    assert out.splitlines()[0] in ("4 trials: 4 budget", "4 trials: 4 converged") or "error" not in out.splitlines()[0]
+    assert (
+        out.splitlines()[0] in ("4 trials: 4 budget", "4 trials: 4 converged")
+        or "error" not in out.splitlines()[0]
+    )
     assert "Traceback" not in err
 
 
@@ -86,7 +93,16 @@ def test_one_that_stays_full_ends_the_search_and_it_goes_on_later(small_disk: Pa
     before = records(small_disk / "full")
     assert before
     ballast.unlink()
-    result = run("tune_lstm.py", "--resume", "--name", "full", "--storage-path", small_disk, "--no-dashboard", cwd=small_disk)
+    result = run(
+        "tune_lstm.py",
+        "--resume",
+        "--name",
+        "full",
+        "--storage-path",
+        small_disk,
+        "--no-dashboard",
+        cwd=small_disk,
+    )
     assert result.returncode == 0, result.stderr
     after = records(small_disk / "full")
     assert {name: after.get(name) for name in before} == before

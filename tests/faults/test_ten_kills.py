@@ -1,6 +1,8 @@
-"""One search killed at ten random moments, from its first second to its final training, and gone on with each time.
+"""One search killed at ten random moments, from its first second to its final training, and gone on
+with each time.
 
-The moments follow from a seed that a failure prints: TEN_KILLS_SEED=7 python -m pytest -m slow tests/faults/test_ten_kills.py
+The moments follow from a seed that a failure prints: TEN_KILLS_SEED=7 python -m pytest -m slow
+tests/faults/test_ten_kills.py
 """
 
 import json
@@ -36,9 +38,18 @@ class Moment(NamedTuple):
 
 def draw_moments(draw: random.Random) -> list[Moment]:
     """Ten moments in the order in which a search comes to them; the second of the two starts may come anywhere."""
-    search = [Moment(2, "", "report"), Moment(2, "", "report"), Moment(0.1, "", "report"), Moment(0.05, "", "end")]
+    search = [
+        Moment(2, "", "report"),
+        Moment(2, "", "report"),
+        Moment(0.1, "", "report"),
+        Moment(0.05, "", "end"),
+    ]
     draw.shuffle(search)
-    later = [Moment(2, "confirmation", "report"), Moment(0.05, "confirmation", "end"), Moment(1, "final", "report")]
+    later = [
+        Moment(2, "confirmation", "report"),
+        Moment(0.05, "confirmation", "end"),
+        Moment(1, "final", "report"),
+    ]
     moments = [Moment(6, "", "start"), *search, Moment(0.5, "", "end"), *later]
     moments.insert(draw.randint(1, len(moments)), Moment(12, "", "start"))
     return [moment._replace(delay=draw.uniform(0, moment.delay)) for moment in moments]
@@ -57,12 +68,26 @@ def ended(folder: Path) -> Snapshot:
 
 def finished(run: Path) -> Snapshot:
     """The record and the reports of every trial that has ended, as they stand on disk."""
-    records = {file: text for part in ("", "confirmation", "final") for file, text in ended(run / part).items()}
-    return {**records, **{file: file.read_text() for record in records for file in record.parent.glob("result.json")}}
+    records = {
+        file: text
+        for part in ("", "confirmation", "final")
+        for file, text in ended(run / part).items()
+    }
+    return {
+        **records,
+        **{
+            file: file.read_text()
+            for record in records
+            for file in record.parent.glob("result.json")
+        },
+    }
 
 
-def search_until(folder: Path, arguments: tuple[object, ...], moment: Moment, everything: bool) -> set[int]:
-    """Run the search up to the moment and kill it there: the driver alone, or everything at once as a reboot does.
+def search_until(
+    folder: Path, arguments: tuple[object, ...], moment: Moment, everything: bool
+) -> set[int]:
+    """Run the search up to the moment and kill it there: the driver alone, or everything at once as
+    a reboot does.
 
     Returns the processes that it consisted of.
     """
@@ -109,7 +134,9 @@ def test_ten_kills_cost_no_finished_trial(tmp_path: Path) -> None:
     check_whole(folder)
     deadline = time.monotonic() + 120  # workers go within seconds, Ray's own agents after a minute
     while left := {pid for pid in killed if alive(pid)}:
-        assert time.monotonic() < deadline, f"{len(left)} processes outlive the searches they belonged to"
+        assert time.monotonic() < deadline, (
+            f"{len(left)} processes outlive the searches they belonged to"
+        )
         time.sleep(1)
 
 

@@ -21,7 +21,9 @@ def search(folder: Path, prepare: Prepare) -> int:
     return Search(options, replace(lstm_task(options), prepare=prepare, demand=demand)).run()
 
 
-def test_the_traceback_is_in_the_run_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_traceback_is_in_the_run_directory(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     def breaks(say: Callable[[str], None], run: Path) -> Prepared:
         raise KeyError("a détail")
 
@@ -38,7 +40,9 @@ def test_the_traceback_is_in_the_run_directory(tmp_path: Path, capsys: pytest.Ca
     assert sessions(tmp_path / "broken") == ["failed"]
 
 
-def test_the_first_error_is_said_if_its_end_cannot_be_recorded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_first_error_is_said_if_its_end_cannot_be_recorded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     def breaks(say: Callable[[str], None], run: Path) -> Prepared:
         shutil.copy(run / "search.json", tmp_path / "kept.json")
         shutil.rmtree(run)
@@ -50,7 +54,9 @@ def test_the_first_error_is_said_if_its_end_cannot_be_recorded(tmp_path: Path, c
     assert "KeyError: 'the first'; finished trials are kept" in line
 
 
-def test_a_module_that_is_missing_in_the_preparation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_module_that_is_missing_in_the_preparation(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     def breaks(say: Callable[[str], None], run: Path) -> Prepared:
         raise ModuleNotFoundError("No module named 'torchvision'", name="torchvision")
 

@@ -21,7 +21,11 @@ def test_tables_hold_what_the_trials_wrote(small_search: SmallSearch) -> None:
     run = Run.open(small_search.path)
     assert list(run.trials["number"]) == list(range(6))
     for _, trial in run.trials.iterrows():
-        lines = (small_search.path / f"trial_{trial['number']:04d}" / "result.json").read_text().splitlines()
+        lines = (
+            (small_search.path / f"trial_{trial['number']:04d}" / "result.json")
+            .read_text()
+            .splitlines()
+        )
         last = json.loads(lines[-1])
         assert trial["accuracy"] == last["accuracy"]
         assert trial["step"] == last["step"]
@@ -74,7 +78,10 @@ def test_a_session_that_was_killed_counts_until_its_last_report(copy: Path) -> N
     killed = {**session, "ended": None, "how": "running"}
     idle = {**session, "started": session["ended"] + 1_000, "ended": session["ended"] + 1_060}
     (copy / "search.json").write_text(json.dumps({**search, "sessions": [killed, idle]}))
-    last = max(json.loads(file.read_text().splitlines()[-1])["timestamp"] for file in copy.glob("trial_*/result.json"))
+    last = max(
+        json.loads(file.read_text().splitlines()[-1])["timestamp"]
+        for file in copy.glob("trial_*/result.json")
+    )
     assert minutes(Run.open(copy)) == pytest.approx((last - session["started"]) / 60 + 1)
 
 

@@ -30,7 +30,12 @@ def test_rows_cut_off_at_any_byte_lose_the_last_row_at_most(tmp_path: Path) -> N
 
 def test_a_step_reported_again_after_a_resume_counts_once(tmp_path: Path) -> None:
     trial = TrialDirectory(tmp_path)
-    for row in ({"step": 100, "a": 1}, {"step": 200, "a": 1}, {"step": 200, "a": 2}, {"step": 300, "a": 2}):
+    for row in (
+        {"step": 100, "a": 1},
+        {"step": 200, "a": 1},
+        {"step": 200, "a": 2},
+        {"step": 300, "a": 2},
+    ):
         trial.append(row)
     assert [(row["step"], row["a"]) for row in trial.rows()] == [(100, 1), (200, 2), (300, 2)]
 
@@ -81,18 +86,25 @@ def test_a_search_killed_before_it_was_recorded_leaves_its_name_free(tmp_path: P
 CONFIG = {"trial": 3, "seed": 2_000_003, "lr": 0.1, "max_steps": 1000}
 
 
-def test_checkpoints_come_latest_first_also_if_a_resumed_trial_wrote_over_an_old_one(tmp_path: Path) -> None:
+def test_checkpoints_come_latest_first_also_if_a_resumed_trial_wrote_over_an_old_one(
+    tmp_path: Path,
+) -> None:
     trial = TrialDirectory(tmp_path)
     trial.write(TrialRecord(3, CONFIG))
     steps = (600, 400, 500)
-    folders = [write_checkpoint(tmp_path / f"checkpoint_{place:06d}", CONFIG, step) for place, step in enumerate(steps)]
+    folders = [
+        write_checkpoint(tmp_path / f"checkpoint_{place:06d}", CONFIG, step)
+        for place, step in enumerate(steps)
+    ]
     assert trial.checkpoints() == [folders[0], folders[2], folders[1]]
     assert trial.checkpoint_at(500) == folders[2]
     assert trial.checkpoint_at(450) is None
 
 
 @pytest.mark.parametrize("other", [{"trial": 4}, {"seed": 5}, {"lr": 0.2}, {"size": 128}])
-def test_a_checkpoint_of_another_trial_or_other_settings_is_not_this_trials(other: dict[str, Any], tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_trial_or_other_settings_is_not_this_trials(
+    other: dict[str, Any], tmp_path: Path
+) -> None:
     trial = TrialDirectory(tmp_path)
     trial.write(TrialRecord(3, CONFIG))
     own = write_checkpoint(tmp_path / "checkpoint_000000", CONFIG, 100)
@@ -103,7 +115,9 @@ def test_a_checkpoint_of_another_trial_or_other_settings_is_not_this_trials(othe
 def test_a_trial_may_be_given_more_steps(tmp_path: Path) -> None:
     trial = TrialDirectory(tmp_path)
     trial.write(TrialRecord(3, {**CONFIG, "max_steps": 2000, "known": "by hand", "lost": 1}))
-    assert trial.checkpoints() == [] != [write_checkpoint(tmp_path / "checkpoint_000000", CONFIG, 100)]
+    assert (
+        trial.checkpoints() == [] != [write_checkpoint(tmp_path / "checkpoint_000000", CONFIG, 100)]
+    )
     assert len(trial.checkpoints()) == 1
 
 
@@ -141,7 +155,9 @@ def test_only_a_folder_with_something_in_it_and_no_record_is_unreadable(tmp_path
 def test_a_storage_path_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match=r"cannot be made|exists already"):
-        RunDirectory.create(LSTMOptions(name="mine", storage_path=str(tmp_path / "file")).run_path())
+        RunDirectory.create(
+            LSTMOptions(name="mine", storage_path=str(tmp_path / "file")).run_path()
+        )
 
 
 def test_two_searches_never_share_a_run(tmp_path: Path) -> None:
@@ -161,31 +177,54 @@ class TestTakingOver:
         run = RunDirectory(tmp_path)
         for number in range(3):
             config = {"trial": number, "seed": 100 + number, "lr": float(number), "size": number}
-            run.trial(number).write(TrialRecord(number, config | ({"known": "by hand"} if number == 0 else {})))
-            write_checkpoint(run.trial(number).path / "checkpoint_000000", config, 5, f"old {number}")
+            run.trial(number).write(
+                TrialRecord(number, config | ({"known": "by hand"} if number == 0 else {}))
+            )
+            write_checkpoint(
+                run.trial(number).path / "checkpoint_000000", config, 5, f"old {number}"
+            )
         for step, donor, number, lr in ((10, 0, 1, 0.1), (10, 0, 2, 0.2), (20, 1, 2, 0.3)):
-            run.trial(number).take_over(run.trial(donor).checkpoints()[0], step, donor, {"lr": lr, "size": 0})
+            run.trial(number).take_over(
+                run.trial(donor).checkpoints()[0], step, donor, {"lr": lr, "size": 0}
+            )
         return run
 
-    def test_it_goes_on_from_what_it_took_over_and_not_from_its_own_past(self, run: RunDirectory) -> None:
+    def test_it_goes_on_from_what_it_took_over_and_not_from_its_own_past(
+        self, run: RunDirectory
+    ) -> None:
         trial = run.trial(2)
         assert [folder.name for folder in trial.checkpoints()] == ["checkpoint_taken_000020"]
         assert (trial.checkpoints()[0] / "state.pt").read_text() == "old 0"
-        write_checkpoint(trial.path / "checkpoint_000001", {"trial": 2, "seed": 102, "lr": 0.3, "size": 0}, 25, "since")
-        assert [folder.name for folder in trial.checkpoints()] == ["checkpoint_000001", "checkpoint_taken_000020"]
+        write_checkpoint(
+            trial.path / "checkpoint_000001",
+            {"trial": 2, "seed": 102, "lr": 0.3, "size": 0},
+            25,
+            "since",
+        )
+        assert [folder.name for folder in trial.checkpoints()] == [
+            "checkpoint_000001",
+            "checkpoint_taken_000020",
+        ]
         assert sorted(folder.name for folder in trial.path.glob("checkpoint_*")) == [
             "checkpoint_000000", "checkpoint_000001", "checkpoint_taken_000020",
         ]  # fmt: skip
 
     def test_a_copy_that_no_line_names_does_not_count(self, run: RunDirectory) -> None:
         trial = run.trial(1)
-        write_checkpoint(trial.path / "checkpoint_taken_000020", {"trial": 0, "seed": 0}, 20, "killed before its line")
+        write_checkpoint(
+            trial.path / "checkpoint_taken_000020",
+            {"trial": 0, "seed": 0},
+            20,
+            "killed before its line",
+        )
         assert [folder.name for folder in trial.checkpoints()] == ["checkpoint_taken_000010"]
         with (trial.path / "schedule.json").open("a") as file:
             file.write('{"step": 20, "donor"')
         assert [change.step for change in trial.schedule()] == [10]
 
-    def test_it_keeps_who_it_is_and_has_the_settings_of_the_last_change(self, run: RunDirectory) -> None:
+    def test_it_keeps_who_it_is_and_has_the_settings_of_the_last_change(
+        self, run: RunDirectory
+    ) -> None:
         record = run.trial(2).read()
         assert record is not None
         assert record.config == {"trial": 2, "seed": 102, "lr": 2.0, "size": 2}
@@ -194,4 +233,7 @@ class TestTakingOver:
     def test_the_replay_is_the_way_of_the_weights(self, run: RunDirectory) -> None:
         assert run.replay(0) == ({"lr": 0.0, "size": 0}, [0])
         assert run.replay(1) == ({"lr": 0.0, "size": 0, "schedule": [[10, {"lr": 0.1}]]}, [0, 1])
-        assert run.replay(2) == ({"lr": 0.0, "size": 0, "schedule": [[10, {"lr": 0.1}], [20, {"lr": 0.3}]]}, [0, 1, 2])
+        assert run.replay(2) == (
+            {"lr": 0.0, "size": 0, "schedule": [[10, {"lr": 0.1}], [20, {"lr": 0.3}]]},
+            [0, 1, 2],
+        )

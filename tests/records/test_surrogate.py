@@ -21,13 +21,20 @@ NESTED = {
 
 def additive(settings: dict[str, Any]) -> float:
     """A loss to which ``b`` adds most, then ``c``, then ``a``."""
-    return -float(settings["a"] + 9 * (1 + np.log10(settings["b"]) / 3) + 3 * (settings["c"] == "y"))
+    return -float(
+        settings["a"] + 9 * (1 + np.log10(settings["b"]) / 3) + 3 * (settings["c"] == "y")
+    )
 
 
 def draws(n: int, seed: int = 0) -> list[tuple[dict[str, Any], float]]:
     random = np.random.default_rng(seed)
     settings: list[dict[str, Any]] = [
-        {"a": random.random(), "b": 10 ** (-3 * random.random()), "c": str(random.choice(["x", "y", "z"]))} for _ in range(n)
+        {
+            "a": random.random(),
+            "b": 10 ** (-3 * random.random()),
+            "c": str(random.choice(["x", "y", "z"])),
+        }
+        for _ in range(n)
     ]
     return [(one, additive(one)) for one in settings]
 
@@ -81,10 +88,16 @@ def test_losses_that_are_not_finite_and_too_few_trials_do_no_harm() -> None:
     start, target = {"a": 0.0, "b": 0.001, "c": "x"}, {"a": 1.0, "b": 1.0, "c": "y"}
     assert [names for names, _ in ablation_path(FLAT, start, target, [])] == ["a", "b", "c"]
     broken = [(one, float("inf")) for one, _ in draws(30, seed=1)]
-    assert [names for names, _ in ablation_path(FLAT, start, target, [*draws(200), *broken])] == ["b", "c", "a"]
+    assert [names for names, _ in ablation_path(FLAT, start, target, [*draws(200), *broken])] == [
+        "b",
+        "c",
+        "a",
+    ]
     assert len(ablation_path(FLAT, start, target, draws(2))) == 3
 
 
 def test_the_same_trials_give_the_same_path() -> None:
     start, target = {"a": 0.0, "b": 0.5, "c": "x"}, {"a": 1.0, "b": 0.6, "c": "z"}
-    assert ablation_path(FLAT, start, target, draws(30)) == ablation_path(FLAT, start, target, draws(30))
+    assert ablation_path(FLAT, start, target, draws(30)) == ablation_path(
+        FLAT, start, target, draws(30)
+    )

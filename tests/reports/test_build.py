@@ -29,7 +29,12 @@ def made_run(path: Path, trials: int = 4, length: int = 4) -> Path:
     """A small LSTM run as a search leaves it."""
     run, objective = RunDirectory(path), Objective("mean_accuracy", "max")
     space = SPACES["lstm", "core"]
-    session = {"command": f"python tune_lstm.py --name {path.name}", "started": 1e9, "ended": 1e9 + 60, "how": "finished"}
+    session = {
+        "command": f"python tune_lstm.py --name {path.name}",
+        "started": 1e9,
+        "ended": 1e9 + 60,
+        "how": "finished",
+    }
     parameters = {
         name: {"distribution": str(p.distribution), "reason": p.reason, "only_if": p.only_if}
         for name, p in space.parameters.items()
@@ -41,18 +46,37 @@ def made_run(path: Path, trials: int = 4, length: int = 4) -> Path:
         "goal": asdict(Goal("test_accuracy", "least", 0.99)),
     }  # fmt: skip
     write_json(path / "search.json", about)
-    rows = [{"step": step, "mean_accuracy": 0.5, "accuracy": 0.6, "loss": 1.0, "timestamp": 1e9} for step in (100, 200, 300)]
+    rows = [
+        {"step": step, "mean_accuracy": 0.5, "accuracy": 0.6, "loss": 1.0, "timestamp": 1e9}
+        for step in (100, 200, 300)
+    ]
     for number in range(trials):
-        config: dict[str, Any] = {"lr": 0.01 * (number + 1), "max_norm": 0.1, "seed": number, "trial": number}
+        config: dict[str, Any] = {
+            "lr": 0.01 * (number + 1),
+            "max_norm": 0.1,
+            "seed": number,
+            "trial": number,
+        }
         config |= {"known": "by hand"} if number == 0 else {}
-        run.trial(number).write(TrialRecord(number, config, started=1e9, finished=1e9 + 9, ended="budget"))
+        run.trial(number).write(
+            TrialRecord(number, config, started=1e9, finished=1e9 + 9, ended="budget")
+        )
         for row in rows:
             run.trial(number).append({**row, "mean_accuracy": 0.5 + number / 10})
-    confirmation = {"trial": trials - 1, "seed": 900_000, "confirms": trials - 1, "lr": 0.04, "max_norm": 0.1}
-    run.confirmation().trial(0).write(TrialRecord(0, confirmation, started=1e9, finished=1e9 + 9, ended="budget"))
+    confirmation = {
+        "trial": trials - 1,
+        "seed": 900_000,
+        "confirms": trials - 1,
+        "lr": 0.04,
+        "max_norm": 0.1,
+    }
+    run.confirmation().trial(0).write(
+        TrialRecord(0, confirmation, started=1e9, finished=1e9 + 9, ended="budget")
+    )
     run.confirmation().trial(0).append({**rows[-1], "test_accuracy": 1.0, "steps_to_converge": 200})
     write_json(
-        path / "best" / "confirmation.json", {"candidates": [{"trial": trials - 1, "confirmed": [{"test_accuracy": 1.0}]}]}
+        path / "best" / "confirmation.json",
+        {"candidates": [{"trial": trials - 1, "confirmed": [{"test_accuracy": 1.0}]}]},
     )
     write_json(path / "best" / "metrics.json", {"trial": trials - 1})
     return path
@@ -81,8 +105,12 @@ def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class TestOutput:
-    @pytest.mark.parametrize("output", ["runs/a", "runs/a/site", "runs/a/trial_0000/x/y", "runs", "elsewhere", "link"])
-    def test_a_report_never_writes_into_a_run(self, output: str, runs: Path, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(
+        "output", ["runs/a", "runs/a/site", "runs/a/trial_0000/x/y", "runs", "elsewhere", "link"]
+    )
+    def test_a_report_never_writes_into_a_run(
+        self, output: str, runs: Path, tmp_path: Path
+    ) -> None:
         (tmp_path / "elsewhere").mkdir()
         (tmp_path / "elsewhere" / "a").symlink_to(runs / "a")
         (tmp_path / "link").symlink_to(runs / "b")
@@ -98,8 +126,13 @@ class TestOutput:
         with pytest.raises(UsageError, match="Not a directory"):
             report(runs, output=tmp_path / "file" / "site")
 
-    @pytest.mark.parametrize("place", ["plotly.min.js", "index.html", "a/index.html", "a/trials.csv", "a/trials/0000.html"])
-    def test_a_full_disk_is_said(self, place: str, runs: Path, tmp_path: Path, without_pictures: None) -> None:
+    @pytest.mark.parametrize(
+        "place",
+        ["plotly.min.js", "index.html", "a/index.html", "a/trials.csv", "a/trials/0000.html"],
+    )
+    def test_a_full_disk_is_said(
+        self, place: str, runs: Path, tmp_path: Path, without_pictures: None
+    ) -> None:
         site = tmp_path / "site"
         (site / place).parent.mkdir(parents=True)
         (site / place).symlink_to("/dev/full")
@@ -107,18 +140,24 @@ class TestOutput:
             report(runs / "a", output=site)
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-    def test_what_permissions_forbid_is_said(self, runs: Path, tmp_path: Path, without_pictures: None) -> None:
+    def test_what_permissions_forbid_is_said(
+        self, runs: Path, tmp_path: Path, without_pictures: None
+    ) -> None:
         unreadable, unwritable = made_run(tmp_path / "unreadable"), tmp_path / "unwritable"
         unwritable.mkdir(mode=0o755)
         for folder in (tmp_path, *list(tmp_path.parents)[:-2]):
             folder.chmod(folder.stat().st_mode | 0o055)
         unreadable.chmod(0)
-        report(runs / "a", output=tmp_path / "site")  # all that is imported on the way may be root's alone
+        report(
+            runs / "a", output=tmp_path / "site"
+        )  # all that is imported on the way may be root's alone
         os.seteuid(65534)
         try:
             with pytest.raises(UsageError, match="site cannot be written to: Permission denied"):
                 report(runs / "a", output=unwritable / "site")
-            with pytest.raises(UsageError, match=r"unreadable/search.json cannot be read: Permission denied"):
+            with pytest.raises(
+                UsageError, match=r"unreadable/search.json cannot be read: Permission denied"
+            ):
                 report(unreadable, output=tmp_path / "other")
             with pytest.raises(UsageError, match=r"inside cannot be read: Permission denied"):
                 report(unreadable / "inside", output=tmp_path / "other")
@@ -126,13 +165,17 @@ class TestOutput:
             os.seteuid(0)
 
 
-@pytest.mark.parametrize(("options", "words"), [({"output": ""}, "--output is empty"), ({"runs": ("",)}, "RUN is empty")])
+@pytest.mark.parametrize(
+    ("options", "words"), [({"output": ""}, "--output is empty"), ({"runs": ("",)}, "RUN is empty")]
+)
 def test_an_empty_word_is_refused(options: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         build(ReportOptions(**options))
 
 
-def test_a_home_is_expanded_also_after_an_equals_sign(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_home_is_expanded_also_after_an_equals_sign(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     options = ReportOptions(("~/runs/a",), "~/site")
     assert (options.folders, options.site) == ([runs / "a"], tmp_path / "site")
@@ -158,9 +201,15 @@ def break_versions(search: dict[str, Any]) -> None:
     search["versions"] = None
 
 
-@pytest.mark.parametrize("damage", [break_fixed, break_sessions, break_goal, break_space, break_versions])
+@pytest.mark.parametrize(
+    "damage", [break_fixed, break_sessions, break_goal, break_space, break_versions]
+)
 def test_an_odd_run_among_several_is_named_and_spoils_no_other(
-    damage: Any, runs: Path, tmp_path: Path, without_pictures: None, capsys: pytest.CaptureFixture[str]
+    damage: Any,
+    runs: Path,
+    tmp_path: Path,
+    without_pictures: None,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     search = json.loads((made_run(runs / "odd") / "search.json").read_bytes())
     damage(search)
@@ -169,7 +218,9 @@ def test_an_odd_run_among_several_is_named_and_spoils_no_other(
     assert count == 2
     assert "odd" in index.read_text(encoding="utf-8")
     assert 'href="comparison.html"' in index.read_text(encoding="utf-8")
-    said = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("building ")]
+    said = [
+        line for line in capsys.readouterr().err.splitlines() if not line.startswith("building ")
+    ]
     assert len(said) == 1
     assert "odd" in said[0]
 
@@ -187,19 +238,42 @@ def test_a_run_that_cannot_be_compared_is_shown_by_itself(
     assert 'href="comparison.html"' in index.read_text(encoding="utf-8")
 
 
-def test_runs_with_odd_names_have_pages_and_links(runs: Path, tmp_path: Path, without_pictures: None) -> None:
-    names = ["index.html", "report.js", "a?b#c%20", "with space", "<b>", os.fsdecode(b"\xff raw"), "[x]*", "ü"]
+def test_runs_with_odd_names_have_pages_and_links(
+    runs: Path, tmp_path: Path, without_pictures: None
+) -> None:
+    names = [
+        "index.html",
+        "report.js",
+        "a?b#c%20",
+        "with space",
+        "<b>",
+        os.fsdecode(b"\xff raw"),
+        "[x]*",
+        "ü",
+    ]
     for name in names:
         shutil.copytree(runs / "a", runs / name)
     count, index = report(runs, output=tmp_path / "site")
     assert count == len(names) + 2
     text = index.read_text(encoding="utf-8")
-    for link in ("index.html-2/", "report.js-2/", "a%3Fb%23c%2520/", "with%20space/", "%3Cb%3E/", "%FF%20raw/", "%C3%BC/"):
+    for link in (
+        "index.html-2/",
+        "report.js-2/",
+        "a%3Fb%23c%2520/",
+        "with%20space/",
+        "%3Cb%3E/",
+        "%FF%20raw/",
+        "%C3%BC/",
+    ):
         assert f'href="{link}index.html"' in text
 
 
 def test_a_run_that_goes_while_it_is_watched_is_waited_for(
-    runs: Path, tmp_path: Path, without_pictures: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    runs: Path,
+    tmp_path: Path,
+    without_pictures: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     options = ReportOptions((str(runs),), str(tmp_path / "site"), watch=True)
     moves = iter((lambda: shutil.rmtree(runs), lambda: made_run(runs / "again"), None))
@@ -289,7 +363,9 @@ def damage(data: st.DataObject, file: Path) -> None:
         return
     place = data.draw(st.sampled_from(documents))
     while isinstance(place, dict | list) and place:
-        key = data.draw(st.sampled_from(list(place) if isinstance(place, dict) else range(len(place))))
+        key = data.draw(
+            st.sampled_from(list(place) if isinstance(place, dict) else range(len(place)))
+        )
         inner = place[key]
         if not isinstance(inner, dict | list) or not inner or data.draw(st.booleans()):
             if how == "drop":

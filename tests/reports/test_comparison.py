@@ -46,12 +46,16 @@ def test_one_run_of_a_kind_is_compared_with_nothing(
     small_search: SmallSearch, small_gan_search: SmallGANSearch, tmp_path: Path
 ) -> None:
     apply()
-    Site([Run.open(small_search.path), Run.open(small_gan_search.path)], [], tmp_path / "site").write(lambda name: None)
+    Site(
+        [Run.open(small_search.path), Run.open(small_gan_search.path)], [], tmp_path / "site"
+    ).write(lambda name: None)
     assert not (tmp_path / "site" / "comparison.html").exists()
     assert "comparison.html" not in (tmp_path / "site" / "index.html").read_text()
 
 
-def test_a_watched_run_is_built_once_it_is_there_and_again_when_it_changes(small_search: SmallSearch, tmp_path: Path) -> None:
+def test_a_watched_run_is_built_once_it_is_there_and_again_when_it_changes(
+    small_search: SmallSearch, tmp_path: Path
+) -> None:
     whole = json.loads((small_search.path / "search.json").read_text())
     copy = tmp_path / "runs" / "copy"
     copy.mkdir(parents=True)
@@ -60,14 +64,18 @@ def test_a_watched_run_is_built_once_it_is_there_and_again_when_it_changes(small
     process = start("reports/build.py", "--watch", cwd=tmp_path)
     try:
         assert process.stdout is not None
-        assert re.fullmatch("waiting: .*copy is a search that is only being prepared.*\n", process.stdout.readline())
+        assert re.fullmatch(
+            "waiting: .*copy is a search that is only being prepared.*\n", process.stdout.readline()
+        )
         shutil.copytree(small_search.path, copy, dirs_exist_ok=True)
         assert process.stdout.readline() == "1 run in reports/site/index.html\n"
         page = tmp_path / "reports" / "site" / "copy" / "index.html"
         assert '<meta http-equiv="refresh"' in page.read_text()
         assert "still running" not in page.read_text()
         record = json.loads((copy / "trial_0005" / "trial.json").read_text())
-        (copy / "trial_0005" / "trial.json").write_text(json.dumps({**record, "ended": None, "finished": None}))
+        (copy / "trial_0005" / "trial.json").write_text(
+            json.dumps({**record, "ended": None, "finished": None})
+        )
         deadline = time.monotonic() + 60
         while "1 still running" not in page.read_text() and time.monotonic() < deadline:
             time.sleep(0.5)

@@ -27,7 +27,13 @@ def cut(file: Path, at: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["trial_0003/result.json", "trial_0003/trial.json", "best/confirmation.json", "confirmation/trial_0000/result.json"]
+    "name",
+    [
+        "trial_0003/result.json",
+        "trial_0003/trial.json",
+        "best/confirmation.json",
+        "confirmation/trial_0000/result.json",
+    ],
 )
 def test_a_file_cut_at_any_byte_leaves_tables_and_checks_of_the_rest(name: str, copy: Path) -> None:
     whole = (copy / name).read_bytes()
@@ -53,8 +59,13 @@ def test_a_search_json_cut_at_any_byte_is_refused_in_one_line(copy: Path) -> Non
         assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize(("number", "shown"), [(None, True), (0, True), (1, True), (2, False), ("next", False), ([1], False)])
-def test_older_formats_are_shown_and_newer_ones_refused(number: object, shown: bool, copy: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [(None, True), (0, True), (1, True), (2, False), ("next", False), ([1], False)],
+)
+def test_older_formats_are_shown_and_newer_ones_refused(
+    number: object, shown: bool, copy: Path
+) -> None:
     search = json.loads((copy / "search.json").read_text(encoding="utf-8"))
     search = {name: value for name, value in search.items() if name != "format"} | (
         {"format": number} if number is not None else {}
@@ -89,7 +100,9 @@ def every_result_cut(folder: Path) -> None:
 
 def words_for_numbers(folder: Path) -> None:
     file = folder / "trial_0000" / "result.json"
-    file.write_text(file.read_text().replace('"mean_accuracy": 0', '"mean_accuracy": "high", "was": 0'))
+    file.write_text(
+        file.read_text().replace('"mean_accuracy": 0', '"mean_accuracy": "high", "was": 0')
+    )
 
 
 @pytest.mark.parametrize("damage", [lists_for_rows, every_result_cut, words_for_numbers])
@@ -98,7 +111,9 @@ def test_beside_a_whole_run_a_damaged_one_spoils_nothing(
 ) -> None:
     damage(copy)
     apply()
-    index = Site([Run.open(small_search.path), Run.open(copy)], [], tmp_path / "site").write(lambda name: None)
+    index = Site([Run.open(small_search.path), Run.open(copy)], [], tmp_path / "site").write(
+        lambda name: None
+    )
     text = index.read_text()
     assert "Traceback" not in text
     shown = (tmp_path / "site" / "copy" / "index.html").exists()
@@ -106,12 +121,17 @@ def test_beside_a_whole_run_a_damaged_one_spoils_nothing(
 
 
 @pytest.mark.parametrize("damage", [foreign, damaged_space])
-def test_alone_it_is_refused_in_one_line(damage: Callable[[Path], None], copy: Path, tmp_path: Path) -> None:
+def test_alone_it_is_refused_in_one_line(
+    damage: Callable[[Path], None], copy: Path, tmp_path: Path
+) -> None:
     damage(copy)
     result = run("reports/build.py", copy, "--output", "site", cwd=tmp_path)
     assert result.returncode == 2
     assert "Traceback" not in result.stderr
-    assert str(copy) in result.stderr.splitlines()[-1] or "cannot be shown" in result.stderr.splitlines()[-1]
+    assert (
+        str(copy) in result.stderr.splitlines()[-1]
+        or "cannot be shown" in result.stderr.splitlines()[-1]
+    )
 
 
 def test_without_its_study_and_weights_a_run_opens_read_only(copy: Path, tmp_path: Path) -> None:
@@ -129,7 +149,9 @@ def test_without_its_study_and_weights_a_run_opens_read_only(copy: Path, tmp_pat
     assert "Every trial" in (tmp_path / "site" / "copy" / "index.html").read_text()
 
 
-def test_a_damaged_run_among_others_is_named_on_the_index(copy: Path, small_search: SmallSearch, tmp_path: Path) -> None:
+def test_a_damaged_run_among_others_is_named_on_the_index(
+    copy: Path, small_search: SmallSearch, tmp_path: Path
+) -> None:
     shutil.copytree(small_search.path, copy.parent / "whole")
     cut(copy / "search.json", 40)
     result = run("reports/build.py", copy.parent, "--output", "site", cwd=tmp_path)
@@ -140,9 +162,14 @@ def test_a_damaged_run_among_others_is_named_on_the_index(copy: Path, small_sear
 
 
 def test_two_runs_of_one_name_have_a_page_each(small_search: SmallSearch, tmp_path: Path) -> None:
-    places = [Path(shutil.copytree(small_search.path, tmp_path / where / "same")) for where in ("here", "there")]
+    places = [
+        Path(shutil.copytree(small_search.path, tmp_path / where / "same"))
+        for where in ("here", "there")
+    ]
     apply()
-    index = Site([Run.open(place) for place in places], [], tmp_path / "site").write(lambda name: None)
+    index = Site([Run.open(place) for place in places], [], tmp_path / "site").write(
+        lambda name: None
+    )
     text = index.read_text()
     for page in ("same", "same-2"):
         assert f'href="{page}/index.html"' in text
@@ -173,7 +200,9 @@ def unknown_files(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [no_checkpoints, no_trials, only_search_json, unknown_files])
-def test_a_run_that_misses_something_has_its_page(damage: Callable[[Path], None], copy: Path, tmp_path: Path) -> None:
+def test_a_run_that_misses_something_has_its_page(
+    damage: Callable[[Path], None], copy: Path, tmp_path: Path
+) -> None:
     damage(copy)
     apply()
     Site([Run.open(copy)], [], tmp_path / "site").write(lambda name: None)
@@ -187,7 +216,9 @@ def test_an_empty_folder_is_refused_in_one_line(tmp_path: Path) -> None:
     assert len(result.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("name", ["trial_0003/result.json", "trial_0002/trial.json", "best/metrics.json"])
+@pytest.mark.parametrize(
+    "name", ["trial_0003/result.json", "trial_0002/trial.json", "best/metrics.json"]
+)
 def test_a_run_cut_anywhere_has_its_page(name: str, copy: Path, tmp_path: Path) -> None:
     whole = (copy / name).read_bytes()
     apply()

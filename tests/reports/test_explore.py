@@ -69,7 +69,9 @@ def test_a_point_lies_where_its_trial_does(lstm: tuple[Run, dict[str, dict[str, 
             assert y == pytest.approx(trials.loc[number, "mean_accuracy"], rel=1e-5)
 
 
-def test_the_best_so_far_never_falls_and_counts_whole_trials_only(lstm: tuple[Run, dict[str, dict[str, Any]]]) -> None:
+def test_the_best_so_far_never_falls_and_counts_whole_trials_only(
+    lstm: tuple[Run, dict[str, dict[str, Any]]],
+) -> None:
     run, contents = lstm
     (line,) = [trace for trace in contents["history-0"]["data"] if trace["name"] == "best so far"]
     whole = run.trials[run.trials["ended"].isin(["converged", "budget"])].sort_values("number")
@@ -81,17 +83,27 @@ def test_the_best_so_far_never_falls_and_counts_whole_trials_only(lstm: tuple[Ru
     assert line["x"] == whole["number"].tolist()
 
 
-def test_a_trial_that_was_stopped_stands_on_the_rung_where_it_was(lstm: tuple[Run, dict[str, dict[str, Any]]]) -> None:
+def test_a_trial_that_was_stopped_stands_on_the_rung_where_it_was(
+    lstm: tuple[Run, dict[str, dict[str, Any]]],
+) -> None:
     run, contents = lstm
-    stopped = next(trace for trace in traces(contents["rungs"]) if trace["name"].startswith("was stopped"))
-    assert set(stopped["meta"]["trials"]) == set(run.trials.loc[run.trials["ended"] == "stopped early", "number"])
+    stopped = next(
+        trace for trace in traces(contents["rungs"]) if trace["name"].startswith("was stopped")
+    )
+    assert set(stopped["meta"]["trials"]) == set(
+        run.trials.loc[run.trials["ended"] == "stopped early", "number"]
+    )
     assert set(stopped["x"]) == {"500"}
 
 
-def test_a_gan_is_drawn_on_a_logarithmic_scale_that_small_is_good_on(small_gan_search: SmallGANSearch, tmp_path: Path) -> None:
+def test_a_gan_is_drawn_on_a_logarithmic_scale_that_small_is_good_on(
+    small_gan_search: SmallGANSearch, tmp_path: Path
+) -> None:
     run, contents = explore(small_gan_search.path, tmp_path / "gan")
     assert contents["history-0"]["layout"]["yaxis"]["type"] == "log"
-    (line,) = [trace for trace in contents["history-0"]["data"] if trace["name"] == "best so far"] or [{"y": []}]
+    (line,) = [
+        trace for trace in contents["history-0"]["data"] if trace["name"] == "best so far"
+    ] or [{"y": []}]
     assert line["y"] == sorted(line["y"], reverse=True)
     assert not run.notes
 
@@ -101,7 +113,9 @@ def test_words_from_a_run_are_no_markup(small_search: SmallSearch, tmp_path: Pat
     file = copy / "trial_0003" / "trial.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "ended": "<img src=x>"}))
     _, contents = explore(copy, tmp_path / "site")
-    assert "<img" not in json.dumps([trace.get("text") for content in contents.values() for trace in content["data"]])
+    assert "<img" not in json.dumps(
+        [trace.get("text") for content in contents.values() for trace in content["data"]]
+    )
 
 
 def test_the_tables_beside_the_page_are_the_runs(small_search: SmallSearch, tmp_path: Path) -> None:
@@ -115,14 +129,19 @@ def test_the_tables_beside_the_page_are_the_runs(small_search: SmallSearch, tmp_
     for number in trials["number"]:
         lines = (small_search.path / f"trial_{number:04d}" / "result.json").read_text().splitlines()
         assert (histories["number"] == number).sum() == len(lines)
-        assert histories[histories["number"] == number]["accuracy"].iloc[-1] == json.loads(lines[-1])["accuracy"]
+        assert (
+            histories[histories["number"] == number]["accuracy"].iloc[-1]
+            == json.loads(lines[-1])["accuracy"]
+        )
     events = pd.read_csv(tmp_path / "events.csv")
     assert events["time"].is_monotonic_increasing
     assert (events["what"] == "trial began").sum() == 6
     assert "best/model.safetensors" in set(pd.read_csv(tmp_path / "checkpoints.csv")["file"])
 
 
-def test_no_two_trials_are_drawn_at_work_in_one_place_at_one_time(lstm: tuple[Run, dict[str, dict[str, Any]]]) -> None:
+def test_no_two_trials_are_drawn_at_work_in_one_place_at_one_time(
+    lstm: tuple[Run, dict[str, dict[str, Any]]],
+) -> None:
     _, contents = lstm
     bars = sorted(
         (slot, begin, begin + length)
@@ -130,11 +149,16 @@ def test_no_two_trials_are_drawn_at_work_in_one_place_at_one_time(lstm: tuple[Ru
         for slot, begin, length in zip(trace["y"], trace["base"], trace["x"], strict=True)
     )
     slack = 1.1 / 60  # reports are timed to the second
-    assert all(one[0] != next_one[0] or one[2] <= next_one[1] + slack for one, next_one in itertools.pairwise(bars))
+    assert all(
+        one[0] != next_one[0] or one[2] <= next_one[1] + slack
+        for one, next_one in itertools.pairwise(bars)
+    )
     assert max(slot for slot, _, _ in bars) <= 2
 
 
-def test_a_trial_that_waited_is_drawn_as_two_bars(small_search: SmallSearch, tmp_path: Path) -> None:
+def test_a_trial_that_waited_is_drawn_as_two_bars(
+    small_search: SmallSearch, tmp_path: Path
+) -> None:
     copy = Path(shutil.copytree(small_search.path, tmp_path / "copy"))
     file = copy / "trial_0000" / "result.json"
     rows = [json.loads(line) for line in file.read_text().splitlines()]
@@ -147,19 +171,28 @@ def test_a_trial_that_waited_is_drawn_as_two_bars(small_search: SmallSearch, tmp
     assert waited["begin"].iloc[-1] - waited["end"].iloc[-2] == pytest.approx(100, abs=3)
 
 
-def test_the_front_holds_the_trials_that_none_beats_in_both(small_search: SmallSearch, tmp_path: Path) -> None:
+def test_the_front_holds_the_trials_that_none_beats_in_both(
+    small_search: SmallSearch, tmp_path: Path
+) -> None:
     copy = Path(shutil.copytree(small_search.path, tmp_path / "copy"))
     search = json.loads((copy / "search.json").read_text())
-    search["objectives"] = [{"metric": "mean_accuracy", "mode": "max"}, {"metric": "loss", "mode": "min"}]
+    search["objectives"] = [
+        {"metric": "mean_accuracy", "mode": "max"},
+        {"metric": "loss", "mode": "min"},
+    ]
     (copy / "search.json").write_text(json.dumps(search))
     run, contents = explore(copy, tmp_path / "site")
     whole = run.trials[run.trials["ended"].isin(["converged", "budget"])]
     front = {
         one["number"]
         for _, one in whole.iterrows()
-        if not ((whole["mean_accuracy"] > one["mean_accuracy"]) & (whole["loss"] < one["loss"])).any()
+        if not (
+            (whole["mean_accuracy"] > one["mean_accuracy"]) & (whole["loss"] < one["loss"])
+        ).any()
     }
-    (drawn,) = [trace for trace in traces(contents["pareto"]) if trace["name"].startswith("on the front")]
+    (drawn,) = [
+        trace for trace in traces(contents["pareto"]) if trace["name"].startswith("on the front")
+    ]
     assert set(drawn["meta"]["trials"]) == front
 
 
@@ -175,7 +208,9 @@ def test_the_contour_shows_whole_trials_only(small_search: SmallSearch, tmp_path
     assert set(points["meta"]["trials"]) == whole
 
 
-def test_of_many_whole_trials_a_part_is_taken_the_winner_with_it(small_search: SmallSearch, tmp_path: Path) -> None:
+def test_of_many_whole_trials_a_part_is_taken_the_winner_with_it(
+    small_search: SmallSearch, tmp_path: Path
+) -> None:
     copy = Path(shutil.copytree(small_search.path, tmp_path / "copy"))
     for file in copy.glob("trial_*/trial.json"):
         file.write_text(json.dumps({**json.loads(file.read_text()), "ended": "converged"}))
@@ -184,19 +219,27 @@ def test_of_many_whole_trials_a_part_is_taken_the_winner_with_it(small_search: S
     part, numbers = study_of(run, 2)
     assert len(every.trials) > len(part.trials) == len(numbers) <= 3
     assert run.best in numbers
-    assert [trial.values[0] for trial in part.trials] == run.trials.set_index("number")[run.metric][numbers].tolist()
+    assert [trial.values[0] for trial in part.trials] == run.trials.set_index("number")[run.metric][
+        numbers
+    ].tolist()
 
 
-def test_the_winner_stands_beside_all_its_fresh_seeds(lstm: tuple[Run, dict[str, dict[str, Any]]]) -> None:
+def test_the_winner_stands_beside_all_its_fresh_seeds(
+    lstm: tuple[Run, dict[str, dict[str, Any]]],
+) -> None:
     run, contents = lstm
     searched, selected, seeds, mean = contents["curse"]["data"]
-    assert selected["y"] == pytest.approx(run.trials.loc[run.trials["number"] == run.best, run.metric].tolist(), rel=1e-5)
+    assert selected["y"] == pytest.approx(
+        run.trials.loc[run.trials["number"] == run.best, run.metric].tolist(), rel=1e-5
+    )
     assert sorted(seeds["y"]) == pytest.approx(sorted(run.confirmed[run.metric]), rel=1e-5)
     assert mean["y"] == pytest.approx([run.confirmed[run.metric].mean()], rel=1e-5)
     assert set(searched["meta"]["trials"]) <= set(run.trials["number"])
 
 
-def test_a_trial_let_run_on_is_drawn_from_where_it_would_have_been_stopped(small_search: SmallSearch, tmp_path: Path) -> None:
+def test_a_trial_let_run_on_is_drawn_from_where_it_would_have_been_stopped(
+    small_search: SmallSearch, tmp_path: Path
+) -> None:
     copy = Path(shutil.copytree(small_search.path, tmp_path / "copy"))
     whole = Run.open(copy).trials
     number = int(whole.loc[whole["ended"].isin(["converged", "budget"]), "number"].iloc[0])

@@ -15,7 +15,15 @@ from tests.reports.conftest import build
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(None, "—"), (float("nan"), "—"), (0.0123456, "0.0123"), (12300, "12,300"), (0.5, "0.5"), (10.0, "10"), ("tpe", "tpe")],
+    [
+        (None, "—"),
+        (float("nan"), "—"),
+        (0.0123456, "0.0123"),
+        (12300, "12,300"),
+        (0.5, "0.5"),
+        (10.0, "10"),
+        ("tpe", "tpe"),
+    ],
 )
 def test_numbers_have_sensible_digits(value: object, text: str) -> None:
     assert number(value) == text
@@ -44,10 +52,14 @@ class TestBuild:
         assert "by hand, T=15" in every_trial
         assert 'href="small/index.html"' in (site / "index.html").read_text()
 
-    def test_every_check_is_on_the_page_with_how_and_why(self, small_search: SmallSearch, tmp_path: Path) -> None:
+    def test_every_check_is_on_the_page_with_how_and_why(
+        self, small_search: SmallSearch, tmp_path: Path
+    ) -> None:
         page = build(small_search.path, tmp_path)
         for check in run_checks(Run(small_search.path)):
-            (part,) = re.findall(f'<details class="check" id="{check.code}".*?</details>', page, re.DOTALL)
+            (part,) = re.findall(
+                f'<details class="check" id="{check.code}".*?</details>', page, re.DOTALL
+            )
             text = html.unescape(part)
             assert check.sentence in text
             assert f"How it was found: {check.detected}" in text
@@ -55,24 +67,37 @@ class TestBuild:
             assert (f"<pre><code>{check.do}" in text) == (check.do is not None)
         assert "reaches test_accuracy 0.99 on" in page
 
-    def test_the_run_directory_is_left_as_it_was(self, small_search: SmallSearch, tmp_path: Path) -> None:
-        copy = Path(shutil.copytree(small_search.path, tmp_path / "copy"))  # where no other test looks at the same time
+    def test_the_run_directory_is_left_as_it_was(
+        self, small_search: SmallSearch, tmp_path: Path
+    ) -> None:
+        copy = Path(
+            shutil.copytree(small_search.path, tmp_path / "copy")
+        )  # where no other test looks at the same time
         before = {file: file.stat().st_mtime_ns for file in copy.rglob("*")}
-        assert run("reports/build.py", copy, "--output", tmp_path / "site", cwd=tmp_path).returncode == 0
+        assert (
+            run("reports/build.py", copy, "--output", tmp_path / "site", cwd=tmp_path).returncode
+            == 0
+        )
         assert {file: file.stat().st_mtime_ns for file in copy.rglob("*")} == before
 
-    def test_the_other_model_at_the_same_length_is_drawn_beside(self, small_search: SmallSearch, tmp_path: Path) -> None:
+    def test_the_other_model_at_the_same_length_is_drawn_beside(
+        self, small_search: SmallSearch, tmp_path: Path
+    ) -> None:
         shutil.copytree(small_search.path, tmp_path / "runs" / "lstm")
         rnn = Path(shutil.copytree(small_search.path, tmp_path / "runs" / "rnn"))
         search = json.loads((rnn / "search.json").read_text())
         search["fixed"]["model"] = "rnn"
         (rnn / "search.json").write_text(json.dumps(search))
-        assert run("reports/build.py", "runs/lstm", "--output", "site", cwd=tmp_path).returncode == 0
+        assert (
+            run("reports/build.py", "runs/lstm", "--output", "site", cwd=tmp_path).returncode == 0
+        )
         page = (tmp_path / "site" / "lstm" / "index.html").read_text()
         assert "The RNN is the best of <code>rnn</code>" in page
         assert "RNN, best: lr=" in page
 
-    def test_names_from_a_run_are_shown_as_text(self, small_search: SmallSearch, tmp_path: Path) -> None:
+    def test_names_from_a_run_are_shown_as_text(
+        self, small_search: SmallSearch, tmp_path: Path
+    ) -> None:
         shutil.copytree(small_search.path, tmp_path / "runs" / "<script>alert(1)<")
         file = tmp_path / "runs" / "<script>alert(1)<" / "trial_0000" / "trial.json"
         record = json.loads(file.read_text())
@@ -82,22 +107,33 @@ class TestBuild:
         for page in (tmp_path / "reports" / "site").rglob("*.html"):
             text = page.read_text()
             assert "<script>" not in text
-            assert all(source.endswith("report.js") for source in re.findall(r"<script src=\"([^\"]*)\"", text))
+            assert all(
+                source.endswith("report.js")
+                for source in re.findall(r"<script src=\"([^\"]*)\"", text)
+            )
             assert "<img src=x" not in text
 
-    @pytest.mark.parametrize("missing", ["best", "confirmation", "optuna.db", "trial_000*", "trial_000*/result.json"])
-    def test_a_run_with_parts_missing_still_gives_a_page(self, missing: str, small_search: SmallSearch, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(
+        "missing", ["best", "confirmation", "optuna.db", "trial_000*", "trial_000*/result.json"]
+    )
+    def test_a_run_with_parts_missing_still_gives_a_page(
+        self, missing: str, small_search: SmallSearch, tmp_path: Path
+    ) -> None:
         copy = Path(shutil.copytree(small_search.path, tmp_path / "runs" / "copy"))
         for path in copy.glob(missing):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         build(copy, tmp_path)
 
-    def test_a_search_under_way_gives_a_page(self, small_search: SmallSearch, tmp_path: Path) -> None:
+    def test_a_search_under_way_gives_a_page(
+        self, small_search: SmallSearch, tmp_path: Path
+    ) -> None:
         copy = Path(shutil.copytree(small_search.path, tmp_path / "runs" / "copy"))
         shutil.rmtree(copy / "best")
         shutil.rmtree(copy / "confirmation")
         for file in copy.glob("trial_*/trial.json"):
-            file.write_text(json.dumps({**json.loads(file.read_text()), "ended": None, "finished": None}))
+            file.write_text(
+                json.dumps({**json.loads(file.read_text()), "ended": None, "finished": None})
+            )
         page = build(copy, tmp_path)
         assert "No trial has come to its end." in page
         assert "6 still running" in page
@@ -111,7 +147,9 @@ class TestBuild:
             (("--colour", "blue"), "--colour"),
         ],
     )
-    def test_what_is_no_run_is_refused_in_one_line(self, arguments: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    def test_what_is_no_run_is_refused_in_one_line(
+        self, arguments: tuple[str, ...], message: str, tmp_path: Path
+    ) -> None:
         result = run("reports/build.py", *arguments, cwd=tmp_path)
         assert result.returncode == 2
         (line,) = result.stderr.splitlines()

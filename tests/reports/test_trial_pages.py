@@ -27,32 +27,47 @@ def drawn(folder: Path, number: int) -> dict[str, list[float]]:
     return {trace["name"]: trace["y"] for trace in figure["data"]}
 
 
-def test_each_curve_is_named_by_the_trial_it_shows(small_search: SmallSearch, tmp_path: Path) -> None:
+def test_each_curve_is_named_by_the_trial_it_shows(
+    small_search: SmallSearch, tmp_path: Path
+) -> None:
     of = Run.open(small_search.path)
-    assert [page["trial"]["number"] for page in pages(small_search.path, tmp_path)] == list(range(6))
+    assert [page["trial"]["number"] for page in pages(small_search.path, tmp_path)] == list(
+        range(6)
+    )
     for number in range(6):
         beside = {number: f"trial {number}"}
-        for other, words in ((of.best, f"best, trial {of.best}"), (0, "by hand, defaults, trial 0")):
+        for other, words in (
+            (of.best, f"best, trial {of.best}"),
+            (0, "by hand, defaults, trial 0"),
+        ):
             beside.setdefault(int(other or 0), words)
         curves = drawn(tmp_path, number)
         assert set(curves) == set(beside.values())
         for other, words in beside.items():
-            assert curves[words] == [float(f"{value:.6g}") for value in of.reports(other)["accuracy"]]
+            assert curves[words] == [
+                float(f"{value:.6g}") for value in of.reports(other)["accuracy"]
+            ]
 
 
-def test_a_page_leads_to_its_neighbours_also_where_a_trial_is_gone(small_search: SmallSearch, tmp_path: Path) -> None:
+def test_a_page_leads_to_its_neighbours_also_where_a_trial_is_gone(
+    small_search: SmallSearch, tmp_path: Path
+) -> None:
     copy = Path(shutil.copytree(small_search.path, tmp_path / "copy"))
     shutil.rmtree(copy / "trial_0003")
     found = {page["trial"]["number"]: page["beside"] for page in pages(copy, tmp_path)}
     assert found == {0: [1], 1: [0, 2], 2: [1, 4], 4: [2, 5], 5: [4]}
 
 
-def test_a_failure_is_shown_with_the_end_of_its_log(small_search: SmallSearch, tmp_path: Path) -> None:
+def test_a_failure_is_shown_with_the_end_of_its_log(
+    small_search: SmallSearch, tmp_path: Path
+) -> None:
     copy = Path(shutil.copytree(small_search.path, tmp_path / "copy"))
     record = json.loads((copy / "trial_0004" / "trial.json").read_text())
     failed = {**record, "ended": "error", "error": "RuntimeError: <b>out</b> of memory"}
     (copy / "trial_0004" / "trial.json").write_text(json.dumps(failed))
-    (copy / "trial_0004" / "error.txt").write_text("".join(f"line {number}\n" for number in range(100)))
+    (copy / "trial_0004" / "error.txt").write_text(
+        "".join(f"line {number}\n" for number in range(100))
+    )
     assert run("reports/build.py", copy, "--output", "site", cwd=tmp_path).returncode == 0
     page = (tmp_path / "site" / "copy" / "trials" / "0004.html").read_text()
     assert "RuntimeError: &lt;b&gt;out&lt;/b&gt; of memory" in page
@@ -68,7 +83,18 @@ def test_the_command_trains_the_trials_settings(
     monkeypatch.chdir(tmp_path)
     page = pages(small_search.path, tmp_path)[4]
     script, *arguments = shlex.split(page["command"].removeprefix("python "))
-    assert run(Path(script).name, *arguments, "--name", "again", "--storage-path", tmp_path, cwd=tmp_path).returncode == 0
+    assert (
+        run(
+            Path(script).name,
+            *arguments,
+            "--name",
+            "again",
+            "--storage-path",
+            tmp_path,
+            cwd=tmp_path,
+        ).returncode
+        == 0
+    )
     again = Run.open(tmp_path / "again")
     (row,) = again.trials.to_dict("records")
     for name in ("lr", "max_norm", "seed"):

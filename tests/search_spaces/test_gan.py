@@ -13,7 +13,9 @@ def test_known_settings_lie_in_their_space_and_say_all_that_applies(space: str) 
         for name, parameter in searched.parameters.items():
             assert (name in values) == parameter.applies(values), name
             if name in values:
-                assert parameter.distribution._contains(parameter.distribution.to_internal_repr(values[name]))
+                assert parameter.distribution._contains(
+                    parameter.distribution.to_internal_repr(values[name])
+                )
 
 
 def test_core_is_what_the_coursework_could_have_tuned_and_its_own_settings_come_first() -> None:
@@ -21,8 +23,22 @@ def test_core_is_what_the_coursework_could_have_tuned_and_its_own_settings_come_
     assert list(core.parameters) == ["lr_g", "lr_d", "beta1", "beta2", "batch_size", "latent_dim"]
     for space in SPACES.values():
         first: dict[str, Any] = {**space.fixed, **next(iter(space.known.values()))}
-        wanted: dict[str, Any] = {"lr_g": 2e-4, "lr_d": 2e-4, "beta1": 0.9, "beta2": 0.999, "batch_size": 64, "latent_dim": 100}
-        wanted |= {"loss": "non-saturating", "ema": 0, "regulariser": "none", "shift": 0, "lr_decay": "none", "d_steps": 1}
+        wanted: dict[str, Any] = {
+            "lr_g": 2e-4,
+            "lr_d": 2e-4,
+            "beta1": 0.9,
+            "beta2": 0.999,
+            "batch_size": 64,
+            "latent_dim": 100,
+        }
+        wanted |= {
+            "loss": "non-saturating",
+            "ema": 0,
+            "regulariser": "none",
+            "shift": 0,
+            "lr_decay": "none",
+            "d_steps": 1,
+        }
         assert {name: first[name] for name in wanted} == wanted
 
 

@@ -13,7 +13,9 @@ class TestEverySpace:
 
     def test_known_settings_name_every_parameter_inside_its_range(self, space: SearchSpace) -> None:
         for settings in space.known.values():
-            assert set(settings) == {name for name, parameter in space.parameters.items() if parameter.applies(settings)}
+            assert set(settings) == {
+                name for name, parameter in space.parameters.items() if parameter.applies(settings)
+            }
             for name, value in settings.items():
                 distribution = space.parameters[name].distribution
                 assert distribution._contains(distribution.to_internal_repr(value)), (name, value)
@@ -26,7 +28,14 @@ class TestEverySpace:
 
     def test_a_trial_can_be_built_from_it(self, space: SearchSpace, key: tuple[str, str]) -> None:
         settings = next(iter(space.known.values()))
-        config = {**settings, **space.fixed, "model": key[0], "input_length": 3, "max_steps": 1, "seed": 0}
+        config = {
+            **settings,
+            **space.fixed,
+            "model": key[0],
+            "input_length": 3,
+            "max_steps": 1,
+            "seed": 0,
+        }
         assert LSTMTrial(config).step()["ended"] == "budget"
 
 

@@ -10,15 +10,31 @@ import optuna
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 
 from command_line import UsageError
 from search_spaces import Parameter, SearchSpace
 from search_spaces.gan import SPACES as GAN_SPACES
 from search_spaces.lstm import SPACES as LSTM_SPACES
-from search_spaces.overrides import Range, override, override_text, parse_overrides, read_space_file, widened
+from search_spaces.overrides import (
+    Range,
+    override,
+    override_text,
+    parse_overrides,
+    read_space_file,
+    widened,
+)
 
-LSTM, LSTM_EXTENDED, RNN = LSTM_SPACES["lstm", "core"], LSTM_SPACES["lstm", "extended"], LSTM_SPACES["rnn", "core"]
+LSTM, LSTM_EXTENDED, RNN = (
+    LSTM_SPACES["lstm", "core"],
+    LSTM_SPACES["lstm", "extended"],
+    LSTM_SPACES["rnn", "core"],
+)
 CORE, EXTENDED = GAN_SPACES["core"], GAN_SPACES["extended"]
 
 
@@ -55,7 +71,9 @@ def test_what_is_asked_for_is_what_varies(text: str, distribution: BaseDistribut
     assert space.parameters[name].distribution == distribution
     assert name not in space.fixed
     values = getattr(space.parameters[name].distribution, "choices", ())
-    assert [type(value) for value in values] == [type(value) for value in getattr(distribution, "choices", ())]
+    assert [type(value) for value in values] == [
+        type(value) for value in getattr(distribution, "choices", ())
+    ]
 
 
 @pytest.mark.parametrize(
@@ -72,7 +90,9 @@ def test_what_is_asked_for_is_what_varies(text: str, distribution: BaseDistribut
         (CORE, "ema=0.999", 0.999),
     ],
 )
-def test_a_single_value_is_fixed_and_of_the_parameters_type(space: SearchSpace, text: str, value: object) -> None:
+def test_a_single_value_is_fixed_and_of_the_parameters_type(
+    space: SearchSpace, text: str, value: object
+) -> None:
     narrowed = changed(space, text)
     name = text.partition("=")[0]
     assert narrowed.fixed[name] == value
@@ -133,7 +153,9 @@ def test_a_single_value_is_fixed_and_of_the_parameters_type(space: SearchSpace, 
         (CORE, "penalty=1", "penalty=1: penalty has a meaning only where loss=relativistic"),
     ],
 )  # fmt: skip
-def test_refused_in_words_that_say_what_would_be_right(space: SearchSpace, text: str, message: str) -> None:
+def test_refused_in_words_that_say_what_would_be_right(
+    space: SearchSpace, text: str, message: str
+) -> None:
     with pytest.raises(UsageError) as refused:
         changed(space, text)
     assert message in str(refused.value)
@@ -145,14 +167,18 @@ def test_a_name_set_twice_and_a_space_with_nothing_left_are_refused() -> None:
         changed(LSTM, "lr=0.1", "lr=0.2")
     with pytest.raises(UsageError, match="nothing is left to vary"):
         changed(LSTM, "lr=0.1", "max_norm=1")
-    assert list(changed(LSTM, "lr=0.1", "max_norm=1", "hidden_dim=64,128").parameters) == ["hidden_dim"]
+    assert list(changed(LSTM, "lr=0.1", "max_norm=1", "hidden_dim=64,128").parameters) == [
+        "hidden_dim"
+    ]
 
 
 class TestConditions:
     def test_a_parent_fixed_to_the_value_keeps_its_child_in_every_trial(self) -> None:
         space = changed(EXTENDED, "loss=relativistic")
         assert space.parameters["penalty"].only_if is None
-        assert space.parameters["penalty"].distribution == EXTENDED.parameters["penalty"].distribution
+        assert (
+            space.parameters["penalty"].distribution == EXTENDED.parameters["penalty"].distribution
+        )
         assert "label_smoothing" not in {*space.parameters, *space.fixed}
 
     def test_a_parent_that_can_no_longer_take_the_value_takes_its_child_away(self) -> None:
@@ -161,7 +187,9 @@ class TestConditions:
         assert space.parameters["penalty"].only_if == ("loss", "relativistic")
 
     def test_a_child_set_without_its_parents_value_is_refused(self) -> None:
-        with pytest.raises(UsageError, match="dropout has a meaning only where regulariser=dropout"):
+        with pytest.raises(
+            UsageError, match="dropout has a meaning only where regulariser=dropout"
+        ):
             changed(EXTENDED, "regulariser=spectral", "dropout=0.1")
 
     def test_a_child_fixed_beside_a_parent_that_varies_reaches_no_other_trial(self) -> None:
@@ -172,14 +200,19 @@ class TestConditions:
 
     def test_a_choice_brings_what_it_needs_along(self) -> None:
         space = changed(CORE, "loss=relativistic", "regulariser=none,dropout")
-        assert space.parameters["penalty"] == dataclasses.replace(EXTENDED.parameters["penalty"], only_if=None)
+        assert space.parameters["penalty"] == dataclasses.replace(
+            EXTENDED.parameters["penalty"], only_if=None
+        )
         assert space.parameters["dropout"] == EXTENDED.parameters["dropout"]
         order = list(space.parameters)
         assert order.index("regulariser") < order.index("dropout")
 
     def test_a_condition_that_always_held_goes_with_what_it_held_by(self) -> None:
         assert "lr_gamma" not in changed(RNN, "lr_schedule=settling").parameters
-        assert changed(RNN, "lr_schedule=exponential,settling").parameters["lr_gamma"].only_if == ("lr_schedule", "exponential")
+        assert changed(RNN, "lr_schedule=exponential,settling").parameters["lr_gamma"].only_if == (
+            "lr_schedule",
+            "exponential",
+        )
 
     def test_it_can_be_set_along_with_the_choice(self) -> None:
         space = changed(CORE, "loss=relativistic", "penalty=0.5")
@@ -204,7 +237,12 @@ class TestKnown:
         assert varied.left_out == ()
 
     def test_all_are_kept_in_a_wider_space(self) -> None:
-        assert changed(LSTM, "lr=1e-5..1", "batch_size=64..256", "lr_schedule=constant,exponential").left_out == ()
+        assert (
+            changed(
+                LSTM, "lr=1e-5..1", "batch_size=64..256", "lr_schedule=constant,exponential"
+            ).left_out
+            == ()
+        )
 
     def test_conditional_ones_stay_whole(self) -> None:
         space = changed(EXTENDED, "loss=relativistic,hinge", "latent_dim=50..150")
@@ -233,10 +271,20 @@ CHANGES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "texts"), [(name, texts) for name, several in CHANGES.items() for texts in several])
-def test_optuna_can_search_it_and_every_trial_has_exactly_what_applies(name: str, texts: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("name", "texts"), [(name, texts) for name, several in CHANGES.items() for texts in several]
+)
+def test_optuna_can_search_it_and_every_trial_has_exactly_what_applies(
+    name: str, texts: tuple[str, ...]
+) -> None:
     """What StudySearch does of it, with Optuna alone: known settings enqueued, then TPE."""
-    spaces = {"lstm": LSTM, "lstm extended": LSTM_EXTENDED, "rnn": RNN, "core": CORE, "extended": EXTENDED}
+    spaces = {
+        "lstm": LSTM,
+        "lstm extended": LSTM_EXTENDED,
+        "rnn": RNN,
+        "core": CORE,
+        "extended": EXTENDED,
+    }
     original = spaces[name]
     conditions = {
         child: described.only_if
@@ -290,8 +338,12 @@ class TestFile:
             step: 2
     """
 
-    @pytest.mark.parametrize(("name", "content"), [("s.toml", TOML), ("s.yaml", YAML), ("s.yml", YAML)])
-    def test_says_the_same_as_the_command_line(self, name: str, content: str, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(
+        ("name", "content"), [("s.toml", TOML), ("s.yaml", YAML), ("s.yml", YAML)]
+    )
+    def test_says_the_same_as_the_command_line(
+        self, name: str, content: str, tmp_path: Path
+    ) -> None:
         read = read_space_file(self.write(tmp_path, name, content))
         same = ("lr=0.0001..0.1:log", "max_norm=0.1", "beta1=0,0.5", "loss=hinge", "n=1..9:step=2")
         assert read == parse_overrides(same)
@@ -309,26 +361,50 @@ class TestFile:
             ("s.yaml", "lr: [1, 2", "cannot be read"),
             ("s.yaml", "- lr", "must give each parameter by its name"),
             ("s.yaml", "1: 2", "must give each parameter by its name"),
-            ("s.toml", "lr = {low = 1, hihg = 2}", "lr: a range has low, high and where needed log and step, got low, hihg"),
+            (
+                "s.toml",
+                "lr = {low = 1, hihg = 2}",
+                "lr: a range has low, high and where needed log and step, got low, hihg",
+            ),
             ("s.toml", "lr = {low = 1}", "lr: a range has low, high"),
             ("s.toml", "lr = {low = 1, high = nan}", "lr: nan is not a finite number"),
             ("s.toml", "lr = {low = true, high = 2}", "lr: True is not a finite number"),
-            ("s.toml", "lr = {low = 1, high = 2, log = 'yes'}", "lr: log is true or false, got yes"),
-            ("s.toml", "lr = []", "lr: takes a value, a list of values, or a range with low and high"),
+            (
+                "s.toml",
+                "lr = {low = 1, high = 2, log = 'yes'}",
+                "lr: log is true or false, got yes",
+            ),
+            (
+                "s.toml",
+                "lr = []",
+                "lr: takes a value, a list of values, or a range with low and high",
+            ),
             ("s.toml", "lr = [[1]]", "lr: takes a value"),
             ("s.toml", "lr = " + 5_000 * "[", "cannot be read: it is nested too deeply"),
             ("s.yaml", "lr: " + 5_000 * "[", "cannot be read: it is nested too deeply"),
-            ("s.yaml", "a: &a [1, 1]\nb: &b [*a, *a]", "cannot be read: it has an alias (*name): write the value itself"),
+            (
+                "s.yaml",
+                "a: &a [1, 1]\nb: &b [*a, *a]",
+                "cannot be read: it has an alias (*name): write the value itself",
+            ),
             ("s.yaml", "a: &a\n  - *a", "it has an alias"),
             ("s.yaml", "lr: 1\nlr: 2", "cannot be read: lr is there twice"),
             ("s.toml", "lr = 1\nlr = 2", "cannot be read"),
             ("s.yaml", "lr: 2026-01-01", "lr: takes a value"),
             ("s.yaml", "lr: {low: 1, high: 1" + 400 * "0" + "}", "lr: 1000"),
             ("s.yaml", "lr: 1" + 5_000 * "0", "cannot be read"),
-            ("s.yaml", "lr: " + 200_000 * "1", "it has 200,004 bytes, and a space file 100,000 at most"),
+            (
+                "s.yaml",
+                "lr: " + 200_000 * "1",
+                "it has 200,004 bytes, and a space file 100,000 at most",
+            ),
             ("s.yaml", "lr: [[" + 30_000 * "1," + "]]", "lr: takes a value"),
             ("s.toml", "lr = 2026-01-01", "lr: takes a value"),
-            ("s.toml", "loss = 'hinge,least-squares'", "loss: hinge,least-squares cannot be a value"),
+            (
+                "s.toml",
+                "loss = 'hinge,least-squares'",
+                "loss: hinge,least-squares cannot be a value",
+            ),
         ],
     )
     def test_refused(self, name: str, content: str, message: str, tmp_path: Path) -> None:
@@ -369,13 +445,23 @@ class TestFile:
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 
 
-@given(low=numbers, high=numbers, log=st.sampled_from((None, True, False)), step=st.none() | numbers)
-def test_a_range_reads_back_as_it_was_written(low: float, high: float, log: bool | None, step: float | None) -> None:
+@given(
+    low=numbers, high=numbers, log=st.sampled_from((None, True, False)), step=st.none() | numbers
+)
+def test_a_range_reads_back_as_it_was_written(
+    low: float, high: float, log: bool | None, step: float | None
+) -> None:
     wanted = Range(low, high, log, step)
     assert parse_overrides([override_text("x", wanted)]) == {"x": wanted}
 
 
-@given(st.lists(st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**53), 2**53), min_size=1, max_size=5))
+@given(
+    st.lists(
+        st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**53), 2**53),
+        min_size=1,
+        max_size=5,
+    )
+)
 def test_choices_read_back_as_they_were_written(values: list[float]) -> None:
     (tokens,) = parse_overrides(["x=" + ",".join(map(repr, values))]).values()
     assert isinstance(tokens, tuple)
@@ -417,7 +503,9 @@ class TestWidened:
             (CategoricalDistribution(("a", "b")), "upper", None),
         ],
     )  # fmt: skip
-    def test_goes_on_where_there_is_something_beyond(self, distribution: BaseDistribution, end: End, text: str | None) -> None:
+    def test_goes_on_where_there_is_something_beyond(
+        self, distribution: BaseDistribution, end: End, text: str | None
+    ) -> None:
         if text is None:
             with pytest.raises(ValueError, match=r"x takes|x cannot be below|there is no step"):
                 widened("x", distribution, end)
@@ -425,24 +513,40 @@ class TestWidened:
             assert widened("x", distribution, end) == text
 
     @pytest.mark.parametrize("end", ["lower", "upper"])
-    @pytest.mark.parametrize(("space", "name"), [(s, n) for s in (LSTM, LSTM_EXTENDED, CORE, EXTENDED) for n in s.parameters])
-    def test_the_space_takes_it_again_and_again_and_it_only_grows(self, space: SearchSpace, name: str, end: End) -> None:
+    @pytest.mark.parametrize(
+        ("space", "name"),
+        [(s, n) for s in (LSTM, LSTM_EXTENDED, CORE, EXTENDED) for n in s.parameters],
+    )
+    def test_the_space_takes_it_again_and_again_and_it_only_grows(
+        self, space: SearchSpace, name: str, end: End
+    ) -> None:
         distribution = space.parameters[name].distribution
         for _ in range(4):
             try:
                 text = widened(name, distribution, end)
             except ValueError:
-                assert end == "lower" or any(isinstance(choice, str) for choice in getattr(distribution, "choices", ()))
+                assert end == "lower" or any(
+                    isinstance(choice, str) for choice in getattr(distribution, "choices", ())
+                )
                 return
             wider = changed(space, text).parameters[name].distribution
-            for value in getattr(distribution, "choices", None) or (distribution.low, distribution.high):  # type: ignore[attr-defined]
+            number: Any = distribution
+            ends = getattr(distribution, "choices", None) or (number.low, number.high)
+            for value in ends:
                 assert wider._contains(wider.to_internal_repr(value))
             assert wider != distribution
             assert getattr(wider, "log", False) == getattr(distribution, "log", False)
             distribution = wider
 
-    @given(low=st.floats(1e-6, 1e3), width=st.floats(1e-3, 1e3), log=st.booleans(), end=st.sampled_from(("lower", "upper")))
-    def test_one_end_moves_and_the_other_stays(self, low: float, width: float, log: bool, end: End) -> None:
+    @given(
+        low=st.floats(1e-6, 1e3),
+        width=st.floats(1e-3, 1e3),
+        log=st.booleans(),
+        end=st.sampled_from(("lower", "upper")),
+    )
+    def test_one_end_moves_and_the_other_stays(
+        self, low: float, width: float, log: bool, end: End
+    ) -> None:
         before = FloatDistribution(low, low + width, log=log)
         space = SearchSpace({"x": Parameter(before, "")}, {}, {})
         after = changed(space, widened("x", before, end)).parameters["x"].distribution

@@ -5,11 +5,20 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 
 from search_spaces.unit_scale import at, ordered_choices, place, quantile, range_text
 
-LOG, LINEAR, WHOLE = FloatDistribution(1e-4, 1e-1, log=True), FloatDistribution(0.0, 0.3), IntDistribution(2, 10)
+LOG, LINEAR, WHOLE = (
+    FloatDistribution(1e-4, 1e-1, log=True),
+    FloatDistribution(0.0, 0.3),
+    IntDistribution(2, 10),
+)
 
 
 def test_a_place_is_on_the_ranges_own_scale() -> None:
@@ -21,7 +30,9 @@ def test_a_place_is_on_the_ranges_own_scale() -> None:
 
 
 def test_choices_have_places_where_all_are_numbers() -> None:
-    assert [place(value, CategoricalDistribution((0.9, 0.0, 0.5))) for value in (0.0, 0.5, 0.9)] == [0, 0.5, 1]
+    assert [
+        place(value, CategoricalDistribution((0.9, 0.0, 0.5))) for value in (0.0, 0.5, 0.9)
+    ] == [0, 0.5, 1]
     assert place("hinge", CategoricalDistribution(("hinge", "plain"))) is None
     assert place(True, CategoricalDistribution((True, False))) is None
     assert ordered_choices(CategoricalDistribution((True, 1))) == []
@@ -54,8 +65,12 @@ def test_a_stretch_is_written_as_the_command_line_takes_it() -> None:
         (FloatDistribution(0.1, 0.3, step=0.1), {0.1: 100, 0.2: 100, 0.30000000000000004: 100}),
     ],
 )
-def test_values_to_count_come_equally_often(distribution: BaseDistribution, expected: dict[Any, int]) -> None:
-    assert Counter(quantile((number + 0.5) / 300, distribution) for number in range(300)) == expected
+def test_values_to_count_come_equally_often(
+    distribution: BaseDistribution, expected: dict[Any, int]
+) -> None:
+    assert (
+        Counter(quantile((number + 0.5) / 300, distribution) for number in range(300)) == expected
+    )
 
 
 @pytest.mark.parametrize(

@@ -31,9 +31,23 @@ class Postgres:
         if self.user:
             shutil.chown(self.folder, self.user)
             shutil.chown(self.folder / "password", self.user)
-        create = ["-D", f"{self.folder}/data", "-U", "tester", f"--pwfile={self.folder}/password", "-A", "scram-sha-256"]
+        create = [
+            "-D",
+            f"{self.folder}/data",
+            "-U",
+            "tester",
+            f"--pwfile={self.folder}/password",
+            "-A",
+            "scram-sha-256",
+        ]
         create += ["--no-sync", "--encoding=UTF8", "--locale=C"]
-        subprocess.run([f"{programs}/initdb", *create], user=self.user, cwd=self.folder, stdout=subprocess.DEVNULL, check=True)
+        subprocess.run(
+            [f"{programs}/initdb", *create],
+            user=self.user,
+            cwd=self.folder,
+            stdout=subprocess.DEVNULL,
+            check=True,
+        )
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -44,7 +58,9 @@ class Postgres:
         options += ["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
         with (self.folder / "log").open("ab") as log:
             program = [f"{self.programs}/postgres", *options]
-            self.server = subprocess.Popen(program, user=self.user, cwd=self.folder, stdout=log, stderr=log)
+            self.server = subprocess.Popen(
+                program, user=self.user, cwd=self.folder, stdout=log, stderr=log
+            )
         ready = [f"{self.programs}/pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         while subprocess.run(ready, check=False).returncode and self.server.poll() is None:
             pass

@@ -9,17 +9,31 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-KNOWN_LINES = ("7 trials", "varied ", "fixed ", "confirmed ", "run ", "trial ", "confirm ", "early ", "waiting ")
+KNOWN_LINES = (
+    "7 trials",
+    "varied ",
+    "fixed ",
+    "confirmed ",
+    "run ",
+    "trial ",
+    "confirm ",
+    "early ",
+    "waiting ",
+)
 """How the lines begin that a search itself writes to stderr."""
 
 
 def descendants(pid: int) -> dict[int, str]:
     """The commands of a process's children and of theirs, by process id: other tests run Ray beside this one."""
-    listed = subprocess.run(["ps", "-ww", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["ps", "-ww", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True
+    ).stdout
     processes = [line.split(None, 2) for line in listed.splitlines()]
     found, parents = dict[int, str](), {pid}
     while parents:
-        children = {int(child): command for child, parent, command in processes if int(parent) in parents}
+        children = {
+            int(child): command for child, parent, command in processes if int(parent) in parents
+        }
         found |= children
         parents = set(children)
     return found
@@ -41,7 +55,12 @@ def check_ended(processes: dict[int, str], within: float = 30) -> None:
         time.sleep(0.2)
 
 
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str], within: float = 180, every: float = 0.2) -> None:
+def wait_for(
+    condition: Callable[[], bool],
+    process: subprocess.Popen[str],
+    within: float = 180,
+    every: float = 0.2,
+) -> None:
     """Wait until the condition holds, while the process runs."""
     deadline = time.monotonic() + within
     while not condition():

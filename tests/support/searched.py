@@ -37,7 +37,11 @@ class Searched:
         """Report twice and end, as ``ENDS`` has it for this number."""
         directory, ended = self.run.trial(number), ENDS[number % len(ENDS)]
         for step in (100, 200):
-            row = {"step": step, "mean_accuracy": number / 100 + step / 1000, "ended": ended if step == 200 else None}
+            row = {
+                "step": step,
+                "mean_accuracy": number / 100 + step / 1000,
+                "ended": ended if step == 200 else None,
+            }
             directory.append(row)
             if step == 100:
                 self.searcher.on_trial_result(name, row)

@@ -31,10 +31,15 @@ print(json.dumps([peak(config) for config in configs]))
 def peaks(train: str, tiny: Mapping[str, Any], configs: Sequence[Mapping[str, Any]]) -> list[float]:
     """The most memory, in bytes, that ``train(config)`` takes beyond what a process has that has trained ``tiny`` before."""
     root = Path(__file__).parent.parent.parent
-    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}  # what is freed goes back to the system
+    environment = {
+        **os.environ,
+        "MALLOC_MMAP_THRESHOLD_": "65536",
+    }  # what is freed goes back to the system
     command = [sys.executable, "-c", train + MEASURE]
     text = json.dumps([tiny, configs])
-    result = subprocess.run(command, input=text, cwd=root, env=environment, capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        command, input=text, cwd=root, env=environment, capture_output=True, text=True, check=False
+    )
     assert result.returncode == 0, result.stderr
     found: list[float] = json.loads(result.stdout)
     return found

@@ -51,7 +51,9 @@ def test_an_ended_trial_restored_reports_its_end_and_trains_no_more(tmp_path: Pa
 
 
 def test_names_itself_by_trial_and_settings() -> None:
-    assert repr(trial(trial=7)).startswith("trial 7: model=lstm input_length=3 lr=0.003 max_norm=1 ")
+    assert repr(trial(trial=7)).startswith(
+        "trial 7: model=lstm input_length=3 lr=0.003 max_norm=1 "
+    )
 
 
 def test_in_a_worker_tiny_numbers_are_zero_and_a_gpu_that_torch_cannot_use_is_an_error() -> None:
@@ -68,7 +70,10 @@ def test_in_a_worker_tiny_numbers_are_zero_and_a_gpu_that_torch_cannot_use_is_an
     try:
         assert ray.get(ray.remote(left).remote()) == (0, 0)
         if not torch.cuda.is_available():  # a GPU that Ray counts and torch cannot use
-            with pytest.raises(RuntimeError, match=r"Ray gave this trial 0\.5 GPU on .*, but torch .* cannot use it: install"):
+            with pytest.raises(
+                RuntimeError,
+                match=r"Ray gave this trial 0\.5 GPU on .*, but torch .* cannot use it: install",
+            ):
                 ray.get(ray.remote(num_gpus=0.5)(assigned_device).remote())
     finally:
         ray.shutdown()

@@ -58,7 +58,9 @@ def local_ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]
     ray.shutdown()
 
 
-def tune_run(trainable: Any, directory: RunDirectory, task: Task, callbacks: Any = (), **config: Any) -> None:
+def tune_run(
+    trainable: Any, directory: RunDirectory, task: Task, callbacks: Any = (), **config: Any
+) -> None:
     """Ray Tune's Tuner over ``trainable``, as ``tuning.search`` sets it up."""
     tune.Tuner(
         trainable,

@@ -21,7 +21,9 @@ def search(directory: RunDirectory) -> None:
     """Trials that say lr matters and max_norm does not."""
     for number in range(8):
         lr, max_norm = (0.02 if number % 2 else 0.002), (5.0 if number % 4 < 2 else 0.005)
-        directory.trial(number).write(TrialRecord(number, {"lr": lr, "max_norm": max_norm}, ended="budget"))
+        directory.trial(number).write(
+            TrialRecord(number, {"lr": lr, "max_norm": max_norm}, ended="budget")
+        )
         directory.trial(number).append({"step": 1000, "mean_accuracy": 0.9 if number % 2 else 0.1})
 
 
@@ -30,11 +32,18 @@ def test_one_change_at_a_time_from_the_hand_tuned_settings_what_matters_first(
 ) -> None:
     search(directory)
     queue = ablation_queue(winner(lr=0.02, max_norm=5.0), directory, options, task)
-    assert [(one["lr"], one["max_norm"]) for one in queue] == [(0.005, 0.01), (0.02, 0.01), (0.02, 5.0)]
+    assert [(one["lr"], one["max_norm"]) for one in queue] == [
+        (0.005, 0.01),
+        (0.02, 0.01),
+        (0.02, 5.0),
+    ]
     assert [one["changed"] for one in queue] == [[], "lr", "max_norm"]
     seeds = {one["seed"] for one in queue}
     assert len(seeds) == 1
-    assert not seeds & {*confirmation_seeds(options.seed, 1000), *(trial_seed(options.seed, n) for n in range(1000))}
+    assert not seeds & {
+        *confirmation_seeds(options.seed, 1000),
+        *(trial_seed(options.seed, n) for n in range(1000)),
+    }
 
 
 def test_no_training_may_cost_more_than_five_times_the_winners(

@@ -22,26 +22,59 @@ def address() -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    head = ["start", "--head", "--block", "--port", port, "--num-cpus", "2", "--num-gpus", "0", "--include-dashboard", "false"]
+    head = [
+        "start",
+        "--head",
+        "--block",
+        "--port",
+        port,
+        "--num-cpus",
+        "2",
+        "--num-gpus",
+        "0",
+        "--include-dashboard",
+        "false",
+    ]
     environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
-    node = subprocess.Popen([RAY, *head], stdout=subprocess.PIPE, text=True, env=environment, start_new_session=True)
+    node = subprocess.Popen(
+        [RAY, *head], stdout=subprocess.PIPE, text=True, env=environment, start_new_session=True
+    )
     assert node.stdout is not None
     assert any("Ray runtime started" in line for line in node.stdout)
     yield f"127.0.0.1:{port}"
-    os.killpg(node.pid, signal.SIGKILL)  # this cluster alone: `ray stop` would end every other Ray of the machine too
+    os.killpg(
+        node.pid, signal.SIGKILL
+    )  # this cluster alone: `ray stop` would end every other Ray of the machine too
     node.communicate(timeout=60)
 
 
 def test_searches_there_and_refuses_what_no_node_can_meet(address: str, tmp_path: Path) -> None:
-    small = ("--address", address, "--input-length", 3, "--max-steps", 200, "--num-samples", 4, "--confirm", 0)
+    small = (
+        "--address",
+        address,
+        "--input-length",
+        3,
+        "--max-steps",
+        200,
+        "--num-samples",
+        4,
+        "--confirm",
+        0,
+    )
     result = run("tune_lstm.py", *small, "--name", "there", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert f"2 at once on 1 node at {address}" in result.stderr
     assert result.stdout.splitlines()[0].startswith("4 trials: ")
-    ended = [json.loads(file.read_text())["ended"] for file in tmp_path.glob("runs/there/trial_*/trial.json")]
+    ended = [
+        json.loads(file.read_text())["ended"]
+        for file in tmp_path.glob("runs/there/trial_*/trial.json")
+    ]
     assert ended == ["budget"] * 4
 
-    for wish, words in ((("--gpus-per-trial", 0.5), "1 CPU and 0.5 GPU"), (("--cpus-per-trial", 3), "3 CPU")):
+    for wish, words in (
+        (("--gpus-per-trial", 0.5), "1 CPU and 0.5 GPU"),
+        (("--cpus-per-trial", 3), "3 CPU"),
+    ):
         refused = run("tune_lstm.py", *small, *wish, "--name", "never", cwd=tmp_path)
         assert refused.returncode == 2
         (line,) = refused.stderr.splitlines()

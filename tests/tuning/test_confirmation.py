@@ -10,9 +10,13 @@ from tuning.engine.queue_searcher import QueueSearcher
 from tuning.task import Task
 
 
-def add(run: RunDirectory, number: int, ended: str | None, row: dict[str, Any], **config: Any) -> None:
+def add(
+    run: RunDirectory, number: int, ended: str | None, row: dict[str, Any], **config: Any
+) -> None:
     trial = run.trial(number)
-    trial.write(TrialRecord(number, {"seed": number, "trial": number, "lr": 0.1, **config}, ended=ended))
+    trial.write(
+        TrialRecord(number, {"seed": number, "trial": number, "lr": 0.1, **config}, ended=ended)
+    )
     trial.append({"step": 100, **row})
 
 
@@ -26,11 +30,15 @@ def searched(directory: RunDirectory) -> RunDirectory:
     return directory
 
 
-def test_ranks_what_ended_by_itself_and_skips_runners_up_that_missed_the_goal(searched: RunDirectory, task: Task) -> None:
+def test_ranks_what_ended_by_itself_and_skips_runners_up_that_missed_the_goal(
+    searched: RunDirectory, task: Task
+) -> None:
     assert [candidate.number for candidate in candidates(searched, task)] == [2, 0]
 
 
-def test_where_nothing_ended_by_itself_the_best_of_the_rest_is_confirmed(directory: RunDirectory, task: Task) -> None:
+def test_where_nothing_ended_by_itself_the_best_of_the_rest_is_confirmed(
+    directory: RunDirectory, task: Task
+) -> None:
     add(directory, 0, "stopped early", {"mean_accuracy": 0.3})
     add(directory, 1, "time budget", {"mean_accuracy": 0.4})
     add(directory, 2, "diverged", {"mean_accuracy": 0.9})
@@ -45,7 +53,10 @@ def test_fresh_seeds_are_handed_out_once_and_go_on_after_a_cut(
     configs = confirmation_queue(candidate, run, options, task)
     assert [config["seed"] for config in configs] == [2_900_000 + place for place in range(5)]
     searcher = QueueSearcher(configs, run)
-    assert [searcher.suggest(str(place)) for place in range(6)] == [*configs, None]  # one of them may be lost yet
+    assert [searcher.suggest(str(place)) for place in range(6)] == [
+        *configs,
+        None,
+    ]  # one of them may be lost yet
     for place in range(5):
         searcher.on_trial_complete(str(place), {})
     assert searcher.suggest("none left") == "FINISHED"
@@ -55,7 +66,9 @@ def test_fresh_seeds_are_handed_out_once_and_go_on_after_a_cut(
     assert [config["seed"] for config in left] == [2_900_001 + place for place in range(4)]
 
 
-def test_holds_only_where_every_seed_reaches_the_goal(searched: RunDirectory, task: Task, options: LSTMOptions) -> None:
+def test_holds_only_where_every_seed_reaches_the_goal(
+    searched: RunDirectory, task: Task, options: LSTMOptions
+) -> None:
     candidate = candidates(searched, task)[0]
     candidate.confirmations = {seed: {"test_accuracy": 0.999} for seed in range(5)}
     assert candidate.holds(task.goal, 5)
@@ -79,4 +92,6 @@ def test_what_is_confirmed_of_a_trial_that_took_over_anothers_weights_is_its_who
     assert (candidate.number, candidate.seed, candidate.lineage) == (1, 1, [0, 1])
     assert candidate.config == {"lr": 0.1, "schedule": [[40, {"lr": 0.12}]]}
     configs = confirmation_queue(candidate, directory.confirmation(), options, task)
-    assert all(config["schedule"] == [[40, {"lr": 0.12}]] and config["lr"] == 0.1 for config in configs)
+    assert all(
+        config["schedule"] == [[40, {"lr": 0.12}]] and config["lr"] == 0.1 for config in configs
+    )

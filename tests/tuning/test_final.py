@@ -16,7 +16,13 @@ def checkpoint(run: RunDirectory, number: int, candidate: Candidate | None = Non
     """A checkpoint of the run's trial; its record is made from the candidate, or is there already."""
     trial = run.trial(number)
     if candidate:
-        trial.write(TrialRecord(number, {**candidate.config, "seed": candidate.seed, "trial": number}, ended="budget"))
+        trial.write(
+            TrialRecord(
+                number,
+                {**candidate.config, "seed": candidate.seed, "trial": number},
+                ended="budget",
+            )
+        )
     record = trial.read()
     assert record is not None
     return str(write_checkpoint(trial.path / "checkpoint_000000", record.config, 1000))
@@ -62,7 +68,9 @@ class TestFinalTraining:
         done.append({"step": 1500})
         return checkpoint(directory.final(), candidate.number)
 
-    def test_done_is_not_done_again_and_is_what_counts(self, candidate: Candidate, task: Task, directory: RunDirectory) -> None:
+    def test_done_is_not_done_again_and_is_what_counts(
+        self, candidate: Candidate, task: Task, directory: RunDirectory
+    ) -> None:
         self.finish(candidate, task, directory)
         assert final_queue(candidate, directory, task) == []
         found = final_training(candidate, directory)
@@ -75,9 +83,15 @@ class TestFinalTraining:
         own = self.finish(candidate, task, directory)
         assert final_queue(candidate, directory, dataclasses.replace(task, final_steps=100)) == []
         (config,) = final_queue(candidate, directory, dataclasses.replace(task, final_steps=900))
-        assert (config["decay_from"], config["max_steps"], config["restore_from"][0]) == (1000, 1900, own)
+        assert (config["decay_from"], config["max_steps"], config["restore_from"][0]) == (
+            1000,
+            1900,
+            own,
+        )
 
-    def test_another_winner_has_its_own(self, candidate: Candidate, task: Task, directory: RunDirectory) -> None:
+    def test_another_winner_has_its_own(
+        self, candidate: Candidate, task: Task, directory: RunDirectory
+    ) -> None:
         self.finish(candidate, task, directory)
         other = Candidate(3, "budget", {"lr": 0.2, "max_steps": 1000}, 2_000_003, {"step": 1000})
         assert final_training(other, directory) is None
@@ -86,7 +100,9 @@ class TestFinalTraining:
         assert config["restore_from"] == [trained]
         assert final_training(candidate, directory) is not None
 
-    def test_a_winner_without_weights_is_left_as_it_is(self, candidate: Candidate, task: Task, directory: RunDirectory) -> None:
+    def test_a_winner_without_weights_is_left_as_it_is(
+        self, candidate: Candidate, task: Task, directory: RunDirectory
+    ) -> None:
         assert final_queue(candidate, directory, task) == []
         assert directory.final().trial(7).read() is None
 
@@ -94,11 +110,15 @@ class TestFinalTraining:
 @pytest.fixture
 def two_objectives(task: Task) -> Task:
     return dataclasses.replace(
-        task, objectives=(Objective("fd", "min"), Objective("clean", "max")), goal=Goal("fd", "most", 2.0)
+        task,
+        objectives=(Objective("fd", "min"), Objective("clean", "max")),
+        goal=Goal("fd", "most", 2.0),
     )
 
 
-def test_the_front_holds_every_trial_that_no_other_beats_in_all(two_objectives: Task, directory: RunDirectory) -> None:
+def test_the_front_holds_every_trial_that_no_other_beats_in_all(
+    two_objectives: Task, directory: RunDirectory
+) -> None:
     figures: list[tuple[float, float, str]] = [
         (30, 0.7, "budget"), (20, 0.6, "budget"), (25, 0.6, "budget"), (20, 0.5, "budget"), (40, 0.9, "budget"),
         (1, 1.0, "stopped early"), (20, 0.6, "budget"),
@@ -121,7 +141,9 @@ def test_the_front_holds_every_trial_that_no_other_beats_in_all(two_objectives: 
         (Goal("fd", "most", 2.0), {}, False),
     ],
 )
-def test_a_goal_is_reached_from_its_own_side(goal: Goal, row: dict[str, Any], reached: bool) -> None:
+def test_a_goal_is_reached_from_its_own_side(
+    goal: Goal, row: dict[str, Any], reached: bool
+) -> None:
     assert goal.reached(row) is reached
 
 

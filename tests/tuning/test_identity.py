@@ -31,7 +31,9 @@ def searched(options: LSTMOptions, task: Task) -> Searched:
 
 
 def go_on(searched: Searched, name: str | None = None, **changes: Any) -> Searched:
-    options = dataclasses.replace(searched.options, name=name or searched.options.name, resume=True, **changes)
+    options = dataclasses.replace(
+        searched.options, name=name or searched.options.name, resume=True, **changes
+    )
     return Searched(options, searched.task)
 
 
@@ -81,7 +83,9 @@ def test_a_copy_is_a_run_of_its_own_and_both_go_on(searched: Searched, tmp_path:
     for run in (copy, original):
         assert run.search(2) == [TRIALS, TRIALS + 1]
         check(run.run, run.study, before)
-    assert copy.notes == [f"this is a copy of {searched.run.path}, and from now on a run of its own"]
+    assert copy.notes == [
+        f"this is a copy of {searched.run.path}, and from now on a run of its own"
+    ]
 
 
 def delete(run: Path) -> None:
@@ -103,7 +107,13 @@ def cut(run: Path) -> None:
 
 def without_trials(run: Path) -> None:
     with contextlib.closing(sqlite3.connect(run / "optuna.db")) as database, database:
-        for table in ("trials", "trial_params", "trial_values", "trial_user_attributes", "trial_intermediate_values"):
+        for table in (
+            "trials",
+            "trial_params",
+            "trial_values",
+            "trial_user_attributes",
+            "trial_intermediate_values",
+        ):
             database.execute(f"DELETE FROM {table}")
 
 
@@ -114,12 +124,16 @@ def without_studies(run: Path) -> None:
 
 def another_value(run: Path) -> None:
     with contextlib.closing(sqlite3.connect(run / "optuna.db")) as database, database:
-        database.execute("UPDATE trial_params SET param_value = 0.02 WHERE trial_id = 5 AND param_name = 'lr'")
+        database.execute(
+            "UPDATE trial_params SET param_value = 0.02 WHERE trial_id = 5 AND param_name = 'lr'"
+        )
 
 
 def another_end(run: Path) -> None:
     with contextlib.closing(sqlite3.connect(run / "optuna.db")) as database, database:
-        database.execute("UPDATE trial_user_attributes SET value_json = '\"diverged\"' WHERE key = 'ended' AND trial_id = 3")
+        database.execute(
+            "UPDATE trial_user_attributes SET value_json = '\"diverged\"' WHERE key = 'ended' AND trial_id = 3"
+        )
 
 
 def another_figure(run: Path) -> None:
@@ -129,7 +143,17 @@ def another_figure(run: Path) -> None:
 
 @pytest.mark.parametrize(
     "damage",
-    [delete, empty, garbage, cut, without_trials, without_studies, another_value, another_end, another_figure],
+    [
+        delete,
+        empty,
+        garbage,
+        cut,
+        without_trials,
+        without_studies,
+        another_value,
+        another_end,
+        another_figure,
+    ],
 )
 def test_a_study_that_is_lost_or_wrong_is_built_anew_from_the_records(
     damage: Callable[[Path], None], searched: Searched
@@ -146,7 +170,9 @@ def test_a_study_that_is_lost_or_wrong_is_built_anew_from_the_records(
 
 
 @pytest.mark.parametrize("at", [0, 1, 5, 11])
-def test_an_older_copy_of_the_study_is_built_anew(at: int, options: LSTMOptions, task: Task) -> None:
+def test_an_older_copy_of_the_study_is_built_anew(
+    at: int, options: LSTMOptions, task: Task
+) -> None:
     searched = Searched(options, task)
     searched.search(at)
     older = (searched.run.path / "optuna.db").read_bytes()
@@ -160,7 +186,9 @@ def test_an_older_copy_of_the_study_is_built_anew(at: int, options: LSTMOptions,
     assert len(again.notes) == 1
 
 
-def test_a_copy_of_the_study_from_the_middle_of_a_trial_is_told_the_end(options: LSTMOptions, task: Task) -> None:
+def test_a_copy_of_the_study_from_the_middle_of_a_trial_is_told_the_end(
+    options: LSTMOptions, task: Task
+) -> None:
     searched = Searched(options, task)
     searched.search(4)
     number = searched.hand_out("last")
@@ -226,8 +254,15 @@ class TestSharedDatabase:
     def test_a_wrong_study_stays_as_it_is(self, searched: Searched) -> None:
         said = snapshot(searched.study)
         wrong = searched.study.trials[4]
-        with contextlib.closing(sqlite3.connect(str(searched.options.optuna_storage).removeprefix("sqlite:///"))) as db, db:
-            db.execute("UPDATE trial_params SET param_value = 0.02 WHERE trial_id = 5 AND param_name = 'lr'")
+        with (
+            contextlib.closing(
+                sqlite3.connect(str(searched.options.optuna_storage).removeprefix("sqlite:///"))
+            ) as db,
+            db,
+        ):
+            db.execute(
+                "UPDATE trial_params SET param_value = 0.02 WHERE trial_id = 5 AND param_name = 'lr'"
+            )
         again = go_on(searched)
         assert again.study.study_name == "run-2"
         assert snapshot(again.study) == said
@@ -244,14 +279,19 @@ def test_a_record_that_is_cut_is_written_again_from_the_study(at: int, searched:
         file.write_bytes(file.read_bytes()[:at])
     again = go_on(searched)
     assert again.notes == [
-        f"trial_{number:04d}/trial.json could not be read: written again from the study" for number in (0, 6, TRIALS - 1)
+        f"trial_{number:04d}/trial.json could not be read: written again from the study"
+        for number in (0, 6, TRIALS - 1)
     ]
     assert again.search(1) == [TRIALS]
     for number in (0, 6, TRIALS - 1):
         was = json.loads(files_before[f"trial_{number:04d}/trial.json"])
         record = again.run.trial(number).read()
         assert record is not None
-        assert (record.number, record.config, record.ended) == (was["number"], was["config"], was["ended"])
+        assert (record.number, record.config, record.ended) == (
+            was["number"],
+            was["config"],
+            was["ended"],
+        )
     rows = {name: content for name, content in files_before.items() if name.endswith("result.json")}
     check(again.run, again.study, rows)
 
@@ -265,17 +305,24 @@ def test_a_record_that_neither_tells_is_refused_and_nothing_is_touched(
     before = files(searched.run.path)
     with pytest.raises(UsageError) as refused:
         go_on(searched)
-    assert "trial_0006/trial.json cannot be read or is another trial's, and the study does not know" in str(refused.value)
+    assert (
+        "trial_0006/trial.json cannot be read or is another trial's, and the study does not know"
+        in str(refused.value)
+    )
     assert files(searched.run.path) == before
 
 
 @pytest.mark.parametrize("what", ["trial.json", "folder"])
-def test_another_trials_files_in_a_trials_place_are_not_taken_for_its_own(what: str, searched: Searched) -> None:
+def test_another_trials_files_in_a_trials_place_are_not_taken_for_its_own(
+    what: str, searched: Searched
+) -> None:
     own, other = searched.run.trial(3).path, searched.run.trial(6).path
     if what == "folder":
         shutil.rmtree(own)
         shutil.copytree(other, own)
-        with pytest.raises(UsageError, match=r"trial_0003/trial\.json cannot be read or is another trial's"):
+        with pytest.raises(
+            UsageError, match=r"trial_0003/trial\.json cannot be read or is another trial's"
+        ):
             go_on(searched)
     else:
         was = searched.run.trial(3).read()
@@ -285,24 +332,33 @@ def test_another_trials_files_in_a_trials_place_are_not_taken_for_its_own(what: 
         assert record is not None
         assert was is not None
         assert (record.config, record.ended) == (was.config, was.ended)
-        assert again.notes == ["trial_0003/trial.json could not be read: written again from the study"]
+        assert again.notes == [
+            "trial_0003/trial.json could not be read: written again from the study"
+        ]
 
 
 @pytest.mark.parametrize("number", [4, TRIALS - 1])
-def test_the_number_of_a_folder_that_is_gone_is_not_used_again(number: int, searched: Searched) -> None:
+def test_the_number_of_a_folder_that_is_gone_is_not_used_again(
+    number: int, searched: Searched
+) -> None:
     shutil.rmtree(searched.run.trial(number).path)
     again = go_on(searched)
     assert again.search(2) == [TRIALS, TRIALS + 1]
 
 
-def test_without_folder_and_study_the_numbers_after_it_stay_what_they_were(searched: Searched) -> None:
+def test_without_folder_and_study_the_numbers_after_it_stay_what_they_were(
+    searched: Searched,
+) -> None:
     shutil.rmtree(searched.run.trial(4).path)
     delete(searched.run.path)
     before = files(searched.run.path)
     again = go_on(searched)
     assert again.search(1) == [TRIALS]
     check(again.run, again.study, before)
-    assert (again.study.trials[4].state, again.study.trials[4].user_attrs["ended"]) == (TrialState.FAIL, "lost")
+    assert (again.study.trials[4].state, again.study.trials[4].user_attrs["ended"]) == (
+        TrialState.FAIL,
+        "lost",
+    )
 
 
 def test_trials_in_flight_are_handed_out_again_after_the_study_was_lost(searched: Searched) -> None:
@@ -334,11 +390,15 @@ def test_warm_start_survives_the_loss_of_the_study(searched: Searched, task: Tas
 def test_a_run_of_another_version_is_refused(change: dict[str, Any], searched: Searched) -> None:
     file = searched.run.path / "search.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
-    with pytest.raises(UsageError, match=r"run run has format .*, this version goes on with format 1"):
+    with pytest.raises(
+        UsageError, match=r"run run has format .*, this version goes on with format 1"
+    ):
         go_on(searched)
 
 
-def test_trainings_after_the_search_are_done_again_beside_what_is_left_of_them(searched: Searched) -> None:
+def test_trainings_after_the_search_are_done_again_beside_what_is_left_of_them(
+    searched: Searched,
+) -> None:
     for part in ("confirmation/trial_0001", "final/trial_0003", "ablation/trial_0003/trial_0000"):
         folder = searched.run.path / part
         folder.mkdir(parents=True)

@@ -42,11 +42,18 @@ with early_exit.handlers_kept():
 def program(tmp_path: Path) -> Callable[..., subprocess.Popen[bytes]]:
     """Starts a program, in a process group of its own, and waits until it is ready."""
 
-    def start(text: str, *, beginning: str = BEGINNING, before: str = "") -> subprocess.Popen[bytes]:
+    def start(
+        text: str, *, beginning: str = BEGINNING, before: str = ""
+    ) -> subprocess.Popen[bytes]:
         command = [*before.split(), sys.executable, "-c", beginning + READY + text]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         process = subprocess.Popen(
-            command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+            command,
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
         )
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
@@ -64,7 +71,9 @@ def outcome(process: subprocess.Popen[bytes]) -> tuple[int, str, str]:
 
 
 @pytest.mark.parametrize("busy_with", BUSY)
-def test_a_signal_ends_the_program_whatever_it_is_busy_with(program: Program, busy_with: str) -> None:
+def test_a_signal_ends_the_program_whatever_it_is_busy_with(
+    program: Program, busy_with: str
+) -> None:
     process = program(BUSY[busy_with])
     time.sleep(0.2)
     process.terminate()
@@ -83,7 +92,9 @@ def test_every_signal_that_asks_a_program_to_end(program: Program, number: signa
 def test_two_signals_at_once_are_one_request(program: Program) -> None:
     """``timeout`` signals its child and then its whole group; systemd sends SIGTERM and SIGHUP."""
     process = program(
-        "time.sleep(60)", beginning=BEGINNING + "early_exit.last_words = lambda lost: time.sleep(0.3) or 'recorded'\n"
+        "time.sleep(60)",
+        beginning=BEGINNING
+        + "early_exit.last_words = lambda lost: time.sleep(0.3) or 'recorded'\n",
     )
     process.terminate()
     os.killpg(process.pid, signal.SIGTERM)
@@ -92,7 +103,10 @@ def test_two_signals_at_once_are_one_request(program: Program) -> None:
 
 
 def test_a_second_request_leaves_at_once(program: Program) -> None:
-    process = program("time.sleep(60)", beginning=BEGINNING + "early_exit.last_words = lambda lost: time.sleep(60)\n")
+    process = program(
+        "time.sleep(60)",
+        beginning=BEGINNING + "early_exit.last_words = lambda lost: time.sleep(60)\n",
+    )
     process.send_signal(signal.SIGINT)
     time.sleep(1.3)
     process.send_signal(signal.SIGINT)
@@ -122,7 +136,11 @@ def test_before_anything_is_recorded_it_says_so(program: Program) -> None:
 
 
 def test_what_the_program_needs_is_lost(program: Program) -> None:
-    assert outcome(program("early_exit.lost = lambda: 'the sun'\ntime.sleep(60)")) == (1, "", "lost: the sun\n")
+    assert outcome(program("early_exit.lost = lambda: 'the sun'\ntime.sleep(60)")) == (
+        1,
+        "",
+        "lost: the sun\n",
+    )
 
 
 def test_a_signal_that_took_away_what_the_program_needs_is_a_signal(program: Program) -> None:
@@ -136,9 +154,15 @@ time.sleep(60)
 
 
 def test_words_that_fail_are_said_all_the_same(program: Program) -> None:
-    process = program("time.sleep(60)", beginning=BEGINNING + "early_exit.last_words = lambda lost: 1 / 0\n")
+    process = program(
+        "time.sleep(60)", beginning=BEGINNING + "early_exit.last_words = lambda lost: 1 / 0\n"
+    )
     process.terminate()
-    assert outcome(process) == (130, "interrupted (and then ZeroDivisionError: division by zero)\n", "")
+    assert outcome(process) == (
+        130,
+        "interrupted (and then ZeroDivisionError: division by zero)\n",
+        "",
+    )
 
 
 def test_after_the_end_is_settled_a_signal_changes_no_status(program: Program) -> None:

@@ -8,7 +8,15 @@ import pytest
 
 from command_line import UsageError
 from tuning import machine
-from tuning.machine import check_folder, check_limits, free_memory, free_processes, ray_folder, token_file, usable_cores
+from tuning.machine import (
+    check_folder,
+    check_limits,
+    free_memory,
+    free_processes,
+    ray_folder,
+    token_file,
+    usable_cores,
+)
 
 V2 = "30 23 0:26 / /sys/fs/cgroup rw shared:4 - cgroup2 cgroup2 rw,nsdelegate"
 V1 = (
@@ -67,7 +75,9 @@ def tree(root: Path, own: str, mounts: str, files: dict[str, str]) -> Path:
         ),
     ],
 )  # fmt: skip
-def test_a_quota_of_cpu_time_bounds_the_cores(own: str, mounts: str, files: dict[str, str], cores: int, tmp_path: Path) -> None:
+def test_a_quota_of_cpu_time_bounds_the_cores(
+    own: str, mounts: str, files: dict[str, str], cores: int, tmp_path: Path
+) -> None:
     found = usable_cores(tree(tmp_path, own, mounts, files))
     assert found.usable == cores
     assert str(found) == {1: "1 of 2 cores, by the container's CPU quota", 2: "2 cores"}[cores]
@@ -82,14 +92,19 @@ def test_without_control_groups_the_affinity_counts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("above", ["a/", ""])
-def test_a_limit_of_memory_bounds_what_is_free_and_cached_files_do_not_count(above: str, tmp_path: Path) -> None:
+def test_a_limit_of_memory_bounds_what_is_free_and_cached_files_do_not_count(
+    above: str, tmp_path: Path
+) -> None:
     files = {
         f"{above}memory.max": "1000000",
         f"{above}memory.current": "700000",
         f"{above}memory.stat": "anon 5\ninactive_file 100000\n",
     }
     assert free_memory(tree(tmp_path, "0::/a", V2, files)) == 400_000
-    files = {f"memory/{above}memory.limit_in_bytes": "1000000", f"memory/{above}memory.usage_in_bytes": "700000"}
+    files = {
+        f"memory/{above}memory.limit_in_bytes": "1000000",
+        f"memory/{above}memory.usage_in_bytes": "700000",
+    }
     assert free_memory(tree(tmp_path / "v1", "4:memory:/a", V1, files)) == 300_000
 
 
@@ -103,12 +118,17 @@ def test_a_limit_that_is_none_leaves_the_machines_memory(tmp_path: Path) -> None
 def test_a_limit_of_processes_is_refused_before_ray_hangs(tmp_path: Path) -> None:
     root = tree(tmp_path, "0::/", V2, {"pids.max": "300", "pids.current": "250"})
     assert free_processes(root) == 50
-    with pytest.raises(UsageError, match="may start 50 more processes and threads and Ray needs 450: raise the limit"):
+    with pytest.raises(
+        UsageError,
+        match="may start 50 more processes and threads and Ray needs 450: raise the limit",
+    ):
         check_limits(2, dashboard=True, root=root)
 
 
 class TestFolders:
-    def test_a_storage_folder_that_cannot_be_written_is_refused_and_nothing_is_left(self, tmp_path: Path) -> None:
+    def test_a_storage_folder_that_cannot_be_written_is_refused_and_nothing_is_left(
+        self, tmp_path: Path
+    ) -> None:
         check_folder(tmp_path / "runs" / "mine", 1e6)
         file = tmp_path / "file"
         file.write_text("")
@@ -126,7 +146,9 @@ class TestFolders:
 
     @pytest.mark.skipif(os.getuid() != 0, reason="only root can mount")
     def test_a_full_and_a_read_only_file_system_are_refused(self, tmp_path: Path) -> None:
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=500k", "none", str(tmp_path)], check=True)
+        subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=500k", "none", str(tmp_path)], check=True
+        )
         try:
             with pytest.raises(UsageError, match=r"Make room there"):
                 check_folder(tmp_path / "runs", 0)
@@ -144,7 +166,12 @@ class TestFolders:
         long.mkdir()
         file = Path("/tmp") / f"file-{os.getpid()}"
         file.write_text("")
-        wanted = {"long": long, "missing": Path("/tmp/no/such"), "a file": file, "proc": Path("/proc")}[kind]
+        wanted = {
+            "long": long,
+            "missing": Path("/tmp/no/such"),
+            "a file": file,
+            "proc": Path("/proc"),
+        }[kind]
         monkeypatch.setenv("TMPDIR", str(wanted))
         monkeypatch.delenv("RAY_TMPDIR", raising=False)
         try:
@@ -152,17 +179,24 @@ class TestFolders:
         finally:
             file.unlink()
 
-    def test_rays_own_folder_is_taken_where_it_will_do(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_rays_own_folder_is_taken_where_it_will_do(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.delenv("RAY_TMPDIR", raising=False)
         monkeypatch.setenv("TMPDIR", "/var/tmp")
         assert ray_folder() == Path("/var/tmp/ray")
         monkeypatch.setenv("TMPDIR", "")
         assert ray_folder() == Path("/tmp/ray")
 
-    def test_no_folder_for_ray_at_all_is_refused_with_every_cause(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_no_folder_for_ray_at_all_is_refused_with_every_cause(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("RAY_TMPDIR", "/proc")
         monkeypatch.setattr(machine, "RAY_FOLDER_BYTES", 1e21)
-        with pytest.raises(UsageError, match=r"^Ray has no folder .*\(/proc: .*; /tmp/.* are free\): set RAY_TMPDIR"):
+        with pytest.raises(
+            UsageError,
+            match=r"^Ray has no folder .*\(/proc: .*; /tmp/.* are free\): set RAY_TMPDIR",
+        ):
             ray_folder()
 
     def test_a_folder_that_others_can_write_is_not_taken_for_this_users_own(
@@ -176,7 +210,9 @@ class TestFolders:
         assert token_file().parent != planted
         assert machine._ray_problem(Path("/proc") / planted.name) is not None
 
-    def test_the_token_is_made_at_home_and_kept(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_token_is_made_at_home_and_kept(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("HOME", str(tmp_path))
         file = token_file()
         assert file == tmp_path / ".ray" / "auth_token"

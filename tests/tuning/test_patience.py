@@ -66,8 +66,13 @@ def test_what_works_at_once_is_done_once_without_a_word(patience: Patience, line
     assert lines == []
 
 
-def test_what_fails_for_a_while_is_waited_for_with_one_line(patience: Patience, lines: Lines) -> None:
-    left = [OSError(errno.ENOSPC, "No space left on device", "/runs"), OSError(errno.ENOSPC, "No space left on device")]
+def test_what_fails_for_a_while_is_waited_for_with_one_line(
+    patience: Patience, lines: Lines
+) -> None:
+    left = [
+        OSError(errno.ENOSPC, "No space left on device", "/runs"),
+        OSError(errno.ENOSPC, "No space left on device"),
+    ]
 
     def action() -> str:
         if left:
@@ -75,7 +80,9 @@ def test_what_fails_for_a_while_is_waited_for_with_one_line(patience: Patience, 
         return "done"
 
     assert patience("the run directory", action) == "done"
-    assert lines[0] == ("waiting: the run directory failed (No space left on device (/runs)); trying again for up to 300 s")
+    assert lines[0] == (
+        "waiting: the run directory failed (No space left on device (/runs)); trying again for up to 300 s"
+    )
     assert lines[1].startswith("the run directory works again after ")
     assert len(lines) == 2
 
@@ -83,11 +90,15 @@ def test_what_fails_for_a_while_is_waited_for_with_one_line(patience: Patience, 
 @pytest.mark.parametrize("seconds", ["soon", "-1", "nan", "inf", "1e999"])
 def test_a_patience_that_is_none_is_refused(seconds: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TUNE_PATIENCE_S", seconds)
-    with pytest.raises(UsageError, match=f"TUNE_PATIENCE_S must be a number of seconds, 0 or more, got {seconds}"):
+    with pytest.raises(
+        UsageError, match=f"TUNE_PATIENCE_S must be a number of seconds, 0 or more, got {seconds}"
+    ):
         Patience()
 
 
-def test_patience_ends_and_then_nothing_is_tried_any_more(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_patience_ends_and_then_nothing_is_tried_any_more(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("TUNE_PATIENCE_S", "1")
     patience = Patience()
     with pytest.raises(Trouble, match=r"^the disk failed for \d s: No such file or directory"):
@@ -96,8 +107,12 @@ def test_patience_ends_and_then_nothing_is_tried_any_more(monkeypatch: pytest.Mo
         patience("another thing", lambda: 7)
 
 
-@pytest.mark.parametrize("error", [BrokenPipeError(), FileExistsError(), NotADirectoryError(), ValueError("own")])
-def test_what_time_does_not_mend_is_raised_at_once(error: Exception, patience: Patience, lines: Lines) -> None:
+@pytest.mark.parametrize(
+    "error", [BrokenPipeError(), FileExistsError(), NotADirectoryError(), ValueError("own")]
+)
+def test_what_time_does_not_mend_is_raised_at_once(
+    error: Exception, patience: Patience, lines: Lines
+) -> None:
     def action() -> None:
         raise error
 
@@ -119,12 +134,18 @@ def test_a_full_disk_is_no_writable_folder(tmp_path: Path) -> None:
 
 class TestALockedDatabase:
     @pytest.fixture
-    def searcher(self, options: LSTMOptions, task: Task, directory: RunDirectory, patience: Patience) -> StudySearch:
+    def searcher(
+        self, options: LSTMOptions, task: Task, directory: RunDirectory, patience: Patience
+    ) -> StudySearch:
         storage = open_storage(options, directory.path)
-        return StudySearch(options, task, directory, storage, trials_done=0, slots=100, patience=patience)
+        return StudySearch(
+            options, task, directory, storage, trials_done=0, slots=100, patience=patience
+        )
 
     @pytest.mark.parametrize("what", ["hand out", "report", "end"])
-    def test_costs_time_and_nothing_else(self, what: str, searcher: StudySearch, directory: RunDirectory, lines: Lines) -> None:
+    def test_costs_time_and_nothing_else(
+        self, what: str, searcher: StudySearch, directory: RunDirectory, lines: Lines
+    ) -> None:
         row = {"step": 100, "mean_accuracy": 0.3, "ended": None}
         actions: dict[str, Callable[[], object]] = {
             "hand out": lambda: searcher.suggest("a"),
@@ -132,10 +153,18 @@ class TestALockedDatabase:
             "end": lambda: searcher.on_trial_complete("a", {**row, "step": 200, "ended": "budget"}),
         }
         for name, action in actions.items():
-            with locked(directory.path / "optuna.db", 6.5) if name == what else contextlib.nullcontext():
+            with (
+                locked(directory.path / "optuna.db", 6.5)
+                if name == what
+                else contextlib.nullcontext()
+            ):
                 action()
         (trial,) = [one for one in searcher.study.trials if one.state != TrialState.WAITING]
-        assert (trial.number, trial.state, trial.intermediate_values) == (0, TrialState.COMPLETE, {100: 0.3, 200: 0.3})
+        assert (trial.number, trial.state, trial.intermediate_values) == (
+            0,
+            TrialState.COMPLETE,
+            {100: 0.3, 200: 0.3},
+        )
         assert (trial.user_attrs["tune_id"], trial.user_attrs["ended"]) == ("a", "budget")
         assert searcher.suggest("b")["trial"] == 1
         assert [line.partition(" (")[0] for line in lines] == [
@@ -144,7 +173,9 @@ class TestALockedDatabase:
         ]
         assert "database is locked" in lines[0]
 
-    def test_what_is_rolled_back_at_the_very_end_is_done_again_whole(self, searcher: StudySearch, lines: Lines) -> None:
+    def test_what_is_rolled_back_at_the_very_end_is_done_again_whole(
+        self, searcher: StudySearch, lines: Lines
+    ) -> None:
         failing = iter([False])
 
         @event.listens_for(searcher._database.engine, "commit")
@@ -156,9 +187,13 @@ class TestALockedDatabase:
             failing = iter([True])
             assert searcher.suggest(str(number))["trial"] == number
             failing = iter([True])
-            searcher.on_trial_result(str(number), {"step": 100, "mean_accuracy": 0.3, "ended": None})
+            searcher.on_trial_result(
+                str(number), {"step": 100, "mean_accuracy": 0.3, "ended": None}
+            )
             failing = iter([True])
-            searcher.on_trial_complete(str(number), {"step": 200, "mean_accuracy": 0.4, "ended": ended})
+            searcher.on_trial_complete(
+                str(number), {"step": 200, "mean_accuracy": 0.4, "ended": ended}
+            )
         trials = [one for one in searcher.study.trials if one.state != TrialState.WAITING]
         assert [(one.number, one.state, one.value) for one in trials] == [
             (0, TrialState.PRUNED, 0.4), (1, TrialState.COMPLETE, 0.4),
@@ -171,7 +206,10 @@ class TestALockedDatabase:
     ) -> None:
         patience.seconds = 1.0
         searcher.suggest("a")
-        with locked(directory.path / "optuna.db", 13), pytest.raises(Trouble, match="the study's database failed for"):
+        with (
+            locked(directory.path / "optuna.db", 13),
+            pytest.raises(Trouble, match="the study's database failed for"),
+        ):
             searcher.on_trial_complete("a", {"step": 200, "mean_accuracy": 0.3, "ended": "budget"})
         record = directory.trial(0).read()
         assert record is not None
@@ -195,7 +233,9 @@ class TestAServerThatRestarts:
         return dataclasses.replace(options, name=f"run{time.time_ns()}", optuna_storage=url)
 
     @pytest.mark.parametrize("down_s", [0.0, 3.0])
-    def test_costs_time_and_nothing_else(self, down_s: float, options: LSTMOptions, task: Task, postgres: Postgres) -> None:
+    def test_costs_time_and_nothing_else(
+        self, down_s: float, options: LSTMOptions, task: Task, postgres: Postgres
+    ) -> None:
         searched = Searched(options, task)
         lines: Lines = []
         searched.searcher._patience.say = lines.append
@@ -206,19 +246,25 @@ class TestAServerThatRestarts:
             assert searched.hand_out(str(number)) == number
             searched.end(str(number), number)
         trials = [one for one in searched.searcher.study.trials if one.state != TrialState.WAITING]
-        assert [(one.number, one.user_attrs["ended"]) for one in trials] == [(n, ENDS[n % len(ENDS)]) for n in range(6)]
+        assert [(one.number, one.user_attrs["ended"]) for one in trials] == [
+            (n, ENDS[n % len(ENDS)]) for n in range(6)
+        ]
         assert [len(one.intermediate_values) for one in trials] == [2, 2, 2, 1, 1, 2]
         assert sum(line.startswith("waiting: ") for line in lines) <= 2
         if down_s:
             assert sum(line.startswith("waiting: ") for line in lines) == 2
         assert postgres.password not in "".join(lines)
 
-    def test_an_end_that_the_server_kept_but_did_not_confirm_is_told_once(self, options: LSTMOptions, task: Task) -> None:
+    def test_an_end_that_the_server_kept_but_did_not_confirm_is_told_once(
+        self, options: LSTMOptions, task: Task
+    ) -> None:
         """The transaction is committed, and then the connection breaks: what was done must not be done again."""
         searched = Searched(options, task)
         searcher = searched.searcher
         storage = searcher._database
-        broken = iter([OperationalError("COMMIT", None, Exception("server closed the connection"))] * 3)
+        broken = iter(
+            [OperationalError("COMMIT", None, Exception("server closed the connection"))] * 3
+        )
 
         @event.listens_for(storage.engine, "commit")
         def after_commit(connection: Connection) -> None:
@@ -230,10 +276,15 @@ class TestAServerThatRestarts:
         searched.end("a", number)
         searched.search(1)
         trials = [one for one in searcher.study.trials if one.state != TrialState.WAITING]
-        assert [(one.number, one.user_attrs["ended"]) for one in trials] == [(0, "budget"), (1, "converged")]
+        assert [(one.number, one.user_attrs["ended"]) for one in trials] == [
+            (0, "budget"),
+            (1, "converged"),
+        ]
 
 
-def test_a_folder_that_comes_back_is_written_to(patience: Patience, lines: Lines, tmp_path: Path) -> None:
+def test_a_folder_that_comes_back_is_written_to(
+    patience: Patience, lines: Lines, tmp_path: Path
+) -> None:
     """As a network mount that is gone for a moment."""
     folder, away = tmp_path / "runs", tmp_path / "away"
     folder.mkdir()

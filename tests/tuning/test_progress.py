@@ -20,7 +20,9 @@ def tell(progress: Progress, one: Any) -> None:
     progress.on_trial_complete(0, [], one)
 
 
-def test_the_status_line_counts_what_happened(task: Task, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_status_line_counts_what_happened(
+    task: Task, capsys: pytest.CaptureFixture[str]
+) -> None:
     progress = Progress(task, "trials", 50, Counter({"converged": 2}))
     progress.on_trial_result(0, [], trial(9, None, 0.2), trial(9, None, 0.2).last_result)
     tell(progress, trial(3, "converged", 0.91))
@@ -34,7 +36,9 @@ def test_the_status_line_counts_what_happened(task: Task, capsys: pytest.Capture
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 3
     assert "best so far" in lines[0]
-    assert lines[1].startswith("trial   4  stopped early step    500  accuracy 1.0000  mean_accuracy 0.9500  lr=0.0123")
+    assert lines[1].startswith(
+        "trial   4  stopped early step    500  accuracy 1.0000  mean_accuracy 0.9500  lr=0.0123"
+    )
 
 
 def test_trials_that_wait_for_others_are_not_called_running(task: Task) -> None:
@@ -42,11 +46,14 @@ def test_trials_that_wait_for_others_are_not_called_running(task: Task) -> None:
     for number in range(3):
         one = trial(number, None, 0.2)
         progress.on_trial_result(0, [], one, one.last_result)
-    progress.on_step_end(0, [SimpleNamespace(status=status) for status in ("PAUSED", "PAUSED", "RUNNING")])  # type: ignore[misc]
+    states: list[Any] = [SimpleNamespace(status=one) for one in ("PAUSED", "PAUSED", "RUNNING")]
+    progress.on_step_end(0, states)
     assert progress.status().plain.startswith("0 of 50 trials · 1 running · 2 waiting · ")
 
 
-def test_a_figure_that_a_trial_has_not_come_to_is_left_out_of_its_line(task: Task, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_figure_that_a_trial_has_not_come_to_is_left_out_of_its_line(
+    task: Task, capsys: pytest.CaptureFixture[str]
+) -> None:
     progress = Progress(task, "trials", 5, Counter())
     one = trial(3, "converged", 0.91)
     one.last_result["accuracy"] = None

@@ -44,7 +44,9 @@ ODD = {
     "a list for a number": whole(seed=[1, 2]),
     "an object for a number": whole(max_steps={"a": 1}),
     "not a number": whole(gpus_per_trial=float("nan")),
-    "beyond all numbers": json.dumps(whole()).replace('"max_steps": 10000', '"max_steps": ' + "9" * 5000),
+    "beyond all numbers": json.dumps(whole()).replace(
+        '"max_steps": 10000', '"max_steps": ' + "9" * 5000
+    ),
     "an unknown sampler": whole(sampler="annealing"),
     "an unknown model": whole(model="gru"),
     "an impossible value": whole(input_length=1),
@@ -53,7 +55,9 @@ ODD = {
 
 
 @pytest.mark.parametrize("content", ODD.values(), ids=ODD)
-def test_an_odd_record_is_refused_in_one_line(content: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_odd_record_is_refused_in_one_line(
+    content: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     if content == "\udcff":
         record(tmp_path, "")
         (tmp_path / "run" / "search.json").write_bytes(b"\xff\xfe{")
@@ -67,7 +71,9 @@ def test_an_odd_record_is_refused_in_one_line(content: Any, tmp_path: Path, caps
     assert len(line) < 700
 
 
-def test_a_record_that_is_no_file_is_refused_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_record_that_is_no_file_is_refused_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "run" / "search.json").mkdir(parents=True)
     with pytest.raises(SystemExit):
         parse(LSTMOptions, ["--resume", "--name", "run", "--storage-path", str(tmp_path)])
@@ -95,11 +101,17 @@ def test_what_was_recorded_comes_back_as_it_was(tmp_path: Path) -> None:
 
 class TestPaths:
     @pytest.mark.parametrize("form", ["{flag} {path}", "{flag}={path}"])
-    def test_a_home_is_expanded_in_every_option(self, form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_home_is_expanded_in_every_option(
+        self, form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("HOME", str(tmp_path))
         (tmp_path / "space.toml").write_text("lr = {low = 0.01, high = 0.1}", encoding="utf-8")
         flags = {"--storage-path": "~/runs", "--data-root": "~/data", "--warm-start": "~/a"}
-        arguments = [word for flag, path in flags.items() for word in form.format(flag=flag, path=path).split()]
+        arguments = [
+            word
+            for flag, path in flags.items()
+            for word in form.format(flag=flag, path=path).split()
+        ]
         options = parse(GANOptions, arguments)
         assert (options.storage_path, options.data_root, options.warm_start) == (
             f"{tmp_path}/runs", f"{tmp_path}/data", (f"{tmp_path}/a",)
@@ -107,11 +119,16 @@ class TestPaths:
         narrowed = parse(LSTMOptions, form.format(flag="--space-file", path="~/space.toml").split())
         assert narrowed.set == ("lr=0.01..0.1",)
 
-    @pytest.mark.parametrize("flag", ["--storage-path", "--data-root", "--warm-start", "--space-file"])
     @pytest.mark.parametrize(
-        ("path", "words"), [("~nobody-here/x", "there is no home of such a user"), ("", "must not be empty")]
+        "flag", ["--storage-path", "--data-root", "--warm-start", "--space-file"]
     )
-    def test_a_home_of_nobody_is_refused(self, flag: str, path: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    @pytest.mark.parametrize(
+        ("path", "words"),
+        [("~nobody-here/x", "there is no home of such a user"), ("", "must not be empty")],
+    )
+    def test_a_home_of_nobody_is_refused(
+        self, flag: str, path: str, words: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         with pytest.raises(SystemExit):
             parse(GANOptions, [flag, path])
         assert f"{flag} {path}".strip() in (said := capsys.readouterr().err)
@@ -127,13 +144,22 @@ class TestPaths:
         monkeypatch.chdir(tmp_path)
         assert user_path("RUN", "-x") == "./-x"
         assert user_path("RUN", "./~x") == "./~x"
-        assert [from_here(name) for name in ("-x", "~x", "a b", tmp_path / "-y")] == ["./-x", "./~x", "a b", "./-y"]
+        assert [from_here(name) for name in ("-x", "~x", "a b", tmp_path / "-y")] == [
+            "./-x",
+            "./~x",
+            "a b",
+            "./-y",
+        ]
         with pytest.raises(UsageError):
             user_path("RUN", "~no-such-user")
 
-    @pytest.mark.parametrize("place", ["runs", "a b", "it's", "$HOME", "a\nb", "./-x", "*?[z]", "ü"])
+    @pytest.mark.parametrize(
+        "place", ["runs", "a b", "it's", "$HOME", "a\nb", "./-x", "*?[z]", "ü"]
+    )
     def test_the_command_that_resumes_is_read_by_a_shell_as_it_is_meant(self, place: str) -> None:
-        words = shlex.split(resume_command("my scripts/tune_lstm.py", "mine", place, "--num-samples", "9"))
+        words = shlex.split(
+            resume_command("my scripts/tune_lstm.py", "mine", place, "--num-samples", "9")
+        )
         where = [] if place == "runs" else ["--storage-path", place]
         assert words == [
             "python", "my scripts/tune_lstm.py", "--resume", "--name", "mine", *where, "--num-samples", "9",

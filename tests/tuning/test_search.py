@@ -28,7 +28,9 @@ def test_a_refused_preparation_leaves_no_run_and_no_study(
     for name, value in TUNE_ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     database = f"sqlite:///{tmp_path}/shared.db"
-    mine = dataclasses.replace(options, storage_path=str(tmp_path / "runs"), optuna_storage=database)
+    mine = dataclasses.replace(
+        options, storage_path=str(tmp_path / "runs"), optuna_storage=database
+    )
     with pytest.raises(SystemExit) as stop:
         Search(mine, dataclasses.replace(task, prepare=refuse)).run()
     assert stop.value.code == 2

@@ -42,14 +42,23 @@ def test_the_traceback_is_in_a_file(tmp_path: Path) -> None:
             "raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')",
             "cannot import torch (No module named 'torch')",
         ),
-        ("raise ImportError('libtorch_cpu.so: no such file', name='torch')", "cannot import torch (libtorch_cpu.so"),
+        (
+            "raise ImportError('libtorch_cpu.so: no such file', name='torch')",
+            "cannot import torch (libtorch_cpu.so",
+        ),
     ],
 )
-def test_a_broken_installation_is_one_line(tmp_path: Path, script: str, content: str, said: str) -> None:
+def test_a_broken_installation_is_one_line(
+    tmp_path: Path, script: str, content: str, said: str
+) -> None:
     (tmp_path / "torch.py").write_text(content)
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     result = subprocess.run(
-        [sys.executable, str(ROOT / script), "--name", "broken"], cwd=tmp_path, env=environment, capture_output=True, text=True
+        [sys.executable, str(ROOT / script), "--name", "broken"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     assert result.returncode == 2
     (line,) = result.stderr.splitlines()

@@ -21,8 +21,12 @@ def candidate(number: int, lowest: float, **config: float) -> Candidate:
     return Candidate(number, "converged", settings, 0, row, confirmations=seeds)
 
 
-def test_names_the_winner_and_every_settings_tried_before_it(options: LSTMOptions, task: Task, directory: RunDirectory) -> None:
-    lines = verdict(options, task, directory, [candidate(4, 0.95), candidate(9, 0.9912)]).splitlines()
+def test_names_the_winner_and_every_settings_tried_before_it(
+    options: LSTMOptions, task: Task, directory: RunDirectory
+) -> None:
+    lines = verdict(
+        options, task, directory, [candidate(4, 0.95), candidate(9, 0.9912)]
+    ).splitlines()
     assert lines[1].startswith("tried      trial 4: lr=0.01 max_norm=0.1")
     assert lines[3] == (
         "confirmed  4 of 5 fresh seeds reach test_accuracy 0.99 · lowest 0.9500, mean 0.9900 · converged at step 500 to 900"
@@ -32,9 +36,13 @@ def test_names_the_winner_and_every_settings_tried_before_it(options: LSTMOption
     assert not any(line.startswith("caution") for line in lines)
 
 
-def test_says_so_where_no_settings_hold(options: LSTMOptions, task: Task, directory: RunDirectory) -> None:
+def test_says_so_where_no_settings_hold(
+    options: LSTMOptions, task: Task, directory: RunDirectory
+) -> None:
     text = verdict(options, task, directory, [candidate(4, 0.95)])
-    assert "caution    none of these settings reaches test_accuracy 0.99 on every fresh seed" in text
+    assert (
+        "caution    none of these settings reaches test_accuracy 0.99 on every fresh seed" in text
+    )
     assert "\nbest " not in text
 
 
@@ -46,16 +54,29 @@ def test_issues_and_tips_are_said_in_a_line_each_and_the_rest_is_not(
         for name, p in task.space.parameters.items()
     }
     directory.start_session(options.experiment, asdict(options))
-    directory.describe({"space": space, "objectives": [asdict(task.objective)], "goal": asdict(task.goal), "rungs": []})
+    directory.describe(
+        {
+            "space": space,
+            "objectives": [asdict(task.objective)],
+            "goal": asdict(task.goal),
+            "rungs": [],
+        }
+    )
     for number in range(2):
         settings = {"lr": 0.01, "max_norm": 9.9 if number else 0.1}
         directory.trial(number).write(TrialRecord(number, settings, ended="budget"))
-        directory.trial(number).append({"step": 900, "accuracy": 1.0, "mean_accuracy": 0.5 + number / 10})
+        directory.trial(number).append(
+            {"step": 900, "accuracy": 1.0, "mean_accuracy": 0.5 + number / 10}
+        )
     lines = verdict(options, task, directory, [candidate(1, 0.95)]).splitlines()
     (edge,) = (line for line in lines if line.startswith("EDGE01 "))
-    assert edge.startswith("EDGE01     The best may lie beyond: trial 1 has max_norm=9.9 (upper end, ")
+    assert edge.startswith(
+        "EDGE01     The best may lie beyond: trial 1 has max_norm=9.9 (upper end, "
+    )
     assert " Try: python " in edge
-    said = {check.code for check in run_checks(Run(directory.path)) if check.status in ("issue", "tip")}
+    said = {
+        check.code for check in run_checks(Run(directory.path)) if check.status in ("issue", "tip")
+    }
     assert {line.split()[0] for line in lines if line.split()[0] in CHECKS} == said
     assert len(said) < len(CHECKS)
     assert lines[-1].startswith("next ")
@@ -65,14 +86,18 @@ def test_a_run_that_nothing_is_known_of_has_no_remarks(directory: RunDirectory) 
     assert remarks(directory) == []
 
 
-def test_the_plan_says_what_the_user_set_and_which_known_settings_that_excludes(task: Task, directory: RunDirectory) -> None:
+def test_the_plan_says_what_the_user_set_and_which_known_settings_that_excludes(
+    task: Task, directory: RunDirectory
+) -> None:
     options = LSTMOptions(set=("lr=1e-3..1e-2", "max_norm=0.1"))
     space = options.searched(SPACES["lstm", "core"])
     cluster = Cluster(2, {"CPU": 1}, {"CPU": 2}, None, "this machine", None)
     lines = plan(options, replace(task, space=space), cluster, directory, Counter()).splitlines()
     assert "varied     lr 0.001 to 0.01 (log)" in lines
     assert any(line.startswith("fixed ") and "max_norm=0.1" in line for line in lines)
-    assert "note       not tried, as --set excludes them: by hand, defaults · by hand, T=20" in lines
+    assert (
+        "note       not tried, as --set excludes them: by hand, defaults · by hand, T=20" in lines
+    )
 
 
 def test_a_schedule_is_said_step_by_step_with_where_the_weights_came_from(

@@ -53,7 +53,9 @@ def options(options: LSTMOptions) -> LSTMOptions:
     return dataclasses.replace(options, warm_start=("earlier",))
 
 
-def test_the_best_different_settings_that_ended_by_themselves(earlier: Earlier, options: LSTMOptions, task: Task) -> None:
+def test_the_best_different_settings_that_ended_by_themselves(
+    earlier: Earlier, options: LSTMOptions, task: Task
+) -> None:
     warm = read_warm_start(options, task)
     assert warm.settings == [
         ({"lr": 0.01, "max_norm": 1.0}, "earlier trial 0"),
@@ -66,12 +68,19 @@ def test_the_best_different_settings_that_ended_by_themselves(earlier: Earlier, 
     ]
 
 
-def test_the_confirmed_winner_comes_before_a_luckier_trial(earlier: Earlier, options: LSTMOptions, task: Task) -> None:
+def test_the_confirmed_winner_comes_before_a_luckier_trial(
+    earlier: Earlier, options: LSTMOptions, task: Task
+) -> None:
     write_json(earlier.run.path / "best" / "metrics.json", {"trial": 2})
-    assert [source for _, source in read_warm_start(options, task).settings] == ["earlier trial 2", "earlier trial 0"]
+    assert [source for _, source in read_warm_start(options, task).settings] == [
+        "earlier trial 2",
+        "earlier trial 0",
+    ]
 
 
-def test_five_at_most_and_of_several_runs_in_turn(earlier: Earlier, tmp_path: Path, options: LSTMOptions, task: Task) -> None:
+def test_five_at_most_and_of_several_runs_in_turn(
+    earlier: Earlier, tmp_path: Path, options: LSTMOptions, task: Task
+) -> None:
     other = Earlier(tmp_path / "elsewhere" / "other")
     for number in range(5, 11):
         other.add(number, 1 - number / 100, lr=0.1 / 2 ** (number - 4), max_norm=5.0)
@@ -82,19 +91,29 @@ def test_five_at_most_and_of_several_runs_in_turn(earlier: Earlier, tmp_path: Pa
     ]  # fmt: skip
 
 
-def test_values_of_another_objective_rank_nothing(earlier: Earlier, options: LSTMOptions, task: Task) -> None:
+def test_values_of_another_objective_rank_nothing(
+    earlier: Earlier, options: LSTMOptions, task: Task
+) -> None:
     write_json(earlier.run.path / "best" / "metrics.json", {"trial": 2})
     by_clean = dataclasses.replace(task, objectives=(Objective("clean", "max"),))
     earlier.run.trial(3).append({"step": 1100, "mean_accuracy": 0.6, "clean": 0.5})
     earlier.run.trial(1).append({"step": 1100, "mean_accuracy": 0.6, "clean": 0.4})
     warm = read_warm_start(options, by_clean)
     assert [source for _, source in warm.settings] == ["earlier trial 1"]
-    assert "warm start from earlier: it was searched for mean_accuracy, its trials are ranked by clean here" in warm.notes
+    assert (
+        "warm start from earlier: it was searched for mean_accuracy, its trials are ranked by clean here"
+        in warm.notes
+    )
     assert "warm start from earlier: 2 of 4 trials have no clean and are left out" in warm.notes
 
 
-def test_what_was_varied_there_and_is_fixed_here_must_agree(earlier: Earlier, options: LSTMOptions, task: Task) -> None:
-    write_json(earlier.run.path / "search.json", {**earlier.search, "space": {"lr": {}, "max_norm": {}, "hidden_dim": {}}})
+def test_what_was_varied_there_and_is_fixed_here_must_agree(
+    earlier: Earlier, options: LSTMOptions, task: Task
+) -> None:
+    write_json(
+        earlier.run.path / "search.json",
+        {**earlier.search, "space": {"lr": {}, "max_norm": {}, "hidden_dim": {}}},
+    )
     earlier.add(5, 0.99, lr=0.003, max_norm=3.0, hidden_dim=64)
     earlier.add(6, 0.98, lr=0.001, max_norm=3.0, hidden_dim=128)
     sources = [source for _, source in read_warm_start(options, task).settings]
@@ -106,14 +125,23 @@ def test_a_run_that_is_not_there_or_of_another_experiment_is_refused(
     name: str, tmp_path: Path, options: LSTMOptions, task: Task
 ) -> None:
     Earlier(tmp_path / "of the gan", experiment="gan")
-    with pytest.raises(UsageError, match=r"--warm-start: (there is no run missing|of the gan is a run of gan)"):
+    with pytest.raises(
+        UsageError, match=r"--warm-start: (there is no run missing|of the gan is a run of gan)"
+    ):
         read_warm_start(dataclasses.replace(options, warm_start=(name,)), task)
 
 
 class TestInTheStudy:
     def search(self, options: LSTMOptions, task: Task, directory: RunDirectory) -> StudySearch:
         options = dataclasses.replace(options, resume=True)
-        return StudySearch(options, task, directory, open_storage(options, directory.path), trials_done=0, slots=100)
+        return StudySearch(
+            options,
+            task,
+            directory,
+            open_storage(options, directory.path),
+            trials_done=0,
+            slots=100,
+        )
 
     def test_they_are_the_first_trials_and_no_value_of_theirs_is_known(
         self, earlier: Earlier, options: LSTMOptions, task: Task, directory: RunDirectory
@@ -121,8 +149,14 @@ class TestInTheStudy:
         before = {file: file.stat().st_mtime_ns for file in earlier.run.path.rglob("*")}
         ours = self.search(options, task, directory)
         trials = ours.study.trials
-        assert [trial.user_attrs["origin"] for trial in trials] == ["warm start"] * 2 + ["known"] * 3 + ["start-up"] * 5
-        assert [trial.user_attrs.get("warm_start") for trial in trials[:3]] == ["earlier trial 0", "earlier trial 2", None]
+        assert [trial.user_attrs["origin"] for trial in trials] == ["warm start"] * 2 + [
+            "known"
+        ] * 3 + ["start-up"] * 5
+        assert [trial.user_attrs.get("warm_start") for trial in trials[:3]] == [
+            "earlier trial 0",
+            "earlier trial 2",
+            None,
+        ]
         config = ours.suggest("a")
         assert config is not None
         assert (config["trial"], config["lr"], config["max_norm"]) == (0, 0.01, 1.0)
@@ -136,5 +170,9 @@ class TestInTheStudy:
         self.search(dataclasses.replace(options, num_samples=1), task, directory)
         shutil.rmtree(earlier.run.path)
         again = self.search(options, task, directory)
-        assert [trial.user_attrs["origin"] for trial in again.study.trials][:3] == ["warm start"] * 2 + ["known"]
-        assert again.study.user_attrs["notes"][0] == "warm start: 2 earlier settings are tried first"
+        assert [trial.user_attrs["origin"] for trial in again.study.trials][:3] == [
+            "warm start"
+        ] * 2 + ["known"]
+        assert (
+            again.study.user_attrs["notes"][0] == "warm start: 2 earlier settings are tried first"
+        )

@@ -1,7 +1,7 @@
 """Memory and disk of a GAN trial, as a closed formula of its settings.
 
-B images a batch, Z latent numbers an image. The networks' hidden layers are fixed, so their weights and activations are
-constants here; tests/trainables/gan/test_demand.py measures them again.
+B images a batch, Z latent numbers an image. The networks' hidden layers are fixed, so their weights
+and activations are constants here; tests/trainables/gan/test_demand.py measures them again.
 """
 
 from collections.abc import Mapping
@@ -28,8 +28,12 @@ def demand(settings: Mapping[str, Any]) -> Demand:
     B, Z = settings["batch_size"], settings["latent_dim"]
     made = min(MADE, DIGITS) if settings["dataset"] == "digits" else MADE
     generator, discriminator = FLOAT * (GENERATOR + FIRST_LAYER * Z), FLOAT * DISCRIMINATOR
-    places = (2 * settings.get("shift", 0) + 1) ** 2  # of which the way back keeps an image each, real and made
+    places = (
+        2 * settings.get("shift", 0) + 1
+    ) ** 2  # of which the way back keeps an image each, real and made
     step = B * (STEP_IMAGE + 3 * FLOAT * Z + 2 * FLOAT * PIXELS * (places - 1))
     evaluation = made * (MEASURED_IMAGE + 2 * FLOAT * Z)
     saved = 5 * generator + 3 * discriminator  # with the running average and both optimizers
-    return Demand(memory=saved + generator + discriminator + max(step, evaluation), checkpoint=saved)
+    return Demand(
+        memory=saved + generator + discriminator + max(step, evaluation), checkpoint=saved
+    )

@@ -1,7 +1,8 @@
-"""IDX files, in which MNIST and its kin are published: read whole, plain or gzipped, with a plain word for every fault.
+"""IDX files, in which MNIST and its kin are published: read whole, plain or gzipped, with a plain
+word for every fault.
 
-A file is a magic number, the sizes of its dimensions (big-endian, four bytes each) and one byte a pixel or label
-(http://yann.lecun.com/exdb/mnist).
+A file is a magic number, the sizes of its dimensions (big-endian, four bytes each) and one byte a
+pixel or label (http://yann.lecun.com/exdb/mnist).
 """
 
 import gzip
@@ -62,7 +63,11 @@ def _read(file: Path, holds: Holds) -> tuple[bytes, bytearray]:
         raise BadFile(f"cannot be read ({error.strerror})") from None
     if len(body) != size:
         whole = f"the {len(header) + size:,} bytes that its header says"
-        raise BadFile(f"is longer than {whole}" if len(body) > size else f"ends after {len(header) + len(body):,} of {whole}")
+        raise BadFile(
+            f"is longer than {whole}"
+            if len(body) > size
+            else f"ends after {len(header) + len(body):,} of {whole}"
+        )
     return header, body
 
 

@@ -1,8 +1,9 @@
-"""The images: MNIST and its kin in torchvision's layout, or scikit-learn's digits, whole in memory as uint8 arrays.
+"""The images: MNIST and its kin in torchvision's layout, or scikit-learn's digits, whole in memory
+as uint8 arrays.
 
-A batch is one gather. Nothing is decoded, scaled or collated an image at a time. Files are checked one by one as they are
-read. A file that is not there is fetched from torchvision's mirrors, checked by its published MD5, and put in its place
-whole; a file that is there is never replaced.
+A batch is one gather. Nothing is decoded, scaled or collated an image at a time. Files are checked
+one by one as they are read. A file that is not there is fetched from torchvision's mirrors, checked
+by its published MD5, and put in its place whole; a file that is there is never replaced.
 """
 
 import contextlib
@@ -31,7 +32,12 @@ Dataset = Literal["mnist", "fashion-mnist", "kmnist", "digits"]
 
 DOWNLOAD_TIMEOUT_S = 20.0
 
-NAMES: dict[Dataset, str] = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "kmnist": "KMNIST", "digits": "digits"}
+NAMES: dict[Dataset, str] = {
+    "mnist": "MNIST",
+    "fashion-mnist": "FashionMNIST",
+    "kmnist": "KMNIST",
+    "digits": "digits",
+}
 """What torchvision calls each data set, which is also the folder its files lie in."""
 
 
@@ -55,7 +61,8 @@ class ImagesUnavailable(Exception):
 
 @dataclass(frozen=True)
 class Images:
-    """A data set: images (N, 28, 28) uint8 from 0 (background) to 255, labels (N,) int64 from 0 to 9.
+    """A data set: images (N, 28, 28) uint8 from 0 (background) to 255, labels (N,) int64 from 0 to
+    9.
 
     Arrays, not tensors: Ray's object store hands them to every trial of a node without a copy.
     """
@@ -72,15 +79,18 @@ def silent(line: str) -> None:
 
 
 def load_images(dataset: Dataset, data_root: str | Path, say: Say = silent) -> Images:
-    """The data set, read from ``data_root`` (torchvision's layout); files that are missing there are fetched into it.
+    """The data set, read from ``data_root`` (torchvision's layout); files that are missing there
+    are fetched into it.
 
-    ``say`` is given a line now and then if that takes long. Raises ImagesUnavailable if files are missing and cannot be
-    fetched, or are not what they should be.
+    ``say`` is given a line now and then if that takes long. Raises ImagesUnavailable if files are
+    missing and cannot be fetched, or are not what they should be.
     """
     if dataset == "digits":
         return _digits()
     if not str(data_root):
-        raise ImagesUnavailable(f"--data-root is empty: give the folder that holds {NAMES[dataset]}/raw")
+        raise ImagesUnavailable(
+            f"--data-root is empty: give the folder that holds {NAMES[dataset]}/raw"
+        )
     folder = _folder(dataset, data_root)
     if any(_find(folder, name) is None for name in FILES):
         _fetch(dataset, folder, say)
@@ -100,14 +110,19 @@ def to_uint8(images: Tensor) -> Tensor:
 
 def shifted(images: Tensor, most: int, generator: torch.Generator) -> Tensor:
     """Each of images (B, 28, 28) in [-1, 1] moved by up to ``most`` pixels either way, background moving in."""
-    down, right = torch.randint(2 * most + 1, (2, len(images)), generator=generator, device=images.device)
+    down, right = torch.randint(
+        2 * most + 1, (2, len(images)), generator=generator, device=images.device
+    )
     padded = pad(images, (most, most, most, most), value=-1.0)
-    places = padded.unfold(1, IMAGE_SIDE, 1).unfold(2, IMAGE_SIDE, 1)  # (B, 2 most + 1, 2 most + 1, 28, 28), nothing copied
+    places = padded.unfold(1, IMAGE_SIDE, 1).unfold(
+        2, IMAGE_SIDE, 1
+    )  # (B, 2 most + 1, 2 most + 1, 28, 28), nothing copied
     return places[torch.arange(len(images), device=images.device), down, right]
 
 
 class Batches:
-    """Endless epochs over ``count`` images, shuffled anew each time: places in the data set, ``batch_size`` at a time.
+    """Endless epochs over ``count`` images, shuffled anew each time: places in the data set,
+    ``batch_size`` at a time.
 
     What an epoch leaves over is dropped; a data set smaller than a batch is a batch.
     """
@@ -118,7 +133,9 @@ class Batches:
 
     def _shuffle(self) -> None:
         self.epoch_state = self.generator.get_state()
-        self.order = torch.randperm(self.count, generator=self.generator, device=self.generator.device)
+        self.order = torch.randperm(
+            self.count, generator=self.generator, device=self.generator.device
+        )
         self.position = 0
 
     def draw(self) -> Tensor:
@@ -145,10 +162,14 @@ def _digits() -> Images:
 
     bunch = load_digits()
     small = torch.from_numpy(bunch.images / 16).float()[:, None]  # (N, 1, 8, 8)
-    large = torch.nn.functional.interpolate(small, (IMAGE_SIDE, IMAGE_SIDE), mode="bicubic")[:, 0].clamp(0, 1)
+    large = torch.nn.functional.interpolate(small, (IMAGE_SIDE, IMAGE_SIDE), mode="bicubic")[
+        :, 0
+    ].clamp(0, 1)
     images = (large * 255).round().byte().numpy()
     labels = bunch.target.astype(np.int64)
-    train, test, train_labels, test_labels = train_test_split(images, labels, test_size=1 / 3, random_state=0, stratify=labels)
+    train, test, train_labels, test_labels = train_test_split(
+        images, labels, test_size=1 / 3, random_state=0, stratify=labels
+    )
     return Images("digits", train, train_labels, test, test_labels)
 
 
@@ -162,7 +183,9 @@ def _folder(dataset: Dataset, data_root: str | Path) -> Path:
             break
         fault = "cannot be read (no permission)" if os.path.isdir(part) else "is not a folder"  # noqa: PTH112 (raises)
         if not os.path.isdir(part) or not os.access(part, os.R_OK | os.X_OK):  # noqa: PTH112 (raises)
-            raise ImagesUnavailable(f"{part} {fault}: --data-root must be a folder that holds {NAMES[dataset]}/raw")
+            raise ImagesUnavailable(
+                f"{part} {fault}: --data-root must be a folder that holds {NAMES[dataset]}/raw"
+            )
     return folder
 
 
@@ -175,11 +198,17 @@ def _read_files(dataset: Dataset, folder: Path) -> Images:
             read[name] = read_images(file) if holds == "images" else read_labels(file)
             images = name.replace("labels-idx1", "images-idx3")
             if images in read and len(read[images]) != len(read[name]):
-                raise BadFile(f"has {len(read[name]):,} labels for the {len(read[images]):,} images of {images}")
+                raise BadFile(
+                    f"has {len(read[name]):,} labels for the {len(read[images]):,} images of {images}"
+                )
         except BadFile as fault:
             bad.append(f"{file} {fault}; it should hold {SHOULD_HOLD[holds]}")
     if bad:
-        more = f" ({len(bad) - 1} more of the {len(FILES)} files cannot be used either)" if len(bad) > 1 else ""
+        more = (
+            f" ({len(bad) - 1} more of the {len(FILES)} files cannot be used either)"
+            if len(bad) > 1
+            else ""
+        )
         raise ImagesUnavailable(
             f"{bad[0]}{more}: get the files of {dataset} again (those you delete are fetched), or use --dataset digits"
         )
@@ -188,7 +217,9 @@ def _read_files(dataset: Dataset, folder: Path) -> Images:
 
 def _find(folder: Path, name: str) -> Path | None:
     """The file, or the gzipped one, if either is there (if only as a broken link)."""
-    return next((file for file in (folder / name, folder / f"{name}.gz") if os.path.lexists(file)), None)
+    return next(
+        (file for file in (folder / name, folder / f"{name}.gz") if os.path.lexists(file)), None
+    )
 
 
 def _fetch(dataset: Dataset, folder: Path, say: Say) -> None:
@@ -204,7 +235,9 @@ def _fetch(dataset: Dataset, folder: Path, say: Say) -> None:
         with held(lock, say, f"fetching {dataset}"):
             for resource, md5 in published.resources:
                 if _find(folder, name := Path(resource).stem) is None:
-                    content = _download([mirror + resource for mirror in published.mirrors], md5, say)
+                    content = _download(
+                        [mirror + resource for mirror in published.mirrors], md5, say
+                    )
                     write_whole(folder / name, gzip.decompress(content))
     except OSError as error:
         there = [name for name in FILES if _find(folder, name)]
@@ -241,7 +274,11 @@ def _download(addresses: Sequence[str], md5: str, say: Say) -> bytes:
             reason = f"{address}: HTTP status {error.code}"
         except TimeoutError:
             reason = f"{address}: no answer for {DOWNLOAD_TIMEOUT_S:.0f} s"
-        except (OSError, HTTPException, ValueError) as error:  # ValueError: a proxy's address that is none
+        except (
+            OSError,
+            HTTPException,
+            ValueError,
+        ) as error:  # ValueError: a proxy's address that is none
             cause = error.reason if isinstance(error, URLError) else error
             reason = f"{address}: {getattr(cause, 'strerror', None) or cause}"
         else:

@@ -1,9 +1,11 @@
-"""The judge: a small convolutional classifier of the data set's own images, whose features and verdicts measure quality.
+"""The judge: a small convolutional classifier of the data set's own images, whose features and
+verdicts measure quality.
 
-It is trained once for a data set and a seed, on the training images alone, and kept in the user's cache folder and in every
-run's own, with a checksum over its weights and over what it is the judge of. A search looks at its trials through one judge;
-the final figures come from a second one, of another seed, so that no setting can have been chosen for what pleases the judge
-that is asked at the end.
+It is trained once for a data set and a seed, on the training images alone, and kept in the user's
+cache folder and in every run's own, with a checksum over its weights and over what it is the judge
+of. A search looks at its trials through one judge; the final figures come from a second one, of
+another seed, so that no setting can have been chosen for what pleases the judge that is asked at
+the end.
 """
 
 import contextlib
@@ -98,13 +100,18 @@ def classify(judge: Judge, images: Tensor) -> JudgeOutput:
     return JudgeOutput(torch.cat(features), torch.cat(probabilities))
 
 
-def load_judge(images: Images, seed: int, say: Say, kept: Path, began_with: str | None = None) -> Judge:
-    """The judge of this data set and seed: a run's own, in the folder ``kept``, else the user's, which is copied there.
+def load_judge(
+    images: Images, seed: int, say: Say, kept: Path, began_with: str | None = None
+) -> Judge:
+    """The judge of this data set and seed: a run's own, in the folder ``kept``, else the user's,
+    which is copied there.
 
-    So a run that goes on, on whatever machine, is judged as it began. A judge that is not in the user's cache is trained
-    and put there. ``say`` is given a line about all that takes long and about every file that is passed over because it is
-    damaged or another judge. ``began_with`` is the fingerprint of the judge by which the run has measured so far. Raises
-    ImagesUnavailable if the run began with other images or cannot have that judge again, or if ``kept`` cannot be written.
+    So a run that goes on, on whatever machine, is judged as it began. A judge that is not in the
+    user's cache is trained and put there. ``say`` is given a line about all that takes long and
+    about every file that is passed over because it is damaged or another judge. ``began_with`` is
+    the fingerprint of the judge by which the run has measured so far. Raises ImagesUnavailable if
+    the run began with other images or cannot have that judge again, or if ``kept`` cannot be
+    written.
     """
     name = f"{images.dataset}-{_digest(images)}-seed{seed}"
     file = kept / f"{name}.safetensors"
@@ -128,7 +135,9 @@ def load_judge(images: Images, seed: int, say: Say, kept: Path, began_with: str 
             kept.mkdir(parents=True, exist_ok=True)
             _write(judge, name, file)
         except OSError as error:
-            raise ImagesUnavailable(f"the judge cannot be written to {file} ({error.strerror}): make room there") from None
+            raise ImagesUnavailable(
+                f"the judge cannot be written to {file} ({error.strerror}): make room there"
+            ) from None
     return judge.eval()
 
 
@@ -142,10 +151,15 @@ def _from_cache(images: Images, seed: int, name: str, say: Say) -> Judge:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             lock.enter_context(held(file.with_suffix(".lock"), say, f"training judge {seed}"))
-        except (OSError, NotImplementedError) as error:  # the latter from a file system that has no locks
+        except (
+            OSError,
+            NotImplementedError,
+        ) as error:  # the latter from a file system that has no locks
             _say_not_kept(file, error, say)
             return _train_and_say(images, seed, say)
-        judge = _read(file, name, say, RECIPE)  # another search may have trained it while this one waited
+        judge = _read(
+            file, name, say, RECIPE
+        )  # another search may have trained it while this one waited
         if judge is None:
             judge = _train_and_say(images, seed, say)
             try:
@@ -157,13 +171,17 @@ def _from_cache(images: Images, seed: int, name: str, say: Say) -> Judge:
 
 def _say_not_kept(file: Path, error: Exception, say: Say) -> None:
     reason = error.strerror if isinstance(error, OSError) else "no locks on this file system"
-    say(f"the judge cannot be kept in {file.parent} ({reason}): the next search will train it again")
+    say(
+        f"the judge cannot be kept in {file.parent} ({reason}): the next search will train it again"
+    )
 
 
 def cache_folder() -> Path:
     """Where judges are kept: under XDG_CACHE_HOME, by default ~/.cache, and for a user without a home the temporary folder."""
     cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    if cache.is_absolute():  # others are to be ignored: https://specifications.freedesktop.org/basedir-spec
+    if (
+        cache.is_absolute()
+    ):  # others are to be ignored: https://specifications.freedesktop.org/basedir-spec
         return cache / CACHE
     try:
         return Path.home() / ".cache" / CACHE
@@ -179,22 +197,32 @@ def accuracy(judge: Judge, images: NDArray[np.uint8], labels: NDArray[np.int64])
 
 
 def train_judge(images: Images, seed: int, say: Say = silent) -> Judge:
-    """Train a judge on the training images: AdamW, one cycle, images shifted by up to ``MOST_SHIFT`` pixels.
+    """Train a judge on the training images: AdamW, one cycle, images shifted by up to
+    ``MOST_SHIFT`` pixels.
 
     ``say`` is given a line now and then about how far it is.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     steps = min(TRAINING_STEPS, max(100, TRAINING_EPOCHS * len(images.train) // BATCH))
-    with torch.random.fork_rng(), one_thread(), Heartbeat(say, f"judge {seed}: step", steps) as beat:
+    with (
+        torch.random.fork_rng(),
+        one_thread(),
+        Heartbeat(say, f"judge {seed}: step", steps) as beat,
+    ):
         torch.manual_seed(seed)
         judge = Judge().to(device)
         stream = torch.Generator().manual_seed(seed)
         optimizer = torch.optim.AdamW(judge.parameters(), weight_decay=1e-2)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_LR, total_steps=steps)
-        x, y = torch.from_numpy(images.train).to(device), torch.from_numpy(images.train_labels).to(device)
+        x, y = (
+            torch.from_numpy(images.train).to(device),
+            torch.from_numpy(images.train_labels).to(device),
+        )
         for beat.done in range(1, steps + 1):
             chosen = torch.randint(len(x), (BATCH,), generator=stream).to(device)
-            down, right = torch.randint(-MOST_SHIFT, MOST_SHIFT + 1, (2,), generator=stream).tolist()
+            down, right = torch.randint(
+                -MOST_SHIFT, MOST_SHIFT + 1, (2,), generator=stream
+            ).tolist()
             batch = torch.roll(x[chosen], (down, right), (1, 2))
             loss = cross_entropy(judge(to_float(batch)), y[chosen])
             optimizer.zero_grad()
@@ -208,8 +236,9 @@ def train_judge(images: Images, seed: int, say: Say = silent) -> Judge:
 def one_thread() -> Iterator[None]:
     """Let torch use one thread in here.
 
-    A step is too small to be shared out: alone, 2 threads take 25 ms and one 43 ms, but beside one busy process on 2 cores
-    2 threads take more than 800 ms and one 39 ms. And one thread trains the same judge on any number of cores.
+    A step is too small to be shared out: alone, 2 threads take 25 ms and one 43 ms, but beside one
+    busy process on 2 cores 2 threads take more than 800 ms and one 39 ms. And one thread trains the
+    same judge on any number of cores.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -220,9 +249,13 @@ def one_thread() -> Iterator[None]:
 
 
 def _train_and_say(images: Images, seed: int, say: Say) -> Judge:
-    say(f"training judge {seed} on the {len(images.train):,} training images of {images.dataset}, once: it is kept")
+    say(
+        f"training judge {seed} on the {len(images.train):,} training images of {images.dataset}, once: it is kept"
+    )
     judge = train_judge(images, seed, say)
-    say(f"judge {seed} names {accuracy(judge, images.test, images.test_labels):.2%} of the test images rightly")
+    say(
+        f"judge {seed} names {accuracy(judge, images.test, images.test_labels):.2%} of the test images rightly"
+    )
     return judge
 
 
@@ -271,5 +304,7 @@ def fingerprint(judge: Judge) -> str:
 
 def _digest(images: Images) -> str:
     """Names the training set: other images, another judge."""
-    digest = hashlib.sha256(np.ascontiguousarray(images.train).tobytes() + images.train_labels.tobytes())
+    digest = hashlib.sha256(
+        np.ascontiguousarray(images.train).tobytes() + images.train_labels.tobytes()
+    )
     return digest.hexdigest()[:16]

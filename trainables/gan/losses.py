@@ -1,12 +1,16 @@
-"""What the two players minimise: four losses on the discriminator's scores, and the gradient penalties R1 and R2.
+"""What the two players minimise: four losses on the discriminator's scores, and the gradient
+penalties R1 and R2.
 
-``real`` and ``fake`` are scores (logits) of shape (B,), of real and of made images. Every loss is a mean over the batch.
+``real`` and ``fake`` are scores (logits) of shape (B,), of real and of made images. Every loss is a
+mean over the batch.
 
-- ``non-saturating``: binary cross-entropy, the coursework's (Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661).
+- ``non-saturating``: binary cross-entropy, the coursework's (Goodfellow et al. 2014,
+https://arxiv.org/abs/1406.2661).
 - ``hinge``: Lim & Ye 2017, https://arxiv.org/abs/1705.02894
 - ``least-squares``: Mao et al. 2016, https://arxiv.org/abs/1611.04076
-- ``relativistic``: a real image is to score above a made one (Jolicoeur-Martineau 2018, https://arxiv.org/abs/1807.00734),
-  with R1 and R2 as in Huang et al. 2025, https://arxiv.org/abs/2501.05441
+- ``relativistic``: a real image is to score above a made one (Jolicoeur-Martineau 2018,
+  https://arxiv.org/abs/1807.00734), with R1 and R2 as in Huang et al. 2025,
+  https://arxiv.org/abs/2501.05441
 """
 
 from typing import Literal
@@ -32,11 +36,13 @@ def generator_loss(loss: Loss, fake: Tensor, real: Tensor | None) -> Tensor:
             return softplus(real - fake).mean()
 
 
-def discriminator_loss(loss: Loss, real: Tensor, fake: Tensor, label_smoothing: float = 0.0) -> Tensor:
+def discriminator_loss(
+    loss: Loss, real: Tensor, fake: Tensor, label_smoothing: float = 0.0
+) -> Tensor:
     """What the discriminator minimises, without penalties.
 
-    ``label_smoothing``: one-sided, for ``non-saturating`` alone: the target of real images is 1 less this (Salimans et al.
-    2016, https://arxiv.org/abs/1606.03498).
+    ``label_smoothing``: one-sided, for ``non-saturating`` alone: the target of real images is 1
+    less this (Salimans et al. 2016, https://arxiv.org/abs/1606.03498).
     """
     match loss:
         case "non-saturating":
@@ -51,7 +57,8 @@ def discriminator_loss(loss: Loss, real: Tensor, fake: Tensor, label_smoothing: 
 
 
 def gradient_penalty(scores: Tensor, images: Tensor) -> Tensor:
-    """Mean squared norm of the scores' gradient at ``images`` (B, 28, 28): R1 on real ones, R2 on made ones.
+    """Mean squared norm of the scores' gradient at ``images`` (B, 28, 28): R1 on real ones, R2 on
+    made ones.
 
     Source: Mescheder et al. 2018, https://arxiv.org/abs/1801.04406
     """
@@ -62,9 +69,10 @@ def gradient_penalty(scores: Tensor, images: Tensor) -> Tensor:
 def probabilities(loss: Loss, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
     """D(x) and D(G(z)) in [0, 1], means over the batch.
 
-    ``non-saturating``: the sigmoid of the score. ``least-squares``: the score itself, which aims at 1 and 0. ``hinge``: the
-    score's place between its margins -1 and 1. ``relativistic``: the probability that a real image scores above a made
-    one, and its complement: only the difference of two scores means anything there.
+    ``non-saturating``: the sigmoid of the score. ``least-squares``: the score itself, which aims at
+    1 and 0. ``hinge``: the score's place between its margins -1 and 1. ``relativistic``: the
+    probability that a real image scores above a made one, and its complement: only the difference
+    of two scores means anything there.
     """
     match loss:
         case "non-saturating":

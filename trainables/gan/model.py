@@ -1,4 +1,5 @@
-"""The coursework's generator and discriminator, layer by layer, and an exported generator loaded again.
+"""The coursework's generator and discriminator, layer by layer, and an exported generator loaded
+again.
 
 Shapes: B images, Z latent numbers an image. Images are 28 x 28 with values in [-1, 1].
 Source: Goodfellow et al., Generative Adversarial Networks, https://arxiv.org/abs/1406.2661
@@ -44,7 +45,8 @@ class SimpleGenerator(nn.Module):
 
 
 class SimpleDiscriminator(nn.Module):
-    """Images (B, 28, 28) to the probability (B,) that each is real: Linear 784-512-256-1, LeakyReLU between, sigmoid.
+    """Images (B, 28, 28) to the probability (B,) that each is real: Linear 784-512-256-1, LeakyReLU
+    between, sigmoid.
 
     Args:
         dropout: Share of the hidden units dropped in training; the coursework drops none.

@@ -2,8 +2,12 @@
 
 from records.outcome import Outcome, register
 
-DISCRIMINATOR_WON = Outcome("discriminator won", "stopped", "ended: the discriminator won outright", "<")
-GENERATOR_COLLAPSED = Outcome("generator collapsed", "stopped", "ended: the generator collapsed", ">")
+DISCRIMINATOR_WON = Outcome(
+    "discriminator won", "stopped", "ended: the discriminator won outright", "<"
+)
+GENERATOR_COLLAPSED = Outcome(
+    "generator collapsed", "stopped", "ended: the generator collapsed", ">"
+)
 OUTCOMES = (DISCRIMINATOR_WON, GENERATOR_COLLAPSED)
 
 register(*OUTCOMES)

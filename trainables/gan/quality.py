@@ -1,17 +1,20 @@
-"""How good made images are: pure functions of what a judge sees in them and in real ones, each beside its floor.
+"""How good made images are: pure functions of what a judge sees in them and in real ones, each
+beside its floor.
 
-A floor is the same figure measured on real images: what a perfect generator could expect to reach. It is that of as many
-training images against the test images; for ``clean`` and ``copied``, which training images would flatter, that of the test
-images. Figures of two judges do not compare; their ratios to the judge's own floor do.
+A floor is the same figure measured on real images: what a perfect generator could expect to reach.
+It is that of as many training images against the test images; for ``clean`` and ``copied``, which
+training images would flatter, that of the test images. Figures of two judges do not compare; their
+ratios to the judge's own floor do.
 
-- ``fd``: Fréchet distance between the features of made and of test images, each taken as a Gaussian (Heusel et al. 2017,
-  https://arxiv.org/abs/1706.08500, with the judge in place of Inception).
+- ``fd``: Fréchet distance between the features of made and of test images, each taken as a Gaussian
+  (Heusel et al. 2017, https://arxiv.org/abs/1706.08500, with the judge in place of Inception).
 - ``clean``: share of made images of which the judge is at least 95% sure.
-- ``coverage``: how evenly the ten classes appear, 1 less the total variation from the test images' shares.
-- ``density``, ``manifold_coverage``: whether made images lie where real ones do, and reach all of them (Naeem et al. 2020,
-  https://arxiv.org/abs/2002.09797).
-- ``copied``: share of made images that lie nearer, in pixels, to a training image than any other training image does to it
-  (Alaa et al. 2022, https://arxiv.org/abs/2102.08921).
+- ``coverage``: how evenly the ten classes appear, 1 less the total variation from the test images'
+shares.
+- ``density``, ``manifold_coverage``: whether made images lie where real ones do, and reach all of
+  them (Naeem et al. 2020, https://arxiv.org/abs/2002.09797).
+- ``copied``: share of made images that lie nearer, in pixels, to a training image than any other
+  training image does to it (Alaa et al. 2022, https://arxiv.org/abs/2102.08921).
 """
 
 import math
@@ -35,8 +38,9 @@ COMPARED = 2_000
 CHUNK = 500
 
 FEW = 4 * FEATURES
-"""Different images below which a caution is due. A covariance of 128 features needs 129 images at the least, and is biased
-with some more: the floor of MNIST's fd, which is 2.6 with all 10,000 test images, is 15 with 600, 28 with 300 and 67 with
+"""Different images below which a caution is due. A covariance of 128 features needs 129 images at
+the least, and is biased with some more: the floor of MNIST's fd, which is 2.6 with all 10,000 test
+images, is 15 with 600, 28 with 300 and 67 with
 129. ``fd_ratio`` is the smaller by as much, and a goal for it the easier to reach."""
 SHARED = 0.01
 MOST_SHARED = 0.5
@@ -65,15 +69,21 @@ class Gaussian:
 def frechet_distance(one: Gaussian, other: Gaussian) -> float:
     """|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)).
 
-    The trace of the root is that of (C1^(1/2) C2 C1^(1/2))^(1/2), a symmetric matrix: its eigenvalues are real and need no
-    complex root. Source: Dowson & Landau 1982, https://doi.org/10.1016/0047-259X(82)90077-X
+    The trace of the root is that of (C1^(1/2) C2 C1^(1/2))^(1/2), a symmetric matrix: its
+    eigenvalues are real and need no complex root. Source: Dowson & Landau 1982,
+    https://doi.org/10.1016/0047-259X(82)90077-X
     """
     if not (one.covariance.isfinite().all() and other.covariance.isfinite().all()):
         return math.nan
     values, vectors = torch.linalg.eigh(one.covariance)
     root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
     cross = torch.linalg.eigvalsh(root @ other.covariance @ root).clamp(min=0).sqrt().sum()
-    distance = (one.mean - other.mean).square().sum() + one.covariance.trace() + other.covariance.trace() - 2 * cross
+    distance = (
+        (one.mean - other.mean).square().sum()
+        + one.covariance.trace()
+        + other.covariance.trace()
+        - 2 * cross
+    )
     return float(distance.clamp(min=0))
 
 
@@ -85,14 +95,17 @@ def class_shares(digits: Tensor) -> Tensor:
 def density_and_coverage(real: Tensor, made: Tensor, k: int = NEIGHBOURS) -> tuple[float, float]:
     """Density and coverage of made features (M, F) over real ones (N, F).
 
-    A real point's ball reaches to its k-th nearest real neighbour. Density: the balls that hold a made point, over k, mean
-    over made points (above 1 where they crowd the dense parts). Coverage: share of balls that hold a made point at all.
+    A real point's ball reaches to its k-th nearest real neighbour. Density: the balls that hold a
+    made point, over k, mean over made points (above 1 where they crowd the dense parts). Coverage:
+    share of balls that hold a made point at all.
     """
     inside = torch.zeros(len(made), device=real.device)
     covered = 0
     for start in range(0, len(real), CHUNK):
         chunk = real[start : start + CHUNK]
-        radius = torch.cdist(chunk, real).kthvalue(min(k + 1, len(real)), dim=1).values  # the nearest is the point itself
+        radius = (
+            torch.cdist(chunk, real).kthvalue(min(k + 1, len(real)), dim=1).values
+        )  # the nearest is the point itself
         held = torch.cdist(chunk, made) <= radius[:, None]  # (CHUNK, M)
         inside += held.sum(0)
         covered += int(held.any(1).sum())
@@ -203,8 +216,12 @@ def create_evaluator(images: Images, judge: Judge) -> Evaluator:
     sample = train[torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[:MADE]]
     fellow = classify(judge, sample)
     copied = nearest_training_images(to_float(test[:COMPARED]), train).copied
-    clean = {"clean": bare.measure(seen)["clean"]}  # of test images: the judge has learned the training images by heart
-    return replace(bare, floor={**bare.measure(fellow), **bare.examine(fellow), **clean, "copied": copied})
+    clean = {
+        "clean": bare.measure(seen)["clean"]
+    }  # of test images: the judge has learned the training images by heart
+    return replace(
+        bare, floor={**bare.measure(fellow), **bare.examine(fellow), **clean, "copied": copied}
+    )
 
 
 def check_images(images: Images) -> list[str]:
@@ -212,7 +229,10 @@ def check_images(images: Images) -> list[str]:
     cautions: list[str] = []
     remedy = f"get the files of {images.dataset} again, or use --dataset digits"
     different = {}
-    for part, pixels, labels in (("training", images.train, images.train_labels), ("test", images.test, images.test_labels)):
+    for part, pixels, labels in (
+        ("training", images.train, images.train_labels),
+        ("test", images.test, images.test_labels),
+    ):
         named = f"{part} images of {images.dataset}"
         different[part] = found = {image.tobytes() for image in pixels}
         if len(found) == 1:
@@ -229,7 +249,9 @@ def check_images(images: Images) -> list[str]:
             )
         counts = np.bincount(labels, minlength=NUM_CLASSES)
         if (counts > 0).sum() == 1:
-            raise ImagesUnavailable(f"all {len(pixels):,} {named} have the label {counts.argmax()}: {remedy}")
+            raise ImagesUnavailable(
+                f"all {len(pixels):,} {named} have the label {counts.argmax()}: {remedy}"
+            )
         if not counts.all():
             absent = ", ".join(map(str, np.flatnonzero(counts == 0)))
             cautions.append(f"none of the {len(pixels):,} {named} has the label {absent}")
@@ -245,20 +267,30 @@ def check_images(images: Images) -> list[str]:
 def check_evaluator(evaluator: Evaluator, seed: int, images: Images) -> list[str]:
     """Whether the judge of this seed can measure anything: cautions. Raises ImagesUnavailable if it cannot."""
     commonest, count = float(evaluator.shares.max()), len(images.test)
-    chance = commonest + 3 * math.sqrt(commonest * (1 - commonest) / count)  # three standard errors above the best guess
+    chance = commonest + 3 * math.sqrt(
+        commonest * (1 - commonest) / count
+    )  # three standard errors above the best guess
     right = f"judge {seed} names {evaluator.accuracy:.1%} of the {count:,} test images of {images.dataset} rightly"
     remedy = "check that the labels are those of the images, or use --dataset digits"
     if not evaluator.accuracy >= LEAST_SOUND:
         raise ImagesUnavailable(f"{right}, and must name {LEAST_SOUND:.0%}: {remedy}")
     if evaluator.accuracy <= chance:
-        raise ImagesUnavailable(f"{right}, hardly more than the {commonest:.1%} that have the commonest label: {remedy}")
+        raise ImagesUnavailable(
+            f"{right}, hardly more than the {commonest:.1%} that have the commonest label: {remedy}"
+        )
     floor = evaluator.floor
     unmeasured = [name for name, value in floor.items() if not math.isfinite(value)]
     if unmeasured:
-        raise ImagesUnavailable(f"judge {seed} measures no {' and no '.join(unmeasured)} of the real images: {remedy}")
+        raise ImagesUnavailable(
+            f"judge {seed} measures no {' and no '.join(unmeasured)} of the real images: {remedy}"
+        )
     if floor["fd"] <= NOTHING * float(evaluator.real.covariance.trace()):
         raise ImagesUnavailable(
             f"judge {seed} measures an fd of {floor['fd']:.1g} between training and test images of {images.dataset}, by which"
             f" fd_ratio would be divided: {remedy}"
         )
-    return [f"{right}: clean, coverage and fd are no better than that"] if evaluator.accuracy < SOUND else []
+    return (
+        [f"{right}: clean, coverage and fd are no better than that"]
+        if evaluator.accuracy < SOUND
+        else []
+    )

@@ -1,9 +1,11 @@
-"""One GAN trial: the coursework's update order on images that stay on the device, measured by a judge at every report.
+"""One GAN trial: the coursework's update order on images that stay on the device, measured by a
+judge at every report.
 
-A step draws latents, makes images, updates the generator on how they score, then updates the discriminator on the same
-images and on real ones. What is measured and exported is the generator, or the running average of its weights where the
-settings ask for one. A trial ends by itself with a reason when it can come to nothing: the discriminator has won outright,
-the generator has collapsed, a figure is no longer finite.
+A step draws latents, makes images, updates the generator on how they score, then updates the
+discriminator on the same images and on real ones. What is measured and exported is the generator,
+or the running average of its weights where the settings ask for one. A trial ends by itself with a
+reason when it can come to nothing: the discriminator has won outright, the generator has collapsed,
+a figure is no longer finite.
 """
 
 import io
@@ -23,8 +25,20 @@ from torch.optim.swa_utils import AveragedModel
 from torchvision.utils import make_grid
 
 from trainables.gan.images import Batches, Images, shifted, to_float, to_uint8
-from trainables.gan.judge import EVALUATION_BATCH, FINAL_JUDGE, SEARCH_JUDGE, classify, fingerprint, load_judge
-from trainables.gan.losses import discriminator_loss, generator_loss, gradient_penalty, probabilities
+from trainables.gan.judge import (
+    EVALUATION_BATCH,
+    FINAL_JUDGE,
+    SEARCH_JUDGE,
+    classify,
+    fingerprint,
+    load_judge,
+)
+from trainables.gan.losses import (
+    discriminator_loss,
+    generator_loss,
+    gradient_penalty,
+    probabilities,
+)
 from trainables.gan.model import SimpleDiscriminator, SimpleGenerator
 from trainables.gan.outcomes import DISCRIMINATOR_WON, GENERATOR_COLLAPSED, OUTCOMES
 from trainables.gan.quality import (
@@ -67,7 +81,8 @@ SHOWN_NEIGHBOURS = 32
 
 @dataclass(frozen=True)
 class Shared:
-    """What all trials read: the images, and an evaluator for trials of the search and one for the final figures.
+    """What all trials read: the images, and an evaluator for trials of the search and one for the
+    final figures.
 
     ``cautions``: what may mislead whoever reads the figures, a sentence each.
     """
@@ -88,15 +103,22 @@ class Shared:
         }
         counts = {"train": len(self.images.train), "test": len(self.images.test)}
         shares = self.evaluators["search"].shares.tolist()
-        return {"images": {**counts, "shares": shares}, "judges": judges, "cautions": list(self.cautions)}
+        return {
+            "images": {**counts, "shares": shares},
+            "judges": judges,
+            "cautions": list(self.cautions),
+        }
 
 
-def create_shared(images: Images, say: Say, judges: Path, before: Mapping[str, Mapping[str, Any]] | None = None) -> Shared:
-    """The images with an evaluator for each role. ``judges``: the run's folder of them (see ``load_judge``).
+def create_shared(
+    images: Images, say: Say, judges: Path, before: Mapping[str, Mapping[str, Any]] | None = None
+) -> Shared:
+    """The images with an evaluator for each role. ``judges``: the run's folder of them (see
+    ``load_judge``).
 
-    ``before`` is what ``about`` said of the judges when the run began. ``say`` is given a line about all that takes long,
-    and every caution. Raises ImagesUnavailable if the run began with other images or judges, or if figures measured with
-    these would mean nothing.
+    ``before`` is what ``about`` said of the judges when the run began. ``say`` is given a line
+    about all that takes long, and every caution. Raises ImagesUnavailable if the run began with
+    other images or judges, or if figures measured with these would mean nothing.
     """
     cautions: list[str] = []
 
@@ -118,19 +140,23 @@ def create_shared(images: Images, say: Say, judges: Path, before: Mapping[str, M
 
 
 class GANTrial(ResumableTrainable):
-    """Config: ``lr_g``, ``lr_d``, ``beta1``, ``beta2`` (Adam, both sides), ``batch_size``, ``latent_dim``, ``latent``; ``loss``
-    and with it ``label_smoothing`` (non-saturating) or ``penalty`` (relativistic: the weight of R1 and R2); ``ema`` (decay
-    of the generator's running average; 0: none); the discriminator's ``regulariser`` (none, dropout, spectral) and with it
-    ``dropout``; ``shift`` (pixels by which it sees its images moved at most); ``lr_decay`` (none, or both rates to 0 at
-    ``max_steps``: linear or cosine from step ``decay_from`` on, late in the last third only); ``d_steps`` (discriminator
-    updates a generator update); ``judge`` (search, final), ``report_every``, ``max_steps``, ``seed``.
+    """Config: ``lr_g``, ``lr_d``, ``beta1``, ``beta2`` (Adam, both sides), ``batch_size``,
+    ``latent_dim``, ``latent``; ``loss`` and with it ``label_smoothing`` (non-saturating) or
+    ``penalty`` (relativistic: the weight of R1 and R2); ``ema`` (decay of the generator's running
+    average; 0: none); the discriminator's ``regulariser`` (none, dropout, spectral) and with it
+    ``dropout``; ``shift`` (pixels by which it sees its images moved at most); ``lr_decay`` (none,
+    or both rates to 0 at ``max_steps``: linear or cosine from step ``decay_from`` on, late in the
+    last third only); ``d_steps`` (discriminator updates a generator update); ``judge`` (search,
+    final), ``report_every``, ``max_steps``, ``seed``.
 
-    A report's row: ``step``; ``epoch`` (real images shown to the discriminator, over their number); on fresh latents ``fd``,
-    ``fd_ratio`` (fd over its real-against-real floor), ``clean``, ``coverage`` and ``digits`` (shares of the ten classes);
-    ``train_g_loss``, ``train_d_loss``, ``train_d_real`` (D(x)), ``train_d_fake`` (D(G(z))) and ``train_told_apart`` (pairs in
-    which the real image scores higher, a share), one value every 10 steps; ``ended``; and in the last row by the final judge
-    ``density``, ``manifold_coverage`` and ``copied`` too. Its files: sample grids of a fixed latent under ``gan_images/``,
-    every 500 steps and at the end of the budget; with the final judge's last row ``nearest.npz``.
+    A report's row: ``step``; ``epoch`` (real images shown to the discriminator, over their number);
+    on fresh latents ``fd``, ``fd_ratio`` (fd over its real-against-real floor), ``clean``,
+    ``coverage`` and ``digits`` (shares of the ten classes); ``train_g_loss``, ``train_d_loss``,
+    ``train_d_real`` (D(x)), ``train_d_fake`` (D(G(z))) and ``train_told_apart`` (pairs in which the
+    real image scores higher, a share), one value every 10 steps; ``ended``; and in the last row by
+    the final judge ``density``, ``manifold_coverage`` and ``copied`` too. Its files: sample grids
+    of a fixed latent under ``gan_images/``, every 500 steps and at the end of the budget; with the
+    final judge's last row ``nearest.npz``.
     """
 
     shared: Shared
@@ -143,25 +169,37 @@ class GANTrial(ResumableTrainable):
 
     @cached_property
     def evaluators(self) -> dict[Role, Evaluator]:
-        return {role: evaluator.to(self.device) for role, evaluator in self.shared.evaluators.items()}
+        return {
+            role: evaluator.to(self.device) for role, evaluator in self.shared.evaluators.items()
+        }
 
     def build(self, config: dict[str, Any]) -> None:
         seed = int(config["seed"])
-        self.generator = SimpleGenerator(int(config["latent_dim"]), config["latent"]).to(self.device)
+        self.generator = SimpleGenerator(int(config["latent_dim"]), config["latent"]).to(
+            self.device
+        )
         regulariser = config["regulariser"]
         dropout = float(config["dropout"]) if regulariser == "dropout" else 0.0
-        self.discriminator = SimpleDiscriminator(dropout, normalised=regulariser == "spectral").to(self.device)
+        self.discriminator = SimpleDiscriminator(dropout, normalised=regulariser == "spectral").to(
+            self.device
+        )
         self.averaged = self._average(float(config["ema"])) if config["ema"] else None
         self.model = self.averaged.module if self.averaged else self.generator
         betas = float(config["beta1"]), float(config["beta2"])
-        self.g_optimizer = torch.optim.Adam(self.generator.parameters(), float(config["lr_g"]), betas, fused=True)
-        self.d_optimizer = torch.optim.Adam(self.discriminator.parameters(), float(config["lr_d"]), betas, fused=True)
+        self.g_optimizer = torch.optim.Adam(
+            self.generator.parameters(), float(config["lr_g"]), betas, fused=True
+        )
+        self.d_optimizer = torch.optim.Adam(
+            self.discriminator.parameters(), float(config["lr_d"]), betas, fused=True
+        )
         self.train_stream = generator(seed, "train", self.device)
         self.evaluation_stream = generator(seed, "evaluation", self.device)
         batches_stream = generator(seed, "weights", self.device)
         self.batches = Batches(len(self.images), int(config["batch_size"]), batches_stream)
         self.evaluator = self.evaluators[config["judge"]]
-        self.grid_latents = self.generator.draw_latents(GRID_SIDE**2, generator(seed, "samples", self.device))
+        self.grid_latents = self.generator.draw_latents(
+            GRID_SIDE**2, generator(seed, "samples", self.device)
+        )
         self.images_shown = 0
         self.won_reports = self.collapsed_reports = 0
 
@@ -189,16 +227,26 @@ class GANTrial(ResumableTrainable):
         if self.averaged:
             self.averaged.update_parameters(self.generator)
         if self.step_number % GRID_EVERY == 0 or self.step_number == self.config["max_steps"]:
-            self.files[f"gan_images/step_{self.step_number:06d}.png"] = grid_png(self._make(self.grid_latents))
+            self.files[f"gan_images/step_{self.step_number:06d}.png"] = grid_png(
+                self._make(self.grid_latents)
+            )
         d_real, d_fake = probabilities(self.config["loss"], real_scores, fake_scores)
         told_apart = (real_scores > fake_scores).float().mean()
-        return {"g_loss": g_loss, "d_loss": d_loss, "d_real": d_real, "d_fake": d_fake, "told_apart": told_apart}
+        return {
+            "g_loss": g_loss,
+            "d_loss": d_loss,
+            "d_real": d_real,
+            "d_fake": d_fake,
+            "told_apart": told_apart,
+        }
 
     def _update_generator(self, made: Tensor, real: Tensor) -> Tensor:
         self.discriminator.requires_grad_(False)
         relativistic = self.config["loss"] == "relativistic"
         real_scores = self.discriminator.scores(self._shown(real)) if relativistic else None
-        loss = generator_loss(self.config["loss"], self.discriminator.scores(self._shown(made)), real_scores)
+        loss = generator_loss(
+            self.config["loss"], self.discriminator.scores(self._shown(made)), real_scores
+        )
         self.g_optimizer.zero_grad()
         loss.backward()
         self.g_optimizer.step()
@@ -208,7 +256,9 @@ class GANTrial(ResumableTrainable):
     def _update_discriminator(self, made: Tensor, real: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Returns the loss without penalties, and the scores of real and of made images, all detached."""
         penalty = float(self.config.get("penalty", 0.0))
-        images = self._shown(torch.cat((real, made)))  # (2B, 28, 28): one pass for both, as no layer looks across the batch
+        images = self._shown(
+            torch.cat((real, made))
+        )  # (2B, 28, 28): one pass for both, as no layer looks across the batch
         if penalty:
             images.requires_grad_()
         scores = self.discriminator.scores(images)
@@ -226,14 +276,26 @@ class GANTrial(ResumableTrainable):
         start, end = int(self.config.get("decay_from", 0)), int(self.config["max_steps"])
         share = max(0, self.step_number - 1 - start) / max(1, end - start)
         left = 1 - share
-        factor = {"none": 1.0, "linear": left, "cosine": (1 - math.cos(math.pi * left)) / 2, "late": min(1.0, LATE * left)}
-        for optimizer, lr in ((self.g_optimizer, self.config["lr_g"]), (self.d_optimizer, self.config["lr_d"])):
+        factor = {
+            "none": 1.0,
+            "linear": left,
+            "cosine": (1 - math.cos(math.pi * left)) / 2,
+            "late": min(1.0, LATE * left),
+        }
+        for optimizer, lr in (
+            (self.g_optimizer, self.config["lr_g"]),
+            (self.d_optimizer, self.config["lr_d"]),
+        ):
             for group in optimizer.param_groups:
                 group["lr"] = float(lr) * factor[self.config["lr_decay"]]
 
     def evaluate(self, curves: Mapping[str, list[float]]) -> Row:
-        made = self._make(self.generator.draw_latents(min(MADE, len(self.images)), self.evaluation_stream))
-        if not made.isfinite().all():  # since the last of the training points, or in the running average alone
+        made = self._make(
+            self.generator.draw_latents(min(MADE, len(self.images)), self.evaluation_stream)
+        )
+        if (
+            not made.isfinite().all()
+        ):  # since the last of the training points, or in the running average alone
             return {"fd": math.nan, "ended": None}
         seen = classify(self.evaluator.judge, made)
         row: Row = self.evaluator.measure(seen)
@@ -247,11 +309,15 @@ class GANTrial(ResumableTrainable):
         return row
 
     def _hopeless(self, row: Row, curves: Mapping[str, list[float]]) -> str | None:
-        """Why the trial can come to nothing, if the last reports say so; settings known beforehand have their whole budget.
+        """Why the trial can come to nothing, if the last reports say so; settings known beforehand
+        have their whole budget.
 
-        A discriminator that wins from the start leaves a generator that looks collapsed: it is the cause, and named.
+        A discriminator that wins from the start leaves a generator that looks collapsed: it is the
+        cause, and named.
         """
-        if "known" in self.config or self.step_number < max(FAILING_FROM, self.config["max_steps"] // 3):
+        if "known" in self.config or self.step_number < max(
+            FAILING_FROM, self.config["max_steps"] // 3
+        ):
             return None
         self.won_reports = self.won_reports + 1 if mean(curves["train_told_apart"]) >= WON else 0
         self.collapsed_reports = self.collapsed_reports + 1 if row["coverage"] <= COLLAPSED else 0
@@ -298,7 +364,9 @@ class GANTrial(ResumableTrainable):
         for optimizer in (self.g_optimizer, self.d_optimizer):
             for group in optimizer.param_groups:  # the state brings the betas of its own config
                 group["betas"] = float(self.config["beta1"]), float(self.config["beta2"])
-        if self.averaged and state["averaged"]:  # else the average starts here, from the generator's weights
+        if (
+            self.averaged and state["averaged"]
+        ):  # else the average starts here, from the generator's weights
             self.averaged.load_state_dict(state["averaged"])
         self.train_stream.set_state(state["train_stream"])
         self.evaluation_stream.set_state(state["evaluation_stream"])
@@ -331,7 +399,12 @@ class GANTrial(ResumableTrainable):
 
 def grid_png(images: Tensor) -> bytes:
     """Images (N, 28, 28) in [-1, 1] as a square PNG grid."""
-    grid = make_grid(to_uint8(images.clone())[:, None].cpu(), nrow=math.isqrt(len(images)), padding=2, pad_value=64)
+    grid = make_grid(
+        to_uint8(images.clone())[:, None].cpu(),
+        nrow=math.isqrt(len(images)),
+        padding=2,
+        pad_value=64,
+    )
     content = io.BytesIO()
     Image.fromarray(grid[0].numpy()).save(content, "PNG")
     return content.getvalue()

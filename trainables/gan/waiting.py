@@ -22,7 +22,8 @@ LONGEST_WAIT_S = 600.0
 class Heartbeat:
     """A context in which a thread says every ``EVERY_S`` seconds how far the work is.
 
-    Set ``done`` (and ``total``) as the work goes on: the lines then say how long the rest will take.
+    Set ``done`` (and ``total``) as the work goes on: the lines then say how long the rest will
+    take.
     """
 
     def __init__(self, say: Say, work: str, total: int = 0) -> None:
@@ -36,7 +37,12 @@ class Heartbeat:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._over.set()
         self._thread.join()
 
@@ -45,16 +51,20 @@ class Heartbeat:
             elapsed = time.monotonic() - self._started
             if 0 < self.done <= self.total:
                 left = elapsed * (self.total - self.done) / self.done
-                self._say(f"{self._work} {self.done:,} of {self.total:,}, about {_duration(left)} left")
+                self._say(
+                    f"{self._work} {self.done:,} of {self.total:,}, about {_duration(left)} left"
+                )
             else:
                 self._say(f"{self._work}, {_duration(elapsed)} so far")
 
 
 @contextmanager
 def held(lock: Path, say: Say, work: str) -> Iterator[None]:
-    """Hold a lock among processes, or go on without it after ``LONGEST_WAIT_S``: its holder may be stopped.
+    """Hold a lock among processes, or go on without it after ``LONGEST_WAIT_S``: its holder may be
+    stopped.
 
-    The work under the lock must therefore be safe to do in two processes at once. Raises OSError if the file cannot be made.
+    The work under the lock must therefore be safe to do in two processes at once. Raises OSError if
+    the file cannot be made.
     """
     one = FileLock(lock)
     try:
@@ -64,7 +74,9 @@ def held(lock: Path, say: Say, work: str) -> Iterator[None]:
         try:
             one.acquire(timeout=LONGEST_WAIT_S)
         except Timeout:
-            say(f"the other search is still {work} after {_duration(LONGEST_WAIT_S)}: this one does not wait any longer")
+            say(
+                f"the other search is still {work} after {_duration(LONGEST_WAIT_S)}: this one does not wait any longer"
+            )
     try:
         yield
     finally:

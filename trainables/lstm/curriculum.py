@@ -1,7 +1,9 @@
-"""A length curriculum inside a trial: short palindromes first, longer ones each time the network has the present ones.
+"""A length curriculum inside a trial: short palindromes first, longer ones each time the network
+has the present ones.
 
-A network that starts at a long input length sees no trace of the first digit in its gradient for thousands of steps. One
-that starts at five digits learns to latch in a hundred, and keeps latching while the delay grows.
+A network that starts at a long input length sees no trace of the first digit in its gradient for
+thousands of steps. One that starts at five digits learns to latch in a hundred, and keeps latching
+while the delay grows.
 Source: Bengio et al. 2009, Curriculum learning, https://doi.org/10.1145/1553374.1553380
 """
 
@@ -21,7 +23,8 @@ SOLVED = 0.99
 class Curriculum:
     """The length trained on now, from ``length`` at the start up to ``longest``.
 
-    It grows ``growth``-fold, by one at least, where the mean accuracy of ``CHECK_EVERY`` batches reaches ``threshold``.
+    It grows ``growth``-fold, by one at least, where the mean accuracy of ``CHECK_EVERY`` batches
+    reaches ``threshold``.
 
     Attributes:
         solved: Whether that accuracy has once reached ``SOLVED`` at the longest length.
@@ -41,7 +44,9 @@ class Curriculum:
         if config["curriculum"] == "none":
             return cls(longest, longest, growth=1.0, threshold=1.0)
         start = min(int(config["start_length"]), longest)
-        return cls(start, longest, float(config["length_growth"]), float(config["length_threshold"]))
+        return cls(
+            start, longest, float(config["length_growth"]), float(config["length_threshold"])
+        )
 
     def see(self, accuracy: Tensor) -> None:
         """Take note of a batch's accuracy, and grow where it is time to."""
@@ -50,7 +55,9 @@ class Curriculum:
             mean = sum(float(one) for one in self.accuracies) / CHECK_EVERY
             self.accuracies = []
             if self.length < self.longest and mean >= self.threshold:
-                self.length = min(self.longest, max(self.length + 1, round(self.length * self.growth)))
+                self.length = min(
+                    self.longest, max(self.length + 1, round(self.length * self.growth))
+                )
             elif self.length == self.longest and mean >= SOLVED:
                 self.solved = True
 
@@ -58,4 +65,8 @@ class Curriculum:
         return {"length": self.length, "solved": self.solved, "accuracies": self.accuracies}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.length, self.solved, self.accuracies = state["length"], state["solved"], list(state["accuracies"])
+        self.length, self.solved, self.accuracies = (
+            state["length"],
+            state["solved"],
+            list(state["accuracies"]),
+        )

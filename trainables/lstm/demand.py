@@ -1,7 +1,7 @@
 """Memory and disk of an LSTM or RNN trial, as a closed formula of its settings.
 
-T time steps, B palindromes a batch, H hidden units, G gates. The factors are what torch 2.14 was seen to keep on a CPU;
-tests/trainables/lstm/test_demand.py measures them again.
+T time steps, B palindromes a batch, H hidden units, G gates. The factors are what torch 2.14 was
+seen to keep on a CPU; tests/trainables/lstm/test_demand.py measures them again.
 """
 
 from collections.abc import Mapping
@@ -28,4 +28,6 @@ def demand(settings: Mapping[str, Any]) -> Demand:
     digits = 150 * T * B  # as integers, as numbers, one-hot
     activations = FLOAT * T * B * H * (4 * G + 1)  # forward and backward
     evaluation = 30 * T * EVALUATION_PALINDROMES + 3 * FLOAT * T * EVALUATION_BATCH * H
-    return Demand(memory=COPIES * weights + max(digits + activations, evaluation), checkpoint=SAVED * weights)
+    return Demand(
+        memory=COPIES * weights + max(digits + activations, evaluation), checkpoint=SAVED * weights
+    )

@@ -1,7 +1,9 @@
-"""Where the weights of a recurrent network start: its recurrent matrices, the scale of the others, and the LSTM's gate biases.
+"""Where the weights of a recurrent network start: its recurrent matrices, the scale of the others,
+and the LSTM's gate biases.
 
-A gate's bias decides how long a memory cell keeps what it holds: with forget gate f, a share f^T of it is left after T
-steps, so half of it survives 20 steps only from b_f = 3.3 on, and 200 from 5.7 on (sigmoid(b_f)^T = 1/2).
+A gate's bias decides how long a memory cell keeps what it holds: with forget gate f, a share f^T of
+it is left after T steps, so half of it survives 20 steps only from b_f = 3.3 on, and 200 from 5.7
+on (sigmoid(b_f)^T = 1/2).
 """
 
 from typing import Literal
@@ -19,12 +21,17 @@ INPUT_GATE, FORGET_GATE = 0, 1
 
 @torch.no_grad()
 def initialise(
-    model: LSTM | RNN, init_scale: float, recurrent_init: RecurrentInit, generator: torch.Generator | None = None
+    model: LSTM | RNN,
+    init_scale: float,
+    recurrent_init: RecurrentInit,
+    generator: torch.Generator | None = None,
 ) -> None:
-    """Scale every weight that ``torch.randn`` drew to standard deviation ``init_scale``; start W_h as ``recurrent_init`` says.
+    """Scale every weight that ``torch.randn`` drew to standard deviation ``init_scale``; start W_h
+    as ``recurrent_init`` says.
 
-    ``orthogonal`` (Saxe et al. 2014, https://arxiv.org/abs/1312.6120) keeps the length of whatever passes through W_h, and
-    ``identity`` (Le et al. 2015, https://arxiv.org/abs/1504.00941) hands the hidden state on as it is; both in every gate.
+    ``orthogonal`` (Saxe et al. 2014, https://arxiv.org/abs/1312.6120) keeps the length of whatever
+    passes through W_h, and ``identity`` (Le et al. 2015, https://arxiv.org/abs/1504.00941) hands
+    the hidden state on as it is; both in every gate.
     """
     for weights in (model.W_x, model.W_ph, model.W_h):
         weights.mul_(init_scale)
@@ -43,8 +50,9 @@ def open_gates(model: LSTM, forget_bias: float) -> None:
 
 @torch.no_grad()
 def chrono(model: LSTM, longest: int, generator: torch.Generator | None = None) -> None:
-    """Chrono initialisation: b_f = log U(1, ``longest`` - 1) and b_i = -b_f, so the cells' memories span all times up to
-    ``longest`` steps (Tallec & Ollivier 2018, https://arxiv.org/abs/1804.11188).
+    """Chrono initialisation: b_f = log U(1, ``longest`` - 1) and b_i = -b_f, so the cells' memories
+    span all times up to ``longest`` steps (Tallec & Ollivier 2018,
+    https://arxiv.org/abs/1804.11188).
     """
     spans = torch.rand(model.b.shape[1], generator=generator) * max(0, longest - 2) + 1  # (H,)
     model.b[FORGET_GATE] = spans.log().to(model.b.device)

@@ -1,11 +1,14 @@
-"""The LSTM and the vanilla RNN, written from their equations, each beside torch's own fused kernel on the same parameters.
+"""The LSTM and the vanilla RNN, written from their equations, each beside torch's own fused kernel
+on the same parameters.
 
-The equations are those of Hochreiter & Schmidhuber (1997) with the forget gate of Gers et al. (2000), without peepholes.
-``forward_reference`` is the one to read: a plain loop over time, a line an equation. ``forward_native`` hands the very
-same tensors to the kernel behind ``torch.nn.LSTM`` / ``torch.nn.RNN`` (oneDNN on a CPU, cuDNN on a GPU) and is what trials
-use. Shapes: T time steps, B batch, D input features, H hidden units, C classes.
+The equations are those of Hochreiter & Schmidhuber (1997) with the forget gate of Gers et al.
+(2000), without peepholes. ``forward_reference`` is the one to read: a plain loop over time, a line
+an equation. ``forward_native`` hands the very same tensors to the kernel behind ``torch.nn.LSTM`` /
+``torch.nn.RNN`` (oneDNN on a CPU, cuDNN on a GPU) and is what trials use. Shapes: T time steps, B
+batch, D input features, H hidden units, C classes.
 
-Weights start as ``torch.randn``, biases and the first states as zeros; other starts are in ``initialisation.py``.
+Weights start as ``torch.randn``, biases and the first states as zeros; other starts are in
+``initialisation.py``.
 """
 
 import json
@@ -38,7 +41,8 @@ class RecurrentClassifier(nn.Module, ABC):
 
     Args:
         encoding: How the digits enter; D is 1, or 10 where each digit has its own unit.
-        kernel: ``native`` runs torch's fused kernel, ``reference`` the loop over time. Both read the same parameters.
+        kernel: ``native`` runs torch's fused kernel, ``reference`` the loop over time. Both read
+            the same parameters.
     """
 
     gates: ClassVar[int]
@@ -71,7 +75,11 @@ class RecurrentClassifier(nn.Module, ABC):
     def hidden_states(self, x: Tensor) -> Tensor:
         """The hidden state after every time step, shape (T, B, H), for digits ``x`` of shape (T, B, 1)."""
         encoded = self.encode(x)
-        return self.forward_native(encoded) if self.kernel == "native" else self.forward_reference(encoded)
+        return (
+            self.forward_native(encoded)
+            if self.kernel == "native"
+            else self.forward_reference(encoded)
+        )
 
     def read(self, h: Tensor) -> Tensor:
         """Logits (..., C) for hidden states (..., H)."""
@@ -104,10 +112,11 @@ class RecurrentClassifier(nn.Module, ABC):
 
 
 class LSTM(RecurrentClassifier):
-    """g = tanh(W_gx x + W_gh h + b_g);  i, f, o = sigmoid(W_.x x + W_.h h + b_.);  c = g i + c f;  h = tanh(c) o.
+    """g = tanh(W_gx x + W_gh h + b_g);  i, f, o = sigmoid(W_.x x + W_.h h + b_.);  c = g i + c f;
+    h = tanh(c) o.
 
-    The four gates' matrices are stacked in the order i, f, g, o, which is torch's: ``W_x`` (4, H, D), ``W_h`` (4, H, H),
-    ``b`` (4, H). So ``W_h[1]`` is W_fh.
+    The four gates' matrices are stacked in the order i, f, g, o, which is torch's: ``W_x`` (4, H,
+    D), ``W_h`` (4, H, H), ``b`` (4, H). So ``W_h[1]`` is W_fh.
     """
 
     gates = 4
@@ -130,7 +139,9 @@ class LSTM(RecurrentClassifier):
 
     def forward_native(self, x: Tensor) -> Tensor:
         zeros = self._zeros(x).unsqueeze(0)  # (1, B, H)
-        states, _, _ = torch.lstm(x, [zeros, zeros], self._native_parameters(), True, 1, 0.0, self.training, False, False)
+        states, _, _ = torch.lstm(
+            x, [zeros, zeros], self._native_parameters(), True, 1, 0.0, self.training, False, False
+        )
         return states
 
 
@@ -150,7 +161,9 @@ class RNN(RecurrentClassifier):
 
     def forward_native(self, x: Tensor) -> Tensor:
         zeros = self._zeros(x).unsqueeze(0)  # (1, B, H)
-        states, _ = torch.rnn_tanh(x, zeros, self._native_parameters(), True, 1, 0.0, self.training, False, False)
+        states, _ = torch.rnn_tanh(
+            x, zeros, self._native_parameters(), True, 1, 0.0, self.training, False, False
+        )
         return states
 
 
@@ -158,11 +171,14 @@ MODELS: dict[str, type[LSTM] | type[RNN]] = {"lstm": LSTM, "rnn": RNN}
 
 
 def load_model(folder: str | Path, device: str = "cpu") -> LSTM | RNN:
-    """The network of an exported trial, such as ``runs/NAME/best``: it takes raw digits (T, B, 1), of any length T.
+    """The network of an exported trial, such as ``runs/NAME/best``: it takes raw digits (T, B, 1),
+    of any length T.
 
     Raises OSError where ``config.json`` or ``model.safetensors`` is missing.
     """
     config = json.loads((Path(folder) / "config.json").read_bytes())
-    model = MODELS[config["model"]](config["hidden_dim"], encoding=config.get("encoding", "raw")).to(device)
+    model = MODELS[config["model"]](
+        config["hidden_dim"], encoding=config.get("encoding", "raw")
+    ).to(device)
     model.load_state_dict(load_file(Path(folder) / "model.safetensors", device=device))
     return model.eval()

@@ -1,15 +1,18 @@
-"""One LSTM (or RNN) trial: a training step with clipped gradients on palindromes, evaluated on held-out ones at every report.
+"""One LSTM (or RNN) trial: a training step with clipped gradients on palindromes, evaluated on
+held-out ones at every report.
 
-A trial has converged at the first evaluation from which on held-out accuracy stays at ``CONVERGED`` or above for
-``STAYS`` evaluations in a row; it then ends by itself. Two figures rank trials that may all end at an accuracy of 1.0:
+A trial has converged at the first evaluation from which on held-out accuracy stays at ``CONVERGED``
+or above for ``STAYS`` evaluations in a row; it then ends by itself. Two figures rank trials that
+may all end at an accuracy of 1.0:
 
-``mean_accuracy``, to maximize: held-out accuracy averaged over the whole step budget, with the steps that an ended trial did
-not need counted at its last accuracy.
+``mean_accuracy``, to maximize: held-out accuracy averaged over the whole step budget, with the
+steps that an ended trial did not need counted at its last accuracy.
 
-``log_work``, to minimize, where trials may train on shorter palindromes or other batches and steps no longer cost the same:
-the decimal logarithm of the work until it converged, work being time steps summed over training (in batches of 128). For
-a trial that has not converged, the logarithm of the whole budget plus its mean shortfall so far: 1 less ``progress``,
-which is how much better than chance the first digit is read after a delay or a longer one, averaged over a ladder of delays.
+``log_work``, to minimize, where trials may train on shorter palindromes or other batches and steps
+no longer cost the same: the decimal logarithm of the work until it converged, work being time steps
+summed over training (in batches of 128). For a trial that has not converged, the logarithm of the
+whole budget plus its mean shortfall so far: 1 less ``progress``, which is how much better than
+chance the first digit is read after a delay or a longer one, averaged over a ladder of delays.
 """
 
 import math
@@ -42,23 +45,29 @@ CHANCE = 1 / NUM_DIGITS
 SETTLING = 0.99
 """What a settling learning rate is multiplied by each step once the task is solved in training."""
 
-OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {"rmsprop": torch.optim.RMSprop, "adam": torch.optim.Adam}
+OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
+    "rmsprop": torch.optim.RMSprop,
+    "adam": torch.optim.Adam,
+}
 
 
 class LSTMTrial(ResumableTrainable):
-    """Config: ``model`` (lstm, rnn), ``input_length``, ``hidden_dim``, ``batch_size``, ``max_steps``, ``seed``; ``optimizer``
-    (rmsprop, adam), ``lr``, ``max_norm``; ``lr_schedule``: constant, exponential (times ``lr_gamma`` over 1,000 steps) or
-    settling (times 0.99 a step once training accuracy is 0.99 at the whole length); ``averaging``, the decay of a running
-    average of the weights that is then what is measured and exported, 0 for none; ``encoding`` (see ``model.py``);
-    ``init_scale``, ``recurrent_init``, and for the LSTM ``forget_init`` (constant at ``forget_bias``, or chrono; see
-    ``initialisation.py``); ``curriculum``: none, or growing with ``start_length``, ``length_growth``, ``length_threshold``
-    (see ``curriculum.py``).
+    """Config: ``model`` (lstm, rnn), ``input_length``, ``hidden_dim``, ``batch_size``,
+    ``max_steps``, ``seed``; ``optimizer`` (rmsprop, adam), ``lr``, ``max_norm``; ``lr_schedule``:
+    constant, exponential (times ``lr_gamma`` over 1,000 steps) or settling (times 0.99 a step once
+    training accuracy is 0.99 at the whole length); ``averaging``, the decay of a running average of
+    the weights that is then what is measured and exported, 0 for none; ``encoding`` (see
+    ``model.py``); ``init_scale``, ``recurrent_init``, and for the LSTM ``forget_init`` (constant at
+    ``forget_bias``, or chrono; see ``initialisation.py``); ``curriculum``: none, or growing with
+    ``start_length``, ``length_growth``, ``length_threshold`` (see ``curriculum.py``).
 
-    A report's row: ``step``; ``work`` and ``length``, trained on now; ``loss`` and ``accuracy`` on fresh held-out
-    palindromes of the whole length, 1,000 of them, and 10,000 where accuracy on those is at least 0.97; ``mean_accuracy``,
-    ``log_work`` and ``progress`` (above); ``steps_to_converge`` and ``work_to_converge`` (None before); ``train_loss``,
-    ``train_accuracy`` and ``train_grad_norm`` (before clipping), one value every 10 steps; ``ended``; and in the last row
-    ``test_accuracy``, measured once on 10,000 palindromes of a stream that no decision of the trial has seen.
+    A report's row: ``step``; ``work`` and ``length``, trained on now; ``loss`` and ``accuracy`` on
+    fresh held-out palindromes of the whole length, 1,000 of them, and 10,000 where accuracy on
+    those is at least 0.97; ``mean_accuracy``, ``log_work`` and ``progress`` (above);
+    ``steps_to_converge`` and ``work_to_converge`` (None before); ``train_loss``, ``train_accuracy``
+    and ``train_grad_norm`` (before clipping), one value every 10 steps; ``ended``; and in the last
+    row ``test_accuracy``, measured once on 10,000 palindromes of a stream that no decision of the
+    trial has seen.
     """
 
     model: LSTM | RNN
@@ -66,8 +75,12 @@ class LSTMTrial(ResumableTrainable):
     def build(self, config: dict[str, Any]) -> None:
         seed = int(config["seed"])
         weights = generator(seed, "weights", torch.device("cpu"))  # the same on every device
-        network = MODELS[config["model"]](int(config["hidden_dim"]), encoding=config["encoding"], generator=weights)
-        initialise(network, float(config["init_scale"]), config.get("recurrent_init", "normal"), weights)
+        network = MODELS[config["model"]](
+            int(config["hidden_dim"]), encoding=config["encoding"], generator=weights
+        )
+        initialise(
+            network, float(config["init_scale"]), config.get("recurrent_init", "normal"), weights
+        )
         if isinstance(network, LSTM):
             if config["forget_init"] == "chrono":
                 chrono(network, int(config["input_length"]), weights)
@@ -75,9 +88,13 @@ class LSTMTrial(ResumableTrainable):
                 open_gates(network, float(config["forget_bias"]))
         self.network = network.to(self.device)
         decay = float(config["averaging"])
-        self.averaged = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(decay)) if decay else None
+        self.averaged = (
+            AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(decay)) if decay else None
+        )
         self.model = cast(LSTM | RNN, self.averaged.module) if self.averaged else self.network
-        self.optimizer = OPTIMIZERS[config["optimizer"]](self.network.parameters(), lr=float(config["lr"]))  # type: ignore[call-arg]
+        self.optimizer = OPTIMIZERS[config["optimizer"]](
+            self.network.parameters(), lr=float(config["lr"])
+        )  # type: ignore[call-arg]
         self.curriculum = Curriculum.of(config)
         self.train_stream = generator(seed, "train", self.device)
         self.evaluation_stream = generator(seed, "evaluation", self.device)
@@ -86,13 +103,21 @@ class LSTMTrial(ResumableTrainable):
         self.time_steps_since_report = 0
         self.solved_steps = 0
         self.accuracy_area = 0.0  # accuracy summed over training steps
-        self.progress_area, self.progress_work = 0.0, 0.0  # progress summed over work, and the work it covers
-        self.converged_since: tuple[int, float] | None = None  # step and work of the present run of evaluations at CONVERGED
+        self.progress_area, self.progress_work = (
+            0.0,
+            0.0,
+        )  # progress summed over work, and the work it covers
+        self.converged_since: tuple[int, float] | None = (
+            None  # step and work of the present run of evaluations at CONVERGED
+        )
         self.evaluations_converged = 0
 
     def report_due(self, steps: int) -> bool:
         every = int(self.config.get("report_every", REPORT_EVERY))
-        return self.time_steps_since_report >= every * int(self.config["input_length"]) or self.work >= self.max_work
+        return (
+            self.time_steps_since_report >= every * int(self.config["input_length"])
+            or self.work >= self.max_work
+        )
 
     def advance(self) -> dict[str, Tensor]:
         length, batch_size = self.curriculum.length, int(self.config["batch_size"])
@@ -143,7 +168,9 @@ class LSTMTrial(ResumableTrainable):
             "loss": loss,
             "accuracy": accuracy,
             "progress": progress,
-            "mean_accuracy": self._mean_accuracy(accuracy) if converged else self.accuracy_area / self.step_number,
+            "mean_accuracy": self._mean_accuracy(accuracy)
+            if converged
+            else self.accuracy_area / self.step_number,
             "log_work": self._log_work(converged),
             "steps_to_converge": self.converged_since and self.converged_since[0],
             "work_to_converge": self.converged_since and self.converged_since[1],
@@ -205,10 +232,15 @@ class LSTMTrial(ResumableTrainable):
         length = int(self.config["input_length"])
         x, target = draw_batch(palindromes, length, stream)
         places = torch.tensor(ladder(length), device=self.device) - 1
-        read = [self.model.read(self.model.hidden_states(batch)[places]) for batch in x.split(EVALUATION_BATCH, dim=1)]
+        read = [
+            self.model.read(self.model.hidden_states(batch)[places])
+            for batch in x.split(EVALUATION_BATCH, dim=1)
+        ]
         logits = torch.cat(read, dim=1)  # (places, B, C); the last place is the whole length
         accuracies = (logits.argmax(-1) == target).float().mean(1)
-        remembered = accuracies.flip(0).cummax(0).values  # what is read after a delay was remembered all the way
+        remembered = (
+            accuracies.flip(0).cummax(0).values
+        )  # what is read after a delay was remembered all the way
         progress = ((remembered - CHANCE) / (1 - CHANCE)).clamp(min=0).mean()
         return cross_entropy(logits[-1], target).item(), accuracies[-1].item(), progress.item()
 

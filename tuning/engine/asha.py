@@ -1,7 +1,8 @@
-"""Which trials are stopped early: Ray Tune's asynchronous successive halving (ASHA), its rungs kept across ``--resume``,
-and its first trials compared with one another before any of them goes on.
+"""Which trials are stopped early: Ray Tune's asynchronous successive halving (ASHA), its rungs kept
+across ``--resume``, and its first trials compared with one another before any of them goes on.
 
-Source: Li et al., A System for Massively Parallel Hyperparameter Tuning, https://arxiv.org/abs/1810.05934
+Source: Li et al., A System for Massively Parallel Hyperparameter Tuning,
+https://arxiv.org/abs/1810.05934
 """
 
 import math
@@ -26,29 +27,43 @@ HYPERBAND_BRACKETS = 3
 class RungScheduler(AsyncHyperBandScheduler):
     """Ray Tune's ASHA, with five differences.
 
-    The trials of the start-up wait for one another at their first rung. Ray's ASHA compares a trial with those that came
-    before it, so the first ones pass every rung, however poor they are, and use their whole budget. Here each is paused,
-    hence saved, where it first stands on a rung; once all of them stand there or have ended, those below the cut-off are
-    stopped and the others go on, the best first.
+    The trials of the start-up wait for one another at their first rung. Ray's ASHA compares a trial
+    with those that came before it, so the first ones pass every rung, however poor they are, and
+    use their whole budget. Here each is paused, hence saved, where it first stands on a rung; once
+    all of them stand there or have ended, those below the cut-off are stopped and the others go on,
+    the best first.
 
-    A trial that has converged stands on every rung above its end with its last figure, so that the slower ones are
-    compared with it there; Ray's leaves it out, and goes on comparing those among themselves.
+    A trial that has converged stands on every rung above its end with its last figure, so that the
+    slower ones are compared with it there; Ray's leaves it out, and goes on comparing those among
+    themselves.
 
-    Settings known beforehand are never stopped, where the task protects them: they are the baselines. Their results
-    stand on the rungs like any other.
+    Settings known beforehand are never stopped, where the task protects them: they are the
+    baselines. Their results stand on the rungs like any other.
 
     A trial's bracket of HyperBand follows from its seed, so that it is the same in every session.
 
-    An audit: the fraction ``audit`` of the trials that would be stopped, drawn by their seeds, runs on to its end, so that
-    what early stopping costs can be estimated. Where it would have been stopped is written down as ``audited``; from there
-    on such a trial stands on no rung, for the others are to be judged as if it were not there.
+    An audit: the fraction ``audit`` of the trials that would be stopped, drawn by their seeds, runs
+    on to its end, so that what early stopping costs can be estimated. Where it would have been
+    stopped is written down as ``audited``; from there on such a trial stands on no rung, for the
+    others are to be judged as if it were not there.
     """
 
     def __init__(
-        self, run: RunDirectory, start_up: Collection[int], room: Room, audit: float, protect_baselines: bool, **arguments: Any
+        self,
+        run: RunDirectory,
+        start_up: Collection[int],
+        room: Room,
+        audit: float,
+        protect_baselines: bool,
+        **arguments: Any,
     ) -> None:
         super().__init__(**arguments)
-        self._run, self._room, self._audit, self._protect_baselines = run, room, audit, protect_baselines
+        self._run, self._room, self._audit, self._protect_baselines = (
+            run,
+            room,
+            audit,
+            protect_baselines,
+        )
         self._audited = {record.number for _, record in run.trials() if record.audited is not None}
         self._cohort = set(start_up) - self._audited
         self._promoted: list[Trial] = []
@@ -86,12 +101,16 @@ class RungScheduler(AsyncHyperBandScheduler):
         pending = [trial for trial in trials if trial.status == Trial.PENDING]
         busy = len(pending) + sum(trial.status == Trial.RUNNING for trial in trials)
         waiting = (trial for trial in self._promoted if trial.status == Trial.PAUSED)
-        return (next(waiting, None) if busy < self._room.slots else None) or next(iter(pending), None)
+        return (next(waiting, None) if busy < self._room.slots else None) or next(
+            iter(pending), None
+        )
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         self._cohort.discard(trial.config["trial"])
         if trial.config["trial"] not in self._audited:
-            self._stay(trial, trial.last_result or {})  # it may have converged, and only its weights are lost
+            self._stay(
+                trial, trial.last_result or {}
+            )  # it may have converged, and only its weights are lost
         if trial in self._held:
             self._held.remove(trial)
 
@@ -119,19 +138,23 @@ class RungScheduler(AsyncHyperBandScheduler):
                     recorded[trial.trial_id] = self._metric_op * result[str(self._metric)]
 
     def _stands(self, trial: Trial, result: dict[str, Any]) -> bool:
-        """Whether the trial stands on a rung. A report that passed several puts it on the lower ones, too: a trial of the
-        start-up is to be compared with all the others."""
+        """Whether the trial stands on a rung. A report that passed several puts it on the lower
+        ones, too: a trial of the start-up is to be compared with all the others."""
         passed = [
-            recorded for milestone, recorded in self._trial_info[trial.trial_id]._rungs if milestone <= result[self._time_attr]
+            recorded
+            for milestone, recorded in self._trial_info[trial.trial_id]._rungs
+            if milestone <= result[self._time_attr]
         ]
         for recorded in passed:
             recorded.setdefault(trial.trial_id, self._metric_op * result[str(self._metric)])
         return bool(passed)
 
     def _release(self, tune_controller: Any) -> None:
-        """The whole start-up stands on its first rungs: stop what is below the cut-off there, let the others go on.
+        """The whole start-up stands on its first rungs: stop what is below the cut-off there, let
+        the others go on.
 
-        Raises RuntimeError where a trial cannot be stopped: Ray says nothing of that, and would wait for it for ever.
+        Raises RuntimeError where a trial cannot be stopped: Ray says nothing of that, and would
+        wait for it for ever.
         """
         held, self._held[:] = list(self._held), []
         brackets = {trial.trial_id: self._trial_info[trial.trial_id] for trial in held}
@@ -144,7 +167,9 @@ class RungScheduler(AsyncHyperBandScheduler):
                 continue
             tune_controller.stop_trial(trial)
             if not trial.is_finished():
-                raise RuntimeError(f"trial {trial.config['trial']} could not be stopped: see Ray's log for the reason")
+                raise RuntimeError(
+                    f"trial {trial.config['trial']} could not be stopped: see Ray's log for the reason"
+                )
 
     def _to_be_audited(self, trial: Trial, result: dict[str, Any]) -> bool:
         """Whether a trial that would be stopped here belongs to the audit; if so, it is written down."""
@@ -166,12 +191,16 @@ def audits(seed: int, fraction: float) -> bool:
 
 
 def create_scheduler(
-    options: SearchOptions, task: Task, run: RunDirectory, start_up: Collection[int] = (), room: Room | None = None
+    options: SearchOptions,
+    task: Task,
+    run: RunDirectory,
+    start_up: Collection[int] = (),
+    room: Room | None = None,
 ) -> TrialScheduler:
     """The scheduler of ``--scheduler``, with what the run's ended trials left on its rungs.
 
-    ``start_up``: the numbers of the trials that wait for one another at their first rung. ``room``: for how many at once;
-    None: for one.
+    ``start_up``: the numbers of the trials that wait for one another at their first rung. ``room``:
+    for how many at once; None: for one.
     """
     if options.synchronous:
         return Population(options, task, run)

@@ -30,7 +30,9 @@ class Capacity(Callback):
         elif self.since is None:
             self.since = time.monotonic()
         elif time.monotonic() - self.since > GIVE_UP_AFTER_S:
-            raise Trouble(f"no node of Ray's has had room for a trial ({self.request}) for {GIVE_UP_AFTER_S / 60:.0f} minutes")
+            raise Trouble(
+                f"no node of Ray's has had room for a trial ({self.request}) for {GIVE_UP_AFTER_S / 60:.0f} minutes"
+            )
 
     def words(self) -> str | None:
         """What is waited for and since when, such as ``waiting for 1 CPU since 45 s``; None while trials run or start."""

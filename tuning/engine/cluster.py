@@ -1,8 +1,10 @@
-"""Ray for one search: started on this machine alone or reached by its address, and how many trials it has room for.
+"""Ray for one search: started on this machine alone or reached by its address, and how many trials
+it has room for.
 
-Whatever can be known to fail is refused before anything starts. A Ray that this search starts is for this search only:
-all its ports are on the loopback address, and Ray's token authentication is on. Its workers have normal priority, since
-Ray's default, niceness 15, starves them on a machine with any other busy process. No usage statistics are sent.
+Whatever can be known to fail is refused before anything starts. A Ray that this search starts is
+for this search only: all its ports are on the loopback address, and Ray's token authentication is
+on. Its workers have normal priority, since Ray's default, niceness 15, starves them on a machine
+with any other busy process. No usage statistics are sent.
 """
 
 import contextlib
@@ -16,7 +18,9 @@ from typing import Any
 
 import ray
 from ray._private import ray_constants
-from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
+from ray._private.authentication.authentication_token_setup import (
+    maybe_enable_token_auth_if_token_available,
+)
 
 from command_line import UsageError
 from tuning.engine.ray_processes import ray_processes, signals_kept
@@ -35,7 +39,8 @@ class Cluster:
     Attributes:
         slots: Trials that run at the same time.
         trial_resources: What Ray reserves for one trial.
-        alone: What Ray reserves for a trial that runs with no other beside it: on this machine, what all slots have.
+        alone: What Ray reserves for a trial that runs with no other beside it: on this machine,
+            what all slots have.
         dashboard: Its address, or None.
         notice: One line the user should read, or None.
         joined: Whether it ran already, perhaps on other machines.
@@ -51,9 +56,11 @@ class Cluster:
 
 
 def connect(options: SearchOptions) -> Cluster:
-    """Start Ray here, or join the cluster at ``--address`` (or at RAY_ADDRESS, which ``ray job submit`` sets).
+    """Start Ray here, or join the cluster at ``--address`` (or at RAY_ADDRESS, which ``ray job
+    submit`` sets).
 
-    Raises UsageError if Ray does not start, if nothing answers at the address, or if no node can ever run a trial.
+    Raises UsageError if Ray does not start, if nothing answers at the address, or if no node can
+    ever run a trial.
     """
     os.environ.update(
         RAY_DEDUP_LOGS="0",
@@ -123,14 +130,17 @@ def _start(options: SearchOptions, cores: int) -> tuple[Any, str | None]:
         with contextlib.suppress(Exception):
             ray.shutdown()
         logs = folder / "session_latest" / "logs"
-        raise UsageError(f"Ray does not start on this machine: {_cause(error)} (its logs are in {logs})") from None
+        raise UsageError(
+            f"Ray does not start on this machine: {_cause(error)} (its logs are in {logs})"
+        ) from None
     return context, note
 
 
 def _join(source: str, address: str) -> Any:
     """The Ray that runs at ``address`` already."""
     logging.getLogger("ray").setLevel(logging.CRITICAL)
-    # `ray start` asks for the token of ~/.ray where there is one; ray.init sends it only where RAY_AUTH_MODE says so.
+    # `ray start` asks for the token of ~/.ray where there is one; ray.init sends it only where
+    # RAY_AUTH_MODE says so.
     maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
     try:
         with signals_kept():
@@ -138,13 +148,19 @@ def _join(source: str, address: str) -> Any:
         ray_processes.joined()
         return context
     except Exception as error:
-        hint = ". Does this machine have the cluster's token? See docs/cluster.md" * isinstance(error, ConnectionError)
-        raise UsageError(f"{source} {address}: no Ray cluster can be joined there: {_cause(error)}{hint}") from None
+        hint = ". Does this machine have the cluster's token? See docs/cluster.md" * isinstance(
+            error, ConnectionError
+        )
+        raise UsageError(
+            f"{source} {address}: no Ray cluster can be joined there: {_cause(error)}{hint}"
+        ) from None
 
 
 def _cause(error: Exception) -> str:
     """An error of Ray's in one line: the whole of it, or the last error that is named in a log that it quotes."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [
+        type(error).__name__
+    ]
     named = [line for line in lines if re.match(r"[\w.]*(Error|Exception): ", line)]
     return named[-1] if named else " ".join(lines)
 
@@ -182,7 +198,8 @@ def _within(seconds: int) -> Iterator[None]:
 def _together(request: dict[str, float], slots: int) -> dict[str, float]:
     """The requests of all slots in one, for a process that can use many cores but a single GPU."""
     return {
-        name: amount * slots if name == "CPU" else max(amount, min(1.0, amount * slots)) for name, amount in request.items()
+        name: amount * slots if name == "CPU" else max(amount, min(1.0, amount * slots))
+        for name, amount in request.items()
     }
 
 

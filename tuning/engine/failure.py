@@ -1,9 +1,11 @@
-"""What a failed trial failed of: an exception of its own, which is final, or the machine, after which it is handed out again.
+"""What a failed trial failed of: an exception of its own, which is final, or the machine, after
+which it is handed out again.
 
-Ray Tune goes on with a trial whose worker died while it ran, but not with one whose worker had died before it began, as
-one that is kept for the next trial may; and it goes on after an exception of the trainable's own as well. Here every failure
-is told apart by whose it is. A searcher that meets one of the machine's hands the trial out again. A trial that had
-already reported its outcome keeps it, even if its weights could not be saved any more.
+Ray Tune goes on with a trial whose worker died while it ran, but not with one whose worker had died
+before it began, as one that is kept for the next trial may; and it goes on after an exception of
+the trainable's own as well. Here every failure is told apart by whose it is. A searcher that meets
+one of the machine's hands the trial out again. A trial that had already reported its outcome keeps
+it, even if its weights could not be saved any more.
 """
 
 from collections.abc import Sequence
@@ -57,7 +59,12 @@ class Failure:
         blame = blamed(error)
         outcome = trial.last_result.get("ended") if trial.last_result else None
         few = trial.config.get("lost", 0) < MAX_LOST
-        return cls(error, blame, outcome, outcome is None and (blame == "storage" or (blame != "trial" and few)))
+        return cls(
+            error,
+            blame,
+            outcome,
+            outcome is None and (blame == "storage" or (blame != "trial" and few)),
+        )
 
     @property
     def line(self) -> str:
@@ -65,7 +72,11 @@ class Failure:
         lines = [line.strip() for line in str(self.error).splitlines() if line.strip()]
         if self.blame == "memory":
             return "out of memory: Ray's memory monitor killed its worker"
-        return (lines[-1] if self.blame in ("trial", "storage") else lines[0]) if lines else "unknown error"
+        return (
+            (lines[-1] if self.blame in ("trial", "storage") else lines[0])
+            if lines
+            else "unknown error"
+        )
 
 
 def _read_error(trial: Trial) -> Exception:
@@ -85,9 +96,13 @@ def blamed(error: Exception) -> Blame:
     """Whose failure ``error`` is. A worker that dies of an exception in ``setup`` died of the trial's own."""
     if isinstance(error, exceptions.RayActorError) and error.actor_init_failed:
         return "trial"
-    if isinstance(error, exceptions.RayTaskError):  # raised inside the trainable, or by what it waited for
+    if isinstance(
+        error, exceptions.RayTaskError
+    ):  # raised inside the trainable, or by what it waited for
         cause = error.cause
-        if isinstance(cause, SaveFailed) or (isinstance(cause, OSError) and _of_storage(cause, str(error))):
+        if isinstance(cause, SaveFailed) or (
+            isinstance(cause, OSError) and _of_storage(cause, str(error))
+        ):
             return "storage"
         if not isinstance(cause, exceptions.RayError):
             return "trial"
@@ -130,8 +145,11 @@ def config_again(trial: Trial) -> dict[str, Any]:
     return {**trial.config, "lost": trial.config.get("lost", 0) + 1}
 
 
-def wait_for_storage(run: RunDirectory, config: dict[str, Any], failure: Failure, patience: Patience) -> None:
-    """Before a trial that the storage failed is handed out again, wait until the run directory can be written to.
+def wait_for_storage(
+    run: RunDirectory, config: dict[str, Any], failure: Failure, patience: Patience
+) -> None:
+    """Before a trial that the storage failed is handed out again, wait until the run directory can
+    be written to.
 
     Raises Trouble if that does not help.
     """

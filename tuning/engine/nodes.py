@@ -1,8 +1,9 @@
 """The nodes of a cluster that a search has joined, looked at before the first trial.
 
-A small Ray task goes to every node that can run a trial, to all of them at once. It imports the trainable, compares versions
-and sources, reads in the run directory what this machine has written there, writes a file itself, and asks torch for the GPU
-if a trial needs one. What would fail trial after trial is refused here in one line. Nodes that join later are not looked at.
+A small Ray task goes to every node that can run a trial, to all of them at once. It imports the
+trainable, compares versions and sources, reads in the run directory what this machine has written
+there, writes a file itself, and asks torch for the GPU if a trial needs one. What would fail trial
+after trial is refused here in one line. Nodes that join later are not looked at.
 """
 
 import hashlib
@@ -38,7 +39,9 @@ PROJECT = Path(__file__).parent.parent.parent
 EVERY_NODE = "Choose a --storage-path that every node sees"
 LOOK = "Look at the node with ray status, or stop it"
 
-cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the functions below run where this module may be missing
+cloudpickle.register_pickle_by_value(
+    sys.modules[__name__]
+)  # the functions below run where this module may be missing
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,8 @@ class Question:
         expected: ``versions`` and ``sources`` of the machine that searches.
         project: Where the project lies on that machine. Ray looks for modules there on every node.
         own: The names of the project's modules.
-        folder: Where that machine has written the file "driver" with the ``word``, and each node writes one named by its id.
+        folder: Where that machine has written the file "driver" with the ``word``, and each node
+            writes one named by its id.
         gpu: Whether torch must be able to use a GPU.
     """
 
@@ -64,10 +68,11 @@ class Question:
 
 
 def check_nodes(cluster: Cluster, options: SearchOptions, task: Task, run: Path) -> None:
-    """Raise UsageError if a node that can run a trial lacks the memory, the project, a package, the storage or its GPU.
+    """Raise UsageError if a node that can run a trial lacks the memory, the project, a package, the
+    storage or its GPU.
 
-    A trial that fails on a node which joins later is recorded as failed. If the first trials of a search all fail alike,
-    the search ends (``tuning.engine.study``).
+    A trial that fails on a node which joins later is recorded as failed. If the first trials of a
+    search all fail alike, the search ends (``tuning.engine.study``).
 
     Args:
         cluster: What was joined; Ray is connected.
@@ -87,11 +92,18 @@ def check_nodes(cluster: Cluster, options: SearchOptions, task: Task, run: Path)
     folder.mkdir()
     try:
         (folder / "driver").write_text(word)
-        problems = _problems(nodes, Question(module, expected, PROJECT, own, folder, word, "GPU" in request))
+        problems = _problems(
+            nodes, Question(module, expected, PROJECT, own, folder, word, "GPU" in request)
+        )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if problems:
-        raise UsageError("; ".join(f"node{'s' * (len(who) > 1)} {_listed(who)}: {what}" for what, who in problems.items()))
+        raise UsageError(
+            "; ".join(
+                f"node{'s' * (len(who) > 1)} {_listed(who)}: {what}"
+                for what, who in problems.items()
+            )
+        )
 
 
 def _problems(nodes: list[dict[str, Any]], question: Question) -> dict[str, list[str]]:
@@ -100,7 +112,9 @@ def _problems(nodes: list[dict[str, Any]], question: Question) -> dict[str, list
     task = ray.remote(num_cpus=0, max_calls=1 if question.gpu else 0)(look)
     asked = {}
     for node in nodes:
-        pinned = task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False))
+        pinned = task.options(
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        )
         asked[pinned.remote(question, node["NodeID"])] = node
     ray.wait([*asked], num_returns=len(asked), timeout=TIMEOUT_S)
     problems: dict[str, list[str]] = {}
@@ -121,7 +135,10 @@ def _problems(nodes: list[dict[str, Any]], question: Question) -> dict[str, list
 
 def look(question: Question, node_id: str) -> str | None:
     """On a node: the first thing because of which no trial could run there, with what to do about it; None if all is well."""
-    module, as_here = question.module, f"The project must lie there as it does here, in {question.project}"
+    module, as_here = (
+        question.module,
+        f"The project must lie there as it does here, in {question.project}",
+    )
     imported = "torch"
     try:
         for name, version in versions().items():
@@ -132,11 +149,11 @@ def look(question: Question, node_id: str) -> str | None:
     except Exception as error:  # a module that is imported may raise anything
         missing = (getattr(error, "name", None) or "").partition(".")[0]
         cause = " ".join(str(error).split()) or type(error).__name__
-        return (
-            f"it cannot import {imported} ({cause}). {as_here if missing in question.own else 'Install requirements.txt there'}"
-        )
+        return f"it cannot import {imported} ({cause}). {as_here if missing in question.own else 'Install requirements.txt there'}"
     if sources(module) != question.expected["project"]:
-        return f"it has another version of this project, in {sys.modules[module].__file__}. {as_here}"
+        return (
+            f"it has another version of this project, in {sys.modules[module].__file__}. {as_here}"
+        )
     storage = question.folder.parent.parent
     if not arrives(question.folder / "driver", question.word):
         return f"it does not see what this machine writes in {storage}. {EVERY_NODE}"

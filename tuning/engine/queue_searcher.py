@@ -14,7 +14,9 @@ from tuning.patience import Patience
 class QueueSearcher(Searcher):
     """Hands out configs that are settled beforehand, in their order; one whose worker died, again, from its checkpoint."""
 
-    def __init__(self, queue: list[dict[str, Any]], run: RunDirectory, patience: Patience | None = None) -> None:
+    def __init__(
+        self, queue: list[dict[str, Any]], run: RunDirectory, patience: Patience | None = None
+    ) -> None:
         super().__init__()
         self._queue = list(queue)
         self._run, self._patience = run, patience or Patience()
@@ -27,7 +29,9 @@ class QueueSearcher(Searcher):
             return self._queue.pop(0)
         return None if self._running else Searcher.FINISHED
 
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
         self._running.discard(trial_id)
         failed = find_trial(self.tune_trials, trial_id) if error else None
         failure = None if failed is None else Failure.of(failed)

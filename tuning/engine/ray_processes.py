@@ -1,7 +1,9 @@
-"""Ray's own processes: those that a search starts get sessions of their own, and those that it needs are watched.
+"""Ray's own processes: those that a search starts get sessions of their own, and those that it
+needs are watched.
 
-A signal to the search's process group, from Ctrl-C or ``timeout``, must not end Ray first: the search would then wait for it.
-And where a daemon of Ray's dies, Tune waits for ever, or Ray's core ends this process without a word after a minute.
+A signal to the search's process group, from Ctrl-C or ``timeout``, must not end Ray first: the
+search would then wait for it. And where a daemon of Ray's dies, Tune waits for ever, or Ray's core
+ends this process without a word after a minute.
 """
 
 import contextlib
@@ -23,8 +25,8 @@ DAEMONS = {"gcs_server": "Ray's control store", "raylet": "Ray's scheduler (rayl
 """The processes without which nothing runs, by the name of their program."""
 
 PATIENCE_S = {"gcs_server": 45.0, "raylet": 5.0}
-"""How long a daemon of a cluster that was joined may not answer. A cluster can be set up to restart its control store, but
-after a minute Ray ends the driver; nobody restarts a raylet."""
+"""How long a daemon of a cluster that was joined may not answer. A cluster can be set up to restart
+its control store, but after a minute Ray ends the driver; nobody restarts a raylet."""
 
 ANSWER_S = 0.5
 
@@ -40,9 +42,11 @@ class RayProcesses:
 
     @contextlib.contextmanager
     def starting(self) -> Iterator[None]:
-        """For ``ray.init`` without an address: the processes started meanwhile get sessions of their own.
+        """For ``ray.init`` without an address: the processes started meanwhile get sessions of
+        their own.
 
-        They end with this process all the same: Linux kills each when its parent dies, as Ray asks it to.
+        They end with this process all the same: Linux kills each when its parent dies, as Ray asks
+        it to.
         """
         start = subprocess.Popen.__init__
 

@@ -1,8 +1,8 @@
 """Writes what trials report into the run directory as it comes, and keeps the disk bounded.
 
-Ray Tune's own loggers write to a staging folder that is copied from time to time; a search killed in between would lose
-rows. This callback appends every row at once to where it belongs, and waits if the storage fails. A trial that has ended is
-saved only if its weights are to stay.
+Ray Tune's own loggers write to a staging folder that is copied from time to time; a search killed
+in between would lose rows. This callback appends every row at once to where it belongs, and waits
+if the storage fails. A trial that has ended is saved only if its weights are to stay.
 """
 
 import time
@@ -36,7 +36,9 @@ RAY_CONSTANTS = (
 class Recorder(Callback):
     """Records the trials of ``run`` under the number that each config carries as ``trial``."""
 
-    def __init__(self, run: RunDirectory, objective: Objective, patience: Patience | None = None) -> None:
+    def __init__(
+        self, run: RunDirectory, objective: Objective, patience: Patience | None = None
+    ) -> None:
         self.run = run
         self.objective = objective
         self._patience = patience or Patience()
@@ -46,8 +48,13 @@ class Recorder(Callback):
             if record.ended is not None and directory.checkpoints() and (rows := directory.rows())
         ]
 
-    def on_trial_result(self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any) -> None:
-        directory, files = self._directory(trial), result.pop("files", {})  # Ray holds every trial's last result in memory
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        directory, files = (
+            self._directory(trial),
+            result.pop("files", {}),
+        )  # Ray holds every trial's last result in memory
         row = {name: value for name, value in result.items() if name not in RAY_CONSTANTS}
         self._written(lambda: directory.write_files(files))
         self._written(lambda: directory.append(row))
@@ -58,14 +65,20 @@ class Recorder(Callback):
         """Drop older checkpoints. Ray's own ``num_to_keep`` would force a snapshot of all trials at every second one."""
         self._directory(trial).drop_older_checkpoints(KEEP_CHECKPOINTS)
 
-    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+    def on_trial_complete(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
+    ) -> None:
         record = self.finish(trial, trial.last_result.get("ended") or STOPPED_EARLY.name)
         self._keep_best(self._rank(record.number, record.ended, trial.last_result))
 
-    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+    def on_trial_error(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
+    ) -> None:
         failure, directory = Failure.of(trial), self._directory(trial)
         file = "lost.txt" if failure.again else "error.txt"
-        self._written(lambda: (directory.path / file).write_text(f"{failure.error}\n", "utf-8", "replace"))
+        self._written(
+            lambda: (directory.path / file).write_text(f"{failure.error}\n", "utf-8", "replace")
+        )
         if failure.again:
             return  # it has not ended
         record = self.finish(trial, failure.outcome or ERROR.name, error=failure.line)

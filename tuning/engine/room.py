@@ -10,10 +10,12 @@ from tuning.patience import say_on_stderr
 
 @dataclass
 class Room:
-    """Shared by the searcher, which hands out new trials, and the scheduler, which lets paused ones go on.
+    """Shared by the searcher, which hands out new trials, and the scheduler, which lets paused ones
+    go on.
 
     Attributes:
-        paused_at_first_rung: Trials that wait there for the rest of the start-up, and take no slot meanwhile.
+        paused_at_first_rung: Trials that wait there for the rest of the start-up, and take no slot
+            meanwhile.
     """
 
     slots: int

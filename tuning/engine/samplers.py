@@ -17,12 +17,15 @@ def create_sampler(
 ) -> BaseSampler:
     """The sampler of ``--sampler`` for the search's trial ``number``, its arguments pinned.
 
-    Its random numbers follow from the search's seed and the trial's number alone, so that a search which is cut off and
-    gone on with draws what it would have drawn. A model-based sampler models from its first call: the start-up is not its
-    own. Over a conditional space TPE models the parameters in the groups that occur together. CMA-ES starts from ``x0``.
+    Its random numbers follow from the search's seed and the trial's number alone, so that a search
+    which is cut off and gone on with draws what it would have drawn. A model-based sampler models
+    from its first call: the start-up is not its own. Over a conditional space TPE models the
+    parameters in the groups that occur together. CMA-ES starts from ``x0``.
     """
     seed = int(np.random.SeedSequence((options.seed, number)).generate_state(1)[0])
-    with warnings.catch_warnings(action="ignore", category=FutureWarning):  # Optuna 6 is to drop prior_weight and x0
+    with warnings.catch_warnings(
+        action="ignore", category=FutureWarning
+    ):  # Optuna 6 is to drop prior_weight and x0
         match options.sampler:
             case "tpe":
                 return TPESampler(

@@ -1,9 +1,11 @@
-"""The Optuna study of a search, through Ray Tune's OptunaSearch: which settings come next, and what each trial came to.
+"""The Optuna study of a search, through Ray Tune's OptunaSearch: which settings come next, and what
+each trial came to.
 
-Ray's class tells Optuna every ended trial as COMPLETE with whatever value it had last. Here a trial is told as it ended:
-COMPLETE where it used its budget or converged, PRUNED with its intermediate values where the scheduler stopped it, FAIL
-where it diverged or broke. A trial keeps its number, seed and settings when a search is resumed: the study is the record
-of what was asked for, and a trial that was cut off is handed out again before anything new is sampled.
+Ray's class tells Optuna every ended trial as COMPLETE with whatever value it had last. Here a trial
+is told as it ended: COMPLETE where it used its budget or converged, PRUNED with its intermediate
+values where the scheduler stopped it, FAIL where it diverged or broke. A trial keeps its number,
+seed and settings when a search is resumed: the study is the record of what was asked for, and a
+trial that was cut off is handed out again before anything new is sampled.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +13,12 @@ from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.storages import RDBStorage
 from optuna.trial import Trial, TrialState
 from ray.tune import experiment as tune_experiment
@@ -41,15 +48,17 @@ Result = TypeVar("Result")
 class StudySearch(OptunaSearch):
     """Ray Tune's Optuna searcher over one run's study.
 
-    A trial's config is its parameters, the space's and the command's fixed settings, its ``seed``, its number as ``trial``
-    and, for settings known beforehand, their name as ``known``; for one that goes on, ``restore_from`` lists its
-    checkpoints, the latest first, and ``lost`` counts the times that the machine failed under it.
+    A trial's config is its parameters, the space's and the command's fixed settings, its ``seed``,
+    its number as ``trial`` and, for settings known beforehand, their name as ``known``; for one
+    that goes on, ``restore_from`` lists its checkpoints, the latest first, and ``lost`` counts the
+    times that the machine failed under it.
 
-    Give Ray Tune no bound on the number of trials, nor on those at once: this one ends the search, since a trial can be
-    handed out twice, and has at most ``room.slots`` trials out beside those that wait at their first rung.
+    Give Ray Tune no bound on the number of trials, nor on those at once: this one ends the search,
+    since a trial can be handed out twice, and has at most ``room.slots`` trials out beside those
+    that wait at their first rung.
 
-    What it asks of the database goes through ``patience``. Each call is one transaction, and what is remembered of it here is
-    set when it is committed, so that it can be repeated whole.
+    What it asks of the database goes through ``patience``. Each call is one transaction, and what
+    is remembered of it here is set when it is committed, so that it can be repeated whole.
     """
 
     def __init__(
@@ -82,17 +91,26 @@ class StudySearch(OptunaSearch):
         self._latest: dict[str, dict[str, Any]] = {}
         self._same_errors: list[str] = []
         self._first_ended = 0
-        self._cut_off: list[tuple[Trial, dict[str, Any]]] = [(trial, {}) for trial in self._reconcile()]
+        self._cut_off: list[tuple[Trial, dict[str, Any]]] = [
+            (trial, {}) for trial in self._reconcile()
+        ]
         trials = self.study.get_trials(deepcopy=False)
         self._numbered = len(trials)  # those that wait among them
         self._asked = sum(trial.state != TrialState.WAITING for trial in trials)
-        self._first_ended = sum(trial.state.is_finished() for trial in trials[: self._start_up.count])
+        self._first_ended = sum(
+            trial.state.is_finished() for trial in trials[: self._start_up.count]
+        )
 
     @property
     def start_up(self) -> set[int]:
         """The numbers of the start-up's trials that have not ended, of those that are still to be handed out."""
         trials = self.study.get_trials(deepcopy=False)[: self._start_up.count]
-        return {trial.number for trial in [one for one in trials if not one.state.is_finished()][: max(0, self._left)]}
+        return {
+            trial.number
+            for trial in [one for one in trials if not one.state.is_finished()][
+                : max(0, self._left)
+            ]
+        }
 
     @property
     def study(self) -> optuna.Study:
@@ -136,12 +154,20 @@ class StudySearch(OptunaSearch):
 
     def _load_anew(self) -> None:
         self._database.engine.dispose()  # connections that a restarted server has forgotten
-        self._ot_study: Any = optuna.load_study(study_name=self.study.study_name, storage=self._database)
-        self._ot_trials = {name: Trial(self.study, trial._trial_id) for name, trial in self._ot_trials.items()}
-        self._cut_off = [(Trial(self.study, trial._trial_id), lost) for trial, lost in self._cut_off]
+        self._ot_study: Any = optuna.load_study(
+            study_name=self.study.study_name, storage=self._database
+        )
+        self._ot_trials = {
+            name: Trial(self.study, trial._trial_id) for name, trial in self._ot_trials.items()
+        }
+        self._cut_off = [
+            (Trial(self.study, trial._trial_id), lost) for trial, lost in self._cut_off
+        ]
         self._start_up = StartUp(self._options, self._task, self.study)
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        self._reported = {trial.number: max(trial.intermediate_values, default=0) for trial in running}
+        self._reported = {
+            trial.number: max(trial.intermediate_values, default=0) for trial in running
+        }
 
     def suggest(self, trial_id: str) -> Any:
         """The next trial's config; None where it is too early to say; ``Searcher.FINISHED`` once all have ended."""
@@ -173,7 +199,9 @@ class StudySearch(OptunaSearch):
     def _already_out(self, trial_id: str) -> tuple[Trial, dict[str, Any]] | None:
         """The trial that was handed out under this id by a transaction that the database kept, although it seemed to fail."""
         for frozen in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if frozen.user_attrs.get("tune_id") == trial_id and (record := self._run.trial(frozen.number).read()):
+            if frozen.user_attrs.get("tune_id") == trial_id and (
+                record := self._run.trial(frozen.number).read()
+            ):
                 return Trial(self.study, frozen._trial_id), record.config
         return None
 
@@ -186,30 +214,44 @@ class StudySearch(OptunaSearch):
         return trial, {**directory.config(record), **lost, "restore_from": restored}
 
     def _waits(self) -> bool:
-        """Whether the model has too little to go by yet: until half of the start-up has ended, and while some of it runs.
+        """Whether the model has too little to go by yet: until half of the start-up has ended, and
+        while some of it runs.
 
         A population trains together: none of it has ended before all of it is there.
         """
-        models = self._options.sampler in MODEL_BASED and not self._options.synchronous and self._asked >= self._start_up.count
+        models = (
+            self._options.sampler in MODEL_BASED
+            and not self._options.synchronous
+            and self._asked >= self._start_up.count
+        )
         return models and 2 * self._first_ended < self._start_up.count and bool(self._ot_trials)
 
     def _new_trial(self) -> tuple[Trial, dict[str, Any]]:
         number, space = self._asked, self._task.space
         drawn = number >= self._start_up.count
         if number == self._numbered and (self._start_up.endless or not drawn):
-            self._start_up.enqueue(number)  # beyond what waited: the design goes on, or what the end of a search had cut off
-        # What waits in the queue has its settings: a model would compute in vain, and CMA-ES count the trial as its own.
+            self._start_up.enqueue(
+                number
+            )  # beyond what waited: the design goes on, or what the end of a search had cut off
+        # What waits in the queue has its settings: a model would compute in vain, and CMA-ES count
+        # the trial as its own.
         options = self._options if drawn else replace(self._options, sampler="random")
         self.study.sampler = create_sampler(options, space, number, self._best_of_start_up())
         trial = self.study.ask()
         directory = self._run.trial(trial.number)
         if (directory.has_files() and directory.read() is None) or directory.rows():
-            raise self._patience.give_up(f"{directory.path} holds files of a trial that the study does not know")
+            raise self._patience.give_up(
+                f"{directory.path} holds files of a trial that the study does not know"
+            )
         settings: dict[str, Any] = {}
         for name, parameter in space.parameters.items():
             if parameter.applies(settings):
                 settings[name] = _suggest(trial, name, parameter.distribution)
-        seed = self._options.seed if self._options.train else trial_seed(self._options.seed, trial.number)
+        seed = (
+            self._options.seed
+            if self._options.train
+            else trial_seed(self._options.seed, trial.number)
+        )
         config = {**settings, **self._fixed, "seed": seed, "trial": trial.number}
         if "known" in trial.user_attrs:
             config["known"] = trial.user_attrs["known"]
@@ -227,15 +269,25 @@ class StudySearch(OptunaSearch):
         complete = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         objective = self._task.objective
         started = [trial for trial in complete if trial.number < self._start_up.count]
-        return min(started, key=lambda trial: objective.loss({objective.metric: trial.value})).params if started else None
+        return (
+            min(started, key=lambda trial: objective.loss({objective.metric: trial.value})).params
+            if started
+            else None
+        )
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         self._latest[trial_id] = result
-        if round(result[self._task.time_attr]) > self._reported.get(self._ot_trials[trial_id].number, 0):
+        if round(result[self._task.time_attr]) > self._reported.get(
+            self._ot_trials[trial_id].number, 0
+        ):
             self._committed(lambda: self._report(self._ot_trials[trial_id], result))
 
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        result = result or self._latest.get(trial_id, {})  # Ray Tune hands none over for a trial that it stops in a pause
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        result = result or self._latest.get(
+            trial_id, {}
+        )  # Ray Tune hands none over for a trial that it stops in a pause
         ended = result.get("ended") or STOPPED_EARLY.name if result else ERROR.name
         if error:
             failed = find_trial(self.tune_trials, trial_id)
@@ -267,11 +319,19 @@ class StudySearch(OptunaSearch):
         if failure is None or result:
             return
         self._same_errors.append(failure.line)
-        if len(self._same_errors) == SAME_ERRORS and len(set(self._same_errors)) == 1 and self._none_has_worked():
-            raise self._patience.give_up(f"the first {SAME_ERRORS} trials all failed: {failure.line}")
+        if (
+            len(self._same_errors) == SAME_ERRORS
+            and len(set(self._same_errors)) == 1
+            and self._none_has_worked()
+        ):
+            raise self._patience.give_up(
+                f"the first {SAME_ERRORS} trials all failed: {failure.line}"
+            )
 
     def _none_has_worked(self) -> bool:
-        return not self._latest and all(record.ended in (None, ERROR.name) for _, record in self._run.trials())
+        return not self._latest and all(
+            record.ended in (None, ERROR.name) for _, record in self._run.trials()
+        )
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: a resumed search reads the study and the run directory, which no snapshot could keep up with."""
@@ -283,7 +343,9 @@ class StudySearch(OptunaSearch):
         step = round(result[self._task.time_attr])
         if step > self._reported.get(trial.number, 0):
             value = result.get(self.metric[0])
-            if value is not None and len(self.metric) == 1:  # Optuna keeps no intermediate values of several objectives
+            if (
+                value is not None and len(self.metric) == 1
+            ):  # Optuna keeps no intermediate values of several objectives
                 trial.report(value, step=step)
             self._reported[trial.number] = step
 
@@ -297,7 +359,12 @@ class StudySearch(OptunaSearch):
         changes = self._run.trial(trial.number).schedule()
         if changes:  # the trial's parameters are what it began with
             schedule = [
-                {"step": change.step, "from": change.donor, **self._task.space.varied(change.settings)} for change in changes
+                {
+                    "step": change.step,
+                    "from": change.donor,
+                    **self._task.space.varied(change.settings),
+                }
+                for change in changes
             ]
             trial.set_user_attr("schedule", schedule)
         # Optuna takes a pruned trial's value from its last intermediate one.

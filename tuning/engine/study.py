@@ -31,8 +31,11 @@ def find_study(storage: RDBStorage, run_id: str | None) -> str | None:
     return None
 
 
-def open_study(options: SearchOptions, task: Task, run: RunDirectory, storage: RDBStorage) -> optuna.Study:
-    """The run's study, with what is to be tried first waiting in it; one that is there already is left as it is.
+def open_study(
+    options: SearchOptions, task: Task, run: RunDirectory, storage: RDBStorage
+) -> optuna.Study:
+    """The run's study, with what is to be tried first waiting in it; one that is there already is
+    left as it is.
 
     Raises UsageError if a run of ``--warm-start`` cannot be read.
     """
@@ -42,7 +45,9 @@ def open_study(options: SearchOptions, task: Task, run: RunDirectory, storage: R
     if study is None or "warm_start" not in study.user_attrs:
         study = create_study(options, task, run, storage, run_id)
     start_up = StartUp(options, task, study)
-    for number in range(len(study.get_trials(deepcopy=False)), min(start_up.count, options.num_samples)):
+    for number in range(
+        len(study.get_trials(deepcopy=False)), min(start_up.count, options.num_samples)
+    ):
         start_up.enqueue(number)
     _mend_records(study, run)
     return study
@@ -53,20 +58,34 @@ def create_study(
 ) -> optuna.Study:
     """A new study under the run's name, or the first free one like it.
 
-    Its ``user_attrs`` tell the run, the command that began it, and what of earlier runs is tried (``notes`` on that are for
-    the user); ``search.json`` keeps the latter too, for a study that is built anew. Raises UsageError if a run of
-    ``--warm-start`` cannot be read.
+    Its ``user_attrs`` tell the run, the command that began it, and what of earlier runs is tried
+    (``notes`` on that are for the user); ``search.json`` keeps the latter too, for a study that is
+    built anew. Raises UsageError if a run of ``--warm-start`` cannot be read.
     """
     kept = (run.read() or {}).get("warm_start")
-    warm = read_warm_start(options, task) if kept is None else WarmStart([(settings, of) for settings, of in kept], [])
+    warm = (
+        read_warm_start(options, task)
+        if kept is None
+        else WarmStart([(settings, of) for settings, of in kept], [])
+    )
     taken = optuna.get_all_study_names(storage)
-    name = next(name for place in itertools.count(1) if (name := run.path.name + f"-{place}" * (place > 1)) not in taken)
+    name = next(
+        name
+        for place in itertools.count(1)
+        if (name := run.path.name + f"-{place}" * (place > 1)) not in taken
+    )
     of = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
     directions = [of[objective.mode] for objective in task.objectives]
     study = optuna.create_study(study_name=name, storage=storage, directions=directions)
     study.set_metric_names([objective.metric for objective in task.objectives])
     run.describe({"warm_start": warm.settings})
-    about = {RUN_ID: run_id, "format": FORMAT, "run": name, "experiment": options.experiment, "command": command()}
+    about = {
+        RUN_ID: run_id,
+        "format": FORMAT,
+        "run": name,
+        "experiment": options.experiment,
+        "command": command(),
+    }
     for key, value in (about | {"notes": warm.notes, "warm_start": warm.settings}).items():
         study.set_user_attr(key, value)
     return study
@@ -74,7 +93,11 @@ def create_study(
 
 def _mend_records(study: optuna.Study, run: RunDirectory) -> None:
     """A kill may fall between the study's word that a trial has ended and the run directory's: the study's then counts."""
-    finished = {trial.number: trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()}
+    finished = {
+        trial.number: trial
+        for trial in study.get_trials(deepcopy=False)
+        if trial.state.is_finished()
+    }
     for directory, record in run.trials():
         if record.ended is None and record.number in finished:
             record.ended = finished[record.number].user_attrs["ended"]
@@ -82,11 +105,17 @@ def _mend_records(study: optuna.Study, run: RunDirectory) -> None:
             directory.write(record)
 
 
-def outcome(task: Task, ended: str | None, result: Mapping[str, Any]) -> tuple[TrialState, list[float] | None]:
+def outcome(
+    task: Task, ended: str | None, result: Mapping[str, Any]
+) -> tuple[TrialState, list[float] | None]:
     """The state in which a trial stands in the study, and the values of a complete one."""
     if ended is None:
         return TrialState.RUNNING, None
-    values = [v for one in task.objectives if result and (v := one.value(result)) is not None and math.isfinite(v)]
+    values = [
+        v
+        for one in task.objectives
+        if result and (v := one.value(result)) is not None and math.isfinite(v)
+    ]
     if len(values) == len(task.objectives):
         if outcome_of(ended).kind == "complete":
             return TrialState.COMPLETE, values

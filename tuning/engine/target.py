@@ -14,7 +14,8 @@ class Paused(Exception):
 
 
 class TargetPause(Callback):
-    """Pauses the search after a step of Ray Tune's in which a trial has ended by itself and reaches the goal.
+    """Pauses the search after a step of Ray Tune's in which a trial has ended by itself and reaches
+    the goal.
 
     A ``Stopper`` would end what is in flight, and the trial itself before its end is on record.
     """
@@ -23,7 +24,9 @@ class TargetPause(Callback):
         self._goal = goal
         self._reached = False
 
-    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+    def on_trial_complete(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
+    ) -> None:
         result = trial.last_result
         self._reached |= result.get("ended") in COMPLETE and self._goal.reached(result)
 

@@ -1,4 +1,5 @@
-"""Ray Tune's Tuner, as one stage of a search needs it: the search itself, or a queue of trainings after it.
+"""Ray Tune's Tuner, as one stage of a search needs it: the search itself, or a queue of trainings
+after it.
 
 Worker processes are reused from trial to trial. Nothing of Ray Tune's own state is kept.
 """
@@ -42,7 +43,13 @@ TUNE_ENVIRONMENT = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
 }
 
-TUNE_STATE = ("experiment_state-*.json", "search_gen_state-*.json", "searcher-state-*.pkl", "tuner.pkl", "trainable.pkl")
+TUNE_STATE = (
+    "experiment_state-*.json",
+    "search_gen_state-*.json",
+    "searcher-state-*.pkl",
+    "tuner.pkl",
+    "trainable.pkl",
+)
 """Ray Tune's own state, 17 kB a trial in every session: the run directory and the study are what a search goes on from."""
 
 
@@ -68,7 +75,13 @@ class Stage:
     concurrent: int | None = None
 
 
-def run_trials(stage: Stage, trainable: type[ResumableTrainable], task: Task, cluster: Cluster, patience: Patience) -> None:
+def run_trials(
+    stage: Stage,
+    trainable: type[ResumableTrainable],
+    task: Task,
+    cluster: Cluster,
+    patience: Patience,
+) -> None:
     """Train the stage's trials to their end, or until its time is over or its target is reached. Raises Trouble."""
     request, run, progress = stage.resources or cluster.trial_resources, stage.run, stage.progress
     recorder, progress.capacity = Recorder(run, task.objective, patience), Capacity(request)
@@ -94,7 +107,9 @@ def run_trials(stage: Stage, trainable: type[ResumableTrainable], task: Task, cl
                 checkpoint_frequency=task.checkpoint_every,
                 checkpoint_at_end=False,  # tuning.engine.recorder asks for it where it will be kept
             ),
-            failure_config=tune.FailureConfig(max_failures=0),  # the searcher hands out again what a dead worker lost
+            failure_config=tune.FailureConfig(
+                max_failures=0
+            ),  # the searcher hands out again what a dead worker lost
             verbose=0,
         ),
     )
@@ -109,7 +124,9 @@ def run_trials(stage: Stage, trainable: type[ResumableTrainable], task: Task, cl
     drop_tune_state(run)
 
 
-def with_shared_data(trainable: type[ResumableTrainable], shared: object, in_ray: bool) -> type[ResumableTrainable]:
+def with_shared_data(
+    trainable: type[ResumableTrainable], shared: object, in_ray: bool
+) -> type[ResumableTrainable]:
     """The trainable with what all its trials share. In Ray's object store that is sent to a node once, not to every trial."""
     if shared is None:
         return trainable
@@ -124,11 +141,17 @@ def trial_folder(trial: Any) -> str:
     return name
 
 
-def _with_resources(trainable: type[ResumableTrainable], resources: dict[str, float]) -> type[ResumableTrainable]:
+def _with_resources(
+    trainable: type[ResumableTrainable], resources: dict[str, float]
+) -> type[ResumableTrainable]:
     """The trainable with its resources, under its own name: ``tune.with_resources`` renames the class in the dashboard."""
     request = tune.PlacementGroupFactory([resources])
     method = classmethod(lambda cls, config: request)
-    return type(trainable.__name__, (trainable,), {"default_resource_request": method, "__module__": trainable.__module__})
+    return type(
+        trainable.__name__,
+        (trainable,),
+        {"default_resource_request": method, "__module__": trainable.__module__},
+    )
 
 
 def drop_tune_state(run: RunDirectory) -> None:

@@ -20,7 +20,15 @@ from search_spaces.lstm import SPACES as LSTM_SPACES
 class MadeRun:
     """A run directory as a search leaves it, with figures of the test's choosing."""
 
-    def __init__(self, path: Path, space: SearchSpace, objective: Objective, goal: Goal, command: str, **options: Any) -> None:
+    def __init__(
+        self,
+        path: Path,
+        space: SearchSpace,
+        objective: Objective,
+        goal: Goal,
+        command: str,
+        **options: Any,
+    ) -> None:
         self.run = RunDirectory(path)
         self.objective = objective
         distributions = {
@@ -52,16 +60,35 @@ class MadeRun:
     ) -> None:
         """A trial that came to ``figures``: one at step 900, or by step."""
         directory = (run or self.run).trial(number)
-        directory.write(TrialRecord(number, {**settings, "seed": number, **config}, ended=ended, error=error))
-        by_step = figures if isinstance(figures, Mapping) else {} if figures is None else {900: figures}
+        directory.write(
+            TrialRecord(number, {**settings, "seed": number, **config}, ended=ended, error=error)
+        )
+        by_step = (
+            figures if isinstance(figures, Mapping) else {} if figures is None else {900: figures}
+        )
         for step, value in by_step.items():
-            directory.append({"step": step, self.objective.metric: value, "train_loss": [0.1, 0.2], **(row or {})})
+            directory.append(
+                {
+                    "step": step,
+                    self.objective.metric: value,
+                    "train_loss": [0.1, 0.2],
+                    **(row or {}),
+                }
+            )
 
-    def confirmed(self, winner: int, settings: Mapping[str, Any], rows: list[dict[str, Any]], **config: Any) -> None:
+    def confirmed(
+        self, winner: int, settings: Mapping[str, Any], rows: list[dict[str, Any]], **config: Any
+    ) -> None:
         """The winner's fresh seeds, each with its last row; one without a row broke."""
         for number, row in enumerate(rows):
             directory = self.run.confirmation().trial(number)
-            own = {**settings, **config, "seed": 900_000 + number, "trial": number, "confirms": winner}
+            own = {
+                **settings,
+                **config,
+                "seed": 900_000 + number,
+                "trial": number,
+                "confirms": winner,
+            }
             directory.write(TrialRecord(number, own, ended="budget" if row else "error"))
             if row:
                 directory.append({"step": 900, **row})
@@ -70,7 +97,14 @@ class MadeRun:
         """The path from the hand-tuned settings to the winner, trial 1: what changed and the figure after it."""
         path = self.run.ablation(1)
         for place, (changed, figure) in enumerate(changes):
-            self.trial(place, {"lr": 0.01, "max_norm": 1.0}, figure, run=path, ablation=place, changed=changed)
+            self.trial(
+                place,
+                {"lr": 0.01, "max_norm": 1.0},
+                figure,
+                run=path,
+                ablation=place,
+                changed=changed,
+            )
 
     def winner(self, number: int) -> None:
         write_json(self.run.path / "best" / "metrics.json", {"trial": number})
@@ -95,4 +129,10 @@ def lstm(tmp_path: Path) -> MadeRun:
 def gan(tmp_path: Path) -> MadeRun:
     """A run over the GAN's extended space; fd is minimized."""
     objective, goal = Objective("fd", "min"), Goal("fd_ratio", "most", 2.0)
-    return MadeRun(tmp_path / "gan", GAN_SPACES["extended"], objective, goal, "python tune_gan.py --name gan --dataset digits")
+    return MadeRun(
+        tmp_path / "gan",
+        GAN_SPACES["extended"],
+        objective,
+        goal,
+        "python tune_gan.py --name gan --dataset digits",
+    )

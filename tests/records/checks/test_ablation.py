@@ -20,7 +20,10 @@ def test_an_untrained_path_is_not_applicable(lstm: MadeRun) -> None:
     searched(lstm)
     check = ablation(lstm.opened)
     assert (check.code, check.status) == ("PATH01", "not applicable")
-    assert check.sentence == "0 changes between hand-tuned settings and trial 1 were trained one at a time."
+    assert (
+        check.sentence
+        == "0 changes between hand-tuned settings and trial 1 were trained one at a time."
+    )
     assert check.do is not None
 
 
@@ -42,7 +45,9 @@ def test_changes_that_all_help_pass(lstm: MadeRun) -> None:
     lstm.changed([((), 0.31), ("lr", 0.6), ("max_norm", 0.95)])
     check = ablation(lstm.opened)
     assert check.status == "passed"
-    assert check.sentence.startswith("From mean_accuracy 0.31 to 0.95 in 2 changes: lr +0.29, max_norm +0.35 (")
+    assert check.sentence.startswith(
+        "From mean_accuracy 0.31 to 0.95 in 2 changes: lr +0.29, max_norm +0.35 ("
+    )
 
 
 def test_on_one_seed_there_is_no_interval(lstm: MadeRun) -> None:

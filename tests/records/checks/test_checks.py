@@ -17,7 +17,9 @@ SETTINGS = {"lr": 0.01, "max_norm": 0.1}
 
 def test_each_answers_under_its_own_code_with_a_number_in_a_sentence(lstm: MadeRun) -> None:
     for number in range(12):
-        lstm.trial(number, {"lr": 0.001 * (1 + number), "max_norm": 0.1 * (1 + number)}, number / 20)
+        lstm.trial(
+            number, {"lr": 0.001 * (1 + number), "max_norm": 0.1 * (1 + number)}, number / 20
+        )
     lstm.confirmed(11, SETTINGS, [{"mean_accuracy": 0.5, "test_accuracy": 1.0}] * 2)
     answers = run_checks(Run(lstm.run.path))
     assert [one.code for one in answers] == list(CHECKS)
@@ -30,10 +32,10 @@ def test_each_answers_under_its_own_code_with_a_number_in_a_sentence(lstm: MadeR
 
 
 def test_neither_ray_nor_torch_is_imported() -> None:
-    program = (
-        "import sys, records.checks; print([name for name in ('ray', 'torch', 'sklearn', 'scipy') if name in sys.modules])"
+    program = "import sys, records.checks; print([name for name in ('ray', 'torch', 'sklearn', 'scipy') if name in sys.modules])"
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
 
 
@@ -52,8 +54,12 @@ def test_a_run_that_has_not_begun_answers_nothing(lstm: MadeRun, tmp_path: Path)
 
 
 @pytest.mark.parametrize("session", [{}, {"command": "python tune_lstm.py"}])
-def test_a_run_that_was_killed_before_it_was_described_answers_nothing(session: dict[str, str], tmp_path: Path) -> None:
-    (tmp_path / "search.json").write_text(json.dumps({"experiment": "lstm", "sessions": [session] if session else []}))
+def test_a_run_that_was_killed_before_it_was_described_answers_nothing(
+    session: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "search.json").write_text(
+        json.dumps({"experiment": "lstm", "sessions": [session] if session else []})
+    )
     assert not_applicable(RunDirectory(tmp_path))
 
 
@@ -79,9 +85,13 @@ def test_a_check_that_breaks_says_so_and_the_others_answer(lstm: MadeRun) -> Non
 
 def test_a_new_search_keeps_the_runs_options_and_earlier_changes(lstm: MadeRun) -> None:
     record = json.loads((lstm.run.path / "search.json").read_text())
-    record["sessions"][0]["command"] = "python tune_lstm.py --set lr=1..2 max_norm=3 --name=x --input-length 9 --quiet"
+    record["sessions"][0]["command"] = (
+        "python tune_lstm.py --set lr=1..2 max_norm=3 --name=x --input-length 9 --quiet"
+    )
     (lstm.run.path / "search.json").write_text(json.dumps(record))
-    assert lstm.opened.again("max_norm=4,5") == ("python tune_lstm.py --input-length 9 --quiet --set lr=1..2 max_norm=4,5")
+    assert lstm.opened.again("max_norm=4,5") == (
+        "python tune_lstm.py --input-length 9 --quiet --set lr=1..2 max_norm=4,5"
+    )
     assert lstm.opened.again(flags=("--scheduler", "none")) == (
         "python tune_lstm.py --input-length 9 --quiet --set lr=1..2 max_norm=3 --scheduler none"
     )

@@ -16,14 +16,20 @@ def audited(run: MadeRun, figures: dict[int, float]) -> Run:
     for number, figure in figures.items():
         run.trial(number, SETTINGS, figure, row={"test_accuracy": 0.995 if figure > 0.5 else 0.5})
     opened = run.opened
-    opened.finished = [dataclasses.replace(one, audited=300.0) if one.number in figures else one for one in opened.finished]
+    opened.finished = [
+        dataclasses.replace(one, audited=300.0) if one.number in figures else one
+        for one in opened.finished
+    ]
     return opened
 
 
 def test_without_an_audit_it_says_how_to_have_one(lstm: MadeRun) -> None:
     check = early_stopping_cost(audited(lstm, {}))
     assert (check.code, check.status) == ("STOP01", "not applicable")
-    assert check.sentence == "Stopped early: 8 trials; let run on to see what would have come of it: 0."
+    assert (
+        check.sentence
+        == "Stopped early: 8 trials; let run on to see what would have come of it: 0."
+    )
     assert check.do == "python tune_lstm.py --resume --name made --num-samples 15 --audit 0.1"
 
 
@@ -46,5 +52,8 @@ def test_a_stopped_winner_is_an_issue(lstm: MadeRun) -> None:
 def test_an_audit_that_found_nothing_says_what_it_leaves_open(lstm: MadeRun) -> None:
     check = early_stopping_cost(audited(lstm, {10: 0.4, 11: 0.2}))
     assert (check.status, check.do) == ("passed", None)
-    assert "0 of 2 audited trials beat the best of the others (0%, 95% interval 0% to 84%)" in check.sentence
+    assert (
+        "0 of 2 audited trials beat the best of the others (0%, 95% interval 0% to 84%)"
+        in check.sentence
+    )
     assert "of 8 stopped early 0 to 7 may have" in check.sentence

@@ -5,16 +5,36 @@ from records.checks.edges import best_trials_at_an_edge, winner_at_an_edge
 from tests.records.checks.conftest import MadeRun
 
 GAN_INSIDE = {
-    **{"lr_g": 3e-4, "lr_d": 3e-4, "beta1": 0.5, "beta2": 0.99, "batch_size": 64, "latent_dim": 64, "loss": "hinge"},
-    **{"ema": 0.99, "regulariser": "none", "shift": 1, "lr_decay": "none", "d_steps": 1, "latent": "uniform"},
+    **{
+        "lr_g": 3e-4,
+        "lr_d": 3e-4,
+        "beta1": 0.5,
+        "beta2": 0.99,
+        "batch_size": 64,
+        "latent_dim": 64,
+        "loss": "hinge",
+    },
+    **{
+        "ema": 0.99,
+        "regulariser": "none",
+        "shift": 1,
+        "lr_decay": "none",
+        "d_steps": 1,
+        "latent": "uniform",
+    },
 }
 
 
 def test_a_winner_well_inside_its_ranges_passes(lstm: MadeRun) -> None:
-    lstm.trial(0, {"lr": 0.06, "max_norm": 5.0}, 0.9)  # the upper half, but well inside on a log scale
+    lstm.trial(
+        0, {"lr": 0.06, "max_norm": 5.0}, 0.9
+    )  # the upper half, but well inside on a log scale
     check = winner_at_an_edge(lstm.opened)
     assert (check.code, check.status, check.do) == ("EDGE01", "passed", None)
-    assert check.sentence == "None of the 4 ends that trial 0's numbers could lie at is within 5% of its range."
+    assert (
+        check.sentence
+        == "None of the 4 ends that trial 0's numbers could lie at is within 5% of its range."
+    )
 
 
 def test_a_winner_at_an_edge_is_a_tip_with_the_command_that_widens_the_range(lstm: MadeRun) -> None:
@@ -34,12 +54,23 @@ def test_a_winner_at_an_edge_is_a_tip_with_the_command_that_widens_the_range(lst
 
 
 def test_natural_ends_of_choices_are_none(gan: MadeRun) -> None:
-    natural = {"beta1": 0.0, "d_steps": 1, "shift": 0, "ema": 0.0, "loss": "non-saturating", "label_smoothing": 0.0}
+    natural = {
+        "beta1": 0.0,
+        "d_steps": 1,
+        "shift": 0,
+        "ema": 0.0,
+        "loss": "non-saturating",
+        "label_smoothing": 0.0,
+    }
     gan.trial(0, {**GAN_INSIDE, **natural}, 4.0)
     assert winner_at_an_edge(gan.opened).status == "passed"
     gan.trial(1, {**GAN_INSIDE, "beta1": 0.9, "d_steps": 2, "latent_dim": 32}, 3.0)
     sentence = winner_at_an_edge(gan.opened).sentence
-    assert [name for name in GAN_INSIDE if f"{name}=" in sentence] == ["beta1", "latent_dim", "d_steps"]
+    assert [name for name in GAN_INSIDE if f"{name}=" in sentence] == [
+        "beta1",
+        "latent_dim",
+        "d_steps",
+    ]
 
 
 def test_the_winner_is_the_confirmed_one_and_not_the_best_of_the_search(lstm: MadeRun) -> None:
@@ -55,7 +86,11 @@ def crowd(run: MadeRun, at_edge: int) -> None:
     places = np.linspace(0.12, 0.88, 40)
     for number, place in enumerate(places):
         share = 0.95 if number < at_edge else place
-        run.trial(number, {"lr": 1e-4 * 1000**share, "max_norm": 1e-3 * 1e4**place}, 0.9 if number < 10 else 0.1)
+        run.trial(
+            number,
+            {"lr": 1e-4 * 1000**share, "max_norm": 1e-3 * 1e4**place},
+            0.9 if number < 10 else 0.1,
+        )
 
 
 def test_many_of_the_best_trials_at_one_edge_are_an_issue(lstm: MadeRun) -> None:
@@ -84,7 +119,10 @@ def test_uniform_draws_raise_no_alarm_more_often_than_they_should(lstm: MadeRun)
     for repeat in range(20):
         draws = np.random.default_rng(repeat)
         for number in range(16):
-            settings = {"lr": 1e-4 * 1000 ** draws.random(), "max_norm": 1e-3 * 1e4 ** draws.random()}
+            settings = {
+                "lr": 1e-4 * 1000 ** draws.random(),
+                "max_norm": 1e-3 * 1e4 ** draws.random(),
+            }
             lstm.trial(number, settings, float(draws.random()))
         alarms += best_trials_at_an_edge(lstm.opened).status == "issue"
     assert alarms <= 3  # 1 expected at most; a chance of 2% to see more
@@ -96,4 +134,6 @@ def test_without_a_winner_there_is_nothing_to_look_at(lstm: MadeRun, ended: str 
     assert winner_at_an_edge(lstm.opened).status == "not applicable"
     check = best_trials_at_an_edge(lstm.opened)
     assert check.status == "not applicable"
-    assert check.sentence == "None of the best quarter, 0 of 0 trials, has a number with an open end."
+    assert (
+        check.sentence == "None of the best quarter, 0 of 0 trials, has a number with an open end."
+    )

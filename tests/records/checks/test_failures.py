@@ -28,7 +28,9 @@ def test_equal_causes_are_counted_together(lstm: MadeRun) -> None:
 
 
 def test_trials_that_came_to_nothing_by_themselves_are_a_tip(gan: MadeRun) -> None:
-    for number, ended in enumerate(["discriminator won", "diverged", "discriminator won", "budget"]):
+    for number, ended in enumerate(
+        ["discriminator won", "diverged", "discriminator won", "budget"]
+    ):
         gan.trial(number, {}, None if ended == "diverged" else 9.0, ended=ended)
     check = failed_trials(gan.opened)
     assert (check.status, check.do) == ("tip", None)

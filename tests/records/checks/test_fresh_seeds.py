@@ -31,7 +31,10 @@ def test_a_seed_that_misses_or_broke_is_an_issue(lstm: MadeRun) -> None:
     lstm.confirmed(0, SETTINGS, [*seeds(1.0, 0.5), {}])
     check = holds_on_fresh_seeds(lstm.opened)
     assert check.status == "issue"
-    assert check.sentence == "Trial 0 reaches test_accuracy 0.99 on 1 of 3 fresh seeds: 33% (95% interval 1% to 91%)."
+    assert (
+        check.sentence
+        == "Trial 0 reaches test_accuracy 0.99 on 1 of 3 fresh seeds: 33% (95% interval 1% to 91%)."
+    )
     assert check.do == "python tune_lstm.py --resume --name made --num-samples 7"
 
 
@@ -41,7 +44,10 @@ def test_only_the_winners_own_seeds_count(lstm: MadeRun) -> None:
     lstm.confirmed(0, SETTINGS, seeds(0.1, 0.1))
     lstm.winner(1)
     check = holds_on_fresh_seeds(lstm.opened)
-    assert (check.status, check.sentence) == ("not applicable", "Trial 1 has been trained on 0 fresh seeds.")
+    assert (check.status, check.sentence) == (
+        "not applicable",
+        "Trial 1 has been trained on 0 fresh seeds.",
+    )
     assert check.do == "python tune_lstm.py --resume --name made --confirm 5"
 
 
@@ -60,14 +66,21 @@ def test_the_winners_curse_has_students_interval(lstm: MadeRun) -> None:
 
 def test_a_figure_that_luck_explains_passes(lstm: MadeRun) -> None:
     lstm.trial(0, SETTINGS, 0.91)
-    lstm.confirmed(0, SETTINGS, [{"mean_accuracy": one, "test_accuracy": 1.0} for one in (0.85, 0.95, 0.9)])
+    lstm.confirmed(
+        0, SETTINGS, [{"mean_accuracy": one, "test_accuracy": 1.0} for one in (0.85, 0.95, 0.9)]
+    )
     assert flattered_by_selection(lstm.opened).status == "passed"
 
 
 def test_a_figure_of_another_judge_is_not_compared_but_the_goals_is(gan: MadeRun) -> None:
     settings = {"lr_g": 1e-4}
     gan.trial(0, settings, 4.0, row={"fd_ratio": 4.2}, judge="search")
-    gan.confirmed(0, settings, [{"fd": 99.0, "fd_ratio": ratio} for ratio in (5.6, 5.9, 4.9, 5.4)], judge="final")
+    gan.confirmed(
+        0,
+        settings,
+        [{"fd": 99.0, "fd_ratio": ratio} for ratio in (5.6, 5.9, 4.9, 5.4)],
+        judge="final",
+    )
     check = flattered_by_selection(gan.opened)
     assert check.status == "tip"
     assert check.sentence == (

@@ -13,7 +13,8 @@ def test_a_young_best_is_a_tip_to_go_on(lstm: MadeRun) -> None:
         lstm.trial(number, SETTINGS, figure)
     check = would_more_trials_help(lstm.opened)
     assert (check.code, check.status) == ("MORE01", "tip")
-    # 3 start-up trials, so 6 of the sampler's own; 4 more: 4 / 10; 1 - 0.975^(4/6) and 1 - 0.025^(4/6).
+    # 3 start-up trials, so 6 of the sampler's own; 4 more: 4 / 10; 1 - 0.975^(4/6) and 1 -
+    # 0.025^(4/6).
     assert check.sentence == (
         "The best came as trial 7, 1 trial ago (mean_accuracy 0.8, 0.05 better than the best before it)."
         " 4 more like the 6 chosen by TPE beat it with a chance of 40% (95% interval 2% to 91%)."
@@ -21,10 +22,14 @@ def test_a_young_best_is_a_tip_to_go_on(lstm: MadeRun) -> None:
     assert check.do == "python tune_lstm.py --resume --name made --num-samples 13"
 
 
-def test_an_old_best_passes_and_one_that_the_sampler_never_reached_is_a_bound(lstm: MadeRun) -> None:
+def test_an_old_best_passes_and_one_that_the_sampler_never_reached_is_a_bound(
+    lstm: MadeRun,
+) -> None:
     lstm.trial(0, SETTINGS, 0.9, known="by hand")
     for number in range(1, 13):
-        lstm.trial(number, SETTINGS, 0.5 + number / 100, ended="budget" if number % 2 else "stopped early")
+        lstm.trial(
+            number, SETTINGS, 0.5 + number / 100, ended="budget" if number % 2 else "stopped early"
+        )
     check = would_more_trials_help(lstm.opened)
     assert check.status == "passed"
     assert check.sentence == (
@@ -37,21 +42,32 @@ def test_random_draws_are_all_alike_but_for_the_known_ones(tmp_path: Path) -> No
     objective, goal = Objective("mean_accuracy", "max"), Goal("test_accuracy", "least", 0.99)
     command = "python tune_lstm.py --sampler random"
     made = MadeRun(
-        tmp_path / "a run", SPACES["lstm", "core"], objective, goal, command, sampler="random", storage_path="/data/runs"
+        tmp_path / "a run",
+        SPACES["lstm", "core"],
+        objective,
+        goal,
+        command,
+        sampler="random",
+        storage_path="/data/runs",
     )
     made.trial(0, SETTINGS, 0.1, known="by hand")
     for number in range(1, 5):
         made.trial(number, SETTINGS, 0.9 - number / 10)
     check = would_more_trials_help(made.opened)
     assert "2 more like the 4 drawn at random beat it with a chance of 33%" in check.sentence
-    assert check.do == "python tune_lstm.py --resume --name 'a run' --storage-path /data/runs --num-samples 7"
+    assert (
+        check.do
+        == "python tune_lstm.py --resume --name 'a run' --storage-path /data/runs --num-samples 7"
+    )
 
 
 def test_a_smaller_figure_is_the_better_one_where_it_is_minimized(gan: MadeRun) -> None:
     for number, figure in enumerate([30.0, 20.0, 25.0, 15.0, 40.0, 12.5, 50.0, 60.0, 70.0]):
         gan.trial(number, {}, figure)
     sentence = would_more_trials_help(gan.opened).sentence
-    assert sentence.startswith("The best came as trial 5, 3 trials ago (fd 12.5, 2.5 better than the best before it).")
+    assert sentence.startswith(
+        "The best came as trial 5, 3 trials ago (fd 12.5, 2.5 better than the best before it)."
+    )
 
 
 def test_without_a_best_or_trials_alike_there_is_no_answer(lstm: MadeRun) -> None:

@@ -6,18 +6,31 @@ from scipy.optimize import brentq
 from scipy.stats import binom
 
 from records.checks import statistics
-from records.checks.statistics import gap_bound, gap_tail, largest_empty_box, mean_interval, record_chance, share_interval
+from records.checks.statistics import (
+    gap_bound,
+    gap_tail,
+    largest_empty_box,
+    mean_interval,
+    record_chance,
+    share_interval,
+)
 
 
 @pytest.mark.parametrize(("count", "n"), [(5, 5), (0, 4), (3, 10), (1, 50)])
-def test_a_shares_interval_ends_where_what_was_seen_has_a_chance_of_a_fortieth(count: int, n: int) -> None:
+def test_a_shares_interval_ends_where_what_was_seen_has_a_chance_of_a_fortieth(
+    count: int, n: int
+) -> None:
     low, high = share_interval(count, n)
     if count:
-        assert low == pytest.approx(brentq(lambda p: binom.sf(count - 1, n, p) - 0.025, 1e-9, 1 - 1e-9), abs=1e-6)
+        assert low == pytest.approx(
+            brentq(lambda p: binom.sf(count - 1, n, p) - 0.025, 1e-9, 1 - 1e-9), abs=1e-6
+        )
     else:
         assert low == 0
     if count < n:
-        assert high == pytest.approx(brentq(lambda p: binom.cdf(count, n, p) - 0.025, 1e-9, 1 - 1e-9), abs=1e-6)
+        assert high == pytest.approx(
+            brentq(lambda p: binom.cdf(count, n, p) - 0.025, 1e-9, 1 - 1e-9), abs=1e-6
+        )
     else:
         assert high == 1
 
@@ -34,7 +47,8 @@ def test_the_chance_to_beat_the_best_is_that_of_draws_alike() -> None:
     beaten = draws[:, n:].max(axis=1) > draws[:, :n].max(axis=1)
     chance, (low, high) = record_chance(n, more)
     assert beaten.mean() == pytest.approx(chance, abs=0.01)
-    # Given how likely one draw is to beat the best of n, the chance of several is known: 95 in 100 of them lie in the interval.
+    # Given how likely one draw is to beat the best of n, the chance of several is known: 95 in 100
+    # of them lie in the interval.
     uniform = np.random.default_rng(1).random((40_000, n)).max(axis=1)
     chances = 1 - uniform**more
     assert np.mean((chances >= low) & (chances <= high)) == pytest.approx(0.95, abs=0.01)
@@ -73,11 +87,16 @@ coordinate = st.integers(0, 12).map(lambda place: place / 12)
 def test_the_largest_empty_box_is_that_of_trying_all(points: list[tuple[float, float]]) -> None:
     box = largest_empty_box(np.array(points))
     assert box.area == pytest.approx(_by_brute_force(points))
-    inside = [box.left + 1e-9 < x < box.right - 1e-9 and box.bottom < y < box.top for x, y in points]
+    inside = [
+        box.left + 1e-9 < x < box.right - 1e-9 and box.bottom < y < box.top for x, y in points
+    ]
     assert not any(inside)
 
 
 def test_the_bound_of_a_box_is_exceeded_one_time_in_twenty() -> None:
     draws = np.random.default_rng(7)
-    exceeded = [largest_empty_box(draws.random((20, 2))).area > statistics.empty_box_bound(20, 1) for _ in range(1000)]
+    exceeded = [
+        largest_empty_box(draws.random((20, 2))).area > statistics.empty_box_bound(20, 1)
+        for _ in range(1000)
+    ]
     assert np.mean(exceeded) == pytest.approx(0.05, abs=0.03)

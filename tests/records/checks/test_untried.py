@@ -25,25 +25,34 @@ def test_an_even_spread_passes_every_check(lstm: MadeRun) -> None:
         assert "30 uniform" in check.sentence
 
 
-def test_a_long_stretch_beside_a_good_trial_is_a_tip_with_the_command_to_look_there(lstm: MadeRun) -> None:
+def test_a_long_stretch_beside_a_good_trial_is_a_tip_with_the_command_to_look_there(
+    lstm: MadeRun,
+) -> None:
     crowded = [(0.05 + 0.45 * x, y) for x, y in halton(40)]
     rightmost = max(range(40), key=lambda number: crowded[number][0])
     spread(lstm, crowded, best=rightmost)
     check = untried_stretch(lstm.opened)
     assert (check.code, check.status) == ("SPACE01", "tip")
     low = lstm.opened.finished[rightmost].settings["lr"]
-    assert check.sentence.startswith(f"The longest stretch without a trial is lr from {low:.3g} to 0.1: ")
+    assert check.sentence.startswith(
+        f"The longest stretch without a trial is lr from {low:.3g} to 0.1: "
+    )
     assert check.sentence.endswith(
         f"% of its log range, where 40 uniform draws leave up to 15% 19 times in 20; trial {rightmost} of the best quarter lies"
         " beside it."
     )
-    assert check.do == f"python tune_lstm.py --input-length 4 --num-samples 8 --set lr={low:.3g}..0.1:log"
+    assert (
+        check.do
+        == f"python tune_lstm.py --input-length 4 --num-samples 8 --set lr={low:.3g}..0.1:log"
+    )
 
 
 def test_a_stretch_beside_poor_trials_is_left_alone(lstm: MadeRun) -> None:
     crowded = [(0.05 + 0.45 * x, y) for x, y in halton(40)]
     for number, (lr, max_norm) in enumerate(sorted(crowded)):
-        lstm.trial(number, {"lr": 1e-4 * 1000**lr, "max_norm": 1e-3 * 1e4**max_norm}, 0.9 - number / 100)
+        lstm.trial(
+            number, {"lr": 1e-4 * 1000**lr, "max_norm": 1e-3 * 1e4**max_norm}, 0.9 - number / 100
+        )
     check = untried_stretch(lstm.opened)
     assert check.status == "passed"
     assert "no trial of the best quarter lies beside it" in check.sentence
@@ -51,14 +60,19 @@ def test_a_stretch_beside_poor_trials_is_left_alone(lstm: MadeRun) -> None:
 
 def test_an_empty_corner_that_no_single_range_shows_is_found(lstm: MadeRun) -> None:
     away = [(x, y) for x, y in halton(120) if not (x > 0.5 and y > 0.5)]
-    beside = max(range(len(away)), key=lambda number: (away[number][0] <= 0.5) * (away[number][1] > 0.6) * away[number][0])
+    beside = max(
+        range(len(away)),
+        key=lambda number: (away[number][0] <= 0.5) * (away[number][1] > 0.6) * away[number][0],
+    )
     spread(lstm, away, best=beside)
     assert untried_stretch(lstm.opened).status == "passed"
     check = untried_box(lstm.opened)
     assert (check.code, check.status) == ("SPACE02", "tip")
     assert check.do is not None
     _, changes = check.do.split(" --set ")
-    lr, max_norm = (change.split("=")[1].removesuffix(":log").split("..") for change in changes.split())
+    lr, max_norm = (
+        change.split("=")[1].removesuffix(":log").split("..") for change in changes.split()
+    )
     assert float(lr[1]) == pytest.approx(0.1)
     assert float(max_norm[1]) == pytest.approx(10)
     assert float(lr[0]) < 1e-4 * 1000**0.55
@@ -76,8 +90,13 @@ def test_uniform_draws_seldom_raise_an_alarm(lstm: MadeRun) -> None:
 
 def test_few_trials_say_nothing(lstm: MadeRun) -> None:
     spread(lstm, halton(4))
-    assert untried_stretch(lstm.opened).sentence == "No range has 5 trials to look between; 4 trials have ended."
-    assert untried_box(lstm.opened).sentence == ("It takes two ranges that always apply and 10 trials; there are 2 and 4.")
+    assert (
+        untried_stretch(lstm.opened).sentence
+        == "No range has 5 trials to look between; 4 trials have ended."
+    )
+    assert untried_box(lstm.opened).sentence == (
+        "It takes two ranges that always apply and 10 trials; there are 2 and 4."
+    )
     assert rarely_tried_choices(lstm.opened).status == "not applicable"
 
 
@@ -88,7 +107,9 @@ def test_a_choice_tried_once_is_a_tip(gan: MadeRun) -> None:
     gan.trial(30, {"loss": "relativistic", "d_steps": 1}, 50.0)
     check = rarely_tried_choices(gan.opened)
     assert (check.code, check.status) == ("SPACE03", "tip")
-    assert check.sentence == ("Rarely tried, 1 of 6 choices: loss=relativistic 1 of 31 times (uniform draws: 3 to 13).")
+    assert check.sentence == (
+        "Rarely tried, 1 of 6 choices: loss=relativistic 1 of 31 times (uniform draws: 3 to 13)."
+    )
     assert check.do == "python tune_gan.py --dataset digits --set loss=relativistic"
 
 
@@ -97,4 +118,7 @@ def test_choices_tried_alike_pass(gan: MadeRun) -> None:
         gan.trial(number, {"d_steps": 1 + number % 2}, 50.0)
     check = rarely_tried_choices(gan.opened)
     assert check.status == "passed"
-    assert check.sentence == "Of 2 choices the least tried: d_steps=2 15 of 31 times (uniform draws: 10 to 21)."
+    assert (
+        check.sentence
+        == "Of 2 choices the least tried: d_steps=2 15 of 31 times (uniform draws: 10 to 21)."
+    )

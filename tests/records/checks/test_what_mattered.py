@@ -26,26 +26,33 @@ def test_what_decides_all_is_first_and_what_decides_nothing_can_be_fixed(lstm: M
     check = importances(lstm.opened)
     assert optuna.logging.get_verbosity() == verbosity
     assert (check.code, check.status) == ("WHAT01", "tip")
-    assert check.sentence.startswith("fANOVA over 50 of 60 trials, those that used their budget: lr ")
+    assert check.sentence.startswith(
+        "fANOVA over 50 of 60 trials, those that used their budget: lr "
+    )
     share = float(check.sentence.split("budget: lr ")[1].split("%")[0].strip("><"))
     assert share >= 95
     assert "PED-ANOVA puts lr first" in check.sentence
     assert check.sentence.endswith("Hardly mattered: max_norm.")
     assert check.do is not None
-    assert check.do.startswith("python tune_lstm.py --input-length 4 --num-samples 8 --set max_norm=")
+    assert check.do.startswith(
+        "python tune_lstm.py --input-length 4 --num-samples 8 --set max_norm="
+    )
 
 
 def test_two_that_both_matter_pass(lstm: MadeRun) -> None:
     draws = np.random.default_rng(1)
     for number in range(50):
         lr, max_norm = draws.random(2)
-        lstm.trial(number, {"lr": 1e-4 * 1000**lr, "max_norm": 1e-3 * 1e4**max_norm}, float(lr + max_norm))
+        lstm.trial(
+            number, {"lr": 1e-4 * 1000**lr, "max_norm": 1e-3 * 1e4**max_norm}, float(lr + max_norm)
+        )
     check = importances(lstm.opened)
     assert (check.status, check.do) == ("passed", None)
     for name in ("lr", "max_norm"):
         words = check.sentence.split(f"{name} ")[1]
         share, low, high = (
-            float(one.strip("%(")) for one in (words.split()[0], words.split()[1], words.split()[3].strip(");"))
+            float(one.strip("%("))
+            for one in (words.split()[0], words.split()[1], words.split()[3].strip(");"))
         )
         assert 25 < share < 75
         assert low <= share <= high
@@ -63,7 +70,9 @@ def test_pure_noise_is_told_from_a_finding(lstm: MadeRun) -> None:
     noise = [one for one in said if one.status == "not applicable"]
     assert len(noise) >= 4
     for one in noise:
-        assert one.sentence.startswith("A forest over 40 comparable trials foresees those it has not seen no better than")
+        assert one.sentence.startswith(
+            "A forest over 40 comparable trials foresees those it has not seen no better than"
+        )
 
 
 @pytest.mark.parametrize("figure", [0.5, None])
@@ -100,7 +109,9 @@ def test_another_parameter_in_the_lead_at_an_early_rung_is_a_tip(lstm: MadeRun) 
     drawn(lstm, 60, early_by_max_norm=True, stopped=20)
     check = importances_at_rungs(lstm.opened)
     assert (check.code, check.status) == ("WHAT02", "tip")
-    assert check.sentence.startswith("What decides most, by PED-ANOVA: step 100, 60 trials: max_norm ")
+    assert check.sentence.startswith(
+        "What decides most, by PED-ANOVA: step 100, 60 trials: max_norm "
+    )
     assert "; step 300, 40 trials: lr " in check.sentence
     assert "; the end, 40 trials: lr " in check.sentence
 

@@ -16,19 +16,30 @@ def foreign(path: Path) -> Path:
     search = json.loads((path / "search.json").read_text())
     search |= {"experiment": "juggling", "fixed": {"balls": 5}}
     search["outcomes"] = [
-        {"name": "dropped", "kind": "stopped", "words": "a ball was dropped", "mark": "v", "color": "#000000"}
+        {
+            "name": "dropped",
+            "kind": "stopped",
+            "words": "a ball was dropped",
+            "mark": "v",
+            "color": "#000000",
+        }
     ]
     (path / "search.json").write_text(json.dumps(search))
     for file in path.rglob("result.json"):
         lines = [json.loads(line) for line in file.read_text().splitlines()]
-        renamed = [{**line, "height": 10.0 ** (line["step"] / 50), "catches": 3 * line["step"]} for line in lines]
+        renamed = [
+            {**line, "height": 10.0 ** (line["step"] / 50), "catches": 3 * line["step"]}
+            for line in lines
+        ]
         file.write_text("".join(json.dumps(line) + "\n" for line in renamed))
     record = json.loads((path / "trial_0002" / "trial.json").read_text())
     (path / "trial_0002" / "trial.json").write_text(json.dumps({**record, "ended": "dropped"}))
     return path
 
 
-def test_it_shows_curves_slices_fresh_seeds_and_trials_of_whatever_was_measured(tmp_path: Path) -> None:
+def test_it_shows_curves_slices_fresh_seeds_and_trials_of_whatever_was_measured(
+    tmp_path: Path,
+) -> None:
     page = build(foreign(tmp_path / "runs" / "mine"), tmp_path)
     for words in (
         "juggling",
@@ -49,10 +60,16 @@ def test_scales_follow_the_values(tmp_path: Path) -> None:
     page = page_of(run)
     assert type(page) is Page
     assert page.measured(run)[0] == "mean_accuracy"
-    assert [page.axis(run, column).log for column in ("height", "catches", "accuracy")] == [True, False, False]
+    assert [page.axis(run, column).log for column in ("height", "catches", "accuracy")] == [
+        True,
+        False,
+        False,
+    ]
 
 
 def test_an_experiments_name_is_never_taken_for_another_module(tmp_path: Path) -> None:
     for name in ("default", "lstm_figures", "os.path", "../evil", ""):
-        search = json.loads((made_run(tmp_path / (name.replace("/", "_") or "none")) / "search.json").read_text())
+        search = json.loads(
+            (made_run(tmp_path / (name.replace("/", "_") or "none")) / "search.json").read_text()
+        )
         assert type(page_of(Run(tmp_path, {**search, "experiment": name}))) is Page

@@ -38,7 +38,9 @@ def test_a_page_with_every_picture(small_gan_search: SmallGANSearch, tmp_path: P
     assert not re.search(r"\bnan\b", page)
 
 
-def test_the_walk_and_the_training_are_animations_that_repeat(small_gan_search: SmallGANSearch, tmp_path: Path) -> None:
+def test_the_walk_and_the_training_are_animations_that_repeat(
+    small_gan_search: SmallGANSearch, tmp_path: Path
+) -> None:
     build(small_gan_search.path, tmp_path)
     with Image.open(tmp_path / "site" / "digits" / "walk.gif") as walk:
         assert walk.n_frames == 50  # type: ignore[attr-defined]
@@ -65,8 +67,12 @@ def test_a_run_with_parts_missing_still_gives_a_page(
     build(copy, tmp_path)
 
 
-@pytest.mark.parametrize("torn", ["best/model.safetensors", "final/trial_*/nearest.npz", "trial_*/gan_images/*"])
-def test_a_file_that_is_cut_off_is_passed_over(torn: str, small_gan_search: SmallGANSearch, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "torn", ["best/model.safetensors", "final/trial_*/nearest.npz", "trial_*/gan_images/*"]
+)
+def test_a_file_that_is_cut_off_is_passed_over(
+    torn: str, small_gan_search: SmallGANSearch, tmp_path: Path
+) -> None:
     copy = Path(shutil.copytree(small_gan_search.path, tmp_path / "runs" / "copy"))
     for path in copy.glob(torn):
         path.write_bytes(path.read_bytes()[:100])
@@ -75,7 +81,9 @@ def test_a_file_that_is_cut_off_is_passed_over(torn: str, small_gan_search: Smal
         assert "Missing: " in page
 
 
-def test_every_way_a_trial_ends_is_said_in_words(small_gan_search: SmallGANSearch, tmp_path: Path) -> None:
+def test_every_way_a_trial_ends_is_said_in_words(
+    small_gan_search: SmallGANSearch, tmp_path: Path
+) -> None:
     copy = Path(shutil.copytree(small_gan_search.path, tmp_path / "runs" / "copy"))
     words = {
         "discriminator won": "the discriminator won outright",
@@ -100,15 +108,24 @@ def test_every_way_a_trial_ends_is_said_in_words(small_gan_search: SmallGANSearc
     assert all(word in table for word in words.values())
 
 
-def test_only_fresh_seeds_that_have_come_to_their_end_count(small_gan_search: SmallGANSearch, tmp_path: Path) -> None:
+def test_only_fresh_seeds_that_have_come_to_their_end_count(
+    small_gan_search: SmallGANSearch, tmp_path: Path
+) -> None:
     copy = Path(shutil.copytree(small_gan_search.path, tmp_path / "runs" / "copy"))
     (done,) = copy.glob("confirmation/trial_*")
     record = json.loads((done / "trial.json").read_text())
     for number, (ended, error) in enumerate([(None, None), ("error", "out of memory")], 1):
         other = Path(shutil.copytree(done, done.parent / f"trial_{number:04d}"))
-        own = {"number": number, "ended": ended, "error": error, "config": {**record["config"], "seed": 900_000 + number}}
+        own = {
+            "number": number,
+            "ended": ended,
+            "error": error,
+            "config": {**record["config"], "seed": 900_000 + number},
+        }
         (other / "trial.json").write_text(json.dumps({**record, **own}))
-        (other / "result.json").write_text('{"step": 56, "fd": 9e9, "fd_ratio": 9e9, "ended": null}\n' if ended is None else "")
+        (other / "result.json").write_text(
+            '{"step": 56, "fd": 9e9, "fd_ratio": 9e9, "ended": null}\n' if ended is None else ""
+        )
     page = build(copy, tmp_path)
     assert "0 of 2 fresh seeds reach fd ratio 2 or less" in page
     assert "best, mean of 1 fresh seeds" in page
@@ -116,7 +133,9 @@ def test_only_fresh_seeds_that_have_come_to_their_end_count(small_gan_search: Sm
     assert not re.search(r"\bnan\b", page)
 
 
-def test_where_no_image_was_ever_judged_there_is_a_page(small_gan_search: SmallGANSearch, tmp_path: Path) -> None:
+def test_where_no_image_was_ever_judged_there_is_a_page(
+    small_gan_search: SmallGANSearch, tmp_path: Path
+) -> None:
     copy = Path(shutil.copytree(small_gan_search.path, tmp_path / "runs" / "copy"))
     search = json.loads((copy / "search.json").read_text())
     search["objectives"] = [{"metric": "clean", "mode": "max"}]
@@ -144,7 +163,9 @@ def test_frames_are_spread_from_the_first_step_to_the_last() -> None:
 
 
 def test_the_front_leaves_out_what_another_trial_beats_in_both() -> None:
-    trials = pd.DataFrame({"number": range(5), "fd": [30, 20, 25, 20, 40], "clean": [0.7, 0.6, 0.55, 0.5, 0.9]})
+    trials = pd.DataFrame(
+        {"number": range(5), "fd": [30, 20, 25, 20, 40], "clean": [0.7, 0.6, 0.55, 0.5, 0.9]}
+    )
     assert pareto_front(trials)["number"].tolist() == [1, 0, 4]
 
 
@@ -165,11 +186,16 @@ def test_schedules_draw_every_trial_and_the_way_of_the_winners_weights() -> None
             {"number": 1, "step": 30, "donor": 0, "lr_g": 2e-3, "ema": 0.99},
         ]
     )
-    figure = schedules(changes, {"lr_g": "log", "ema": "choice", "penalty": "log"}, [(0, 0), (30, 1)], 90, "digits")
+    figure = schedules(
+        changes, {"lr_g": "log", "ema": "choice", "penalty": "log"}, [(0, 0), (30, 1)], 90, "digits"
+    )
     lr, ema = (axes for axes in figure.axes if axes.get_visible())
     data = [patch.get_data() for patch in lr.patches]  # type: ignore[attr-defined]
     drawn = [(list(one.values), list(one.edges)) for one in data]
     assert drawn == [([1e-3], [0, 90]), ([4e-3, 2e-3], [0, 30, 90]), ([1e-3, 2e-3], [0, 30, 90])]
     assert lr.get_yscale() == "log"
     assert [label.get_text() for label in ema.get_yticklabels()] == ["0", "0.99", "0.9995"]
-    assert [text.get_text() for text in figure.legends[0].texts] == ["a trial", "the winner's weights"]
+    assert [text.get_text() for text in figure.legends[0].texts] == [
+        "a trial",
+        "the winner's weights",
+    ]

@@ -35,14 +35,18 @@ def test_learning_curves_draw_every_trial_held_out_and_training() -> None:
     drawn = {line.get_label(): points(line)[1] for line in accuracy.lines}
     assert drawn["by hand"] == [0.1, 0.2]
     assert drawn["best"] == [0.5, 0.9, 1.0]
-    assert sum(len(points(line)[0]) == 30 for line in accuracy.lines) == 1  # the best's training points
+    assert (
+        sum(len(points(line)[0]) == 30 for line in accuracy.lines) == 1
+    )  # the best's training points
     assert loss.get_yscale() == "log"
     assert [text.get_text() for text in figure.legends[0].texts] == ["by hand", "best"]
 
 
 def test_a_diverged_trial_is_drawn_up_to_its_end() -> None:
     figure = lstm_figures.learning_curves([], None, Curve("diverged", reports([0.1, None])), "LSTM")
-    assert [points(line)[0] for line in figure.axes[1].lines if line.get_label() == "diverged"] == [[100]]
+    assert [points(line)[0] for line in figure.axes[1].lines if line.get_label() == "diverged"] == [
+        [100]
+    ]
 
 
 @pytest.fixture
@@ -62,7 +66,9 @@ def test_the_map_shows_every_trial_by_its_outcome(trials: pd.DataFrame) -> None:
         "converged (2)", "diverged: a figure was no longer finite (1)", "failed (1)", "stopped early (1)",
         "used the whole budget (1)",
     ]  # fmt: skip
-    assert sum(np.asarray(group.get_offsets()).shape[0] for group in axes.collections) == 6 + 1  # and the ring around the best
+    assert (
+        sum(np.asarray(group.get_offsets()).shape[0] for group in axes.collections) == 6 + 1
+    )  # and the ring around the best
     assert {text.get_text() for text in axes.texts} == {"by hand", "best"}
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
 
@@ -76,9 +82,14 @@ def test_what_is_known_of_one_place_stands_there_once(trials: pd.DataFrame) -> N
 
 
 def test_a_setting_that_no_measured_trial_has_gets_no_panel(trials: pd.DataFrame) -> None:
-    fd, penalty = [9.0, 3.0, 5.0, np.nan, 7.0, np.nan], [np.nan, np.nan, np.nan, 1.0, np.nan, np.nan]
+    fd, penalty = (
+        [9.0, 3.0, 5.0, np.nan, 7.0, np.nan],
+        [np.nan, np.nan, np.nan, 1.0, np.nan, np.nan],
+    )
     table = trials.assign(fd=fd, penalty=penalty, loss=list("ababab"))
-    figure = printed.parameter_slices(table, {"lr": "log", "penalty": "log", "loss": "choice"}, 1, "fd", "fd")
+    figure = printed.parameter_slices(
+        table, {"lr": "log", "penalty": "log", "loss": "choice"}, 1, "fd", "fd"
+    )
     assert [axes.get_title("left") for axes in figure.axes if axes.get_visible()] == ["lr", "loss"]
 
 
@@ -89,7 +100,10 @@ def test_the_map_works_where_nothing_converged(trials: pd.DataFrame) -> None:
 
 def test_every_fresh_seed_has_its_curve() -> None:
     figure = printed.confirmation_curves(
-        {900_000 + k: reports([0.5, 1.0]) for k in range(5)}, Axis("accuracy", "accuracy"), {"goal": 0.99}, "best"
+        {900_000 + k: reports([0.5, 1.0]) for k in range(5)},
+        Axis("accuracy", "accuracy"),
+        {"goal": 0.99},
+        "best",
     )
     labels = [text.get_text() for text in figure.axes[0].get_legend().texts]  # type: ignore[union-attr]
     assert labels == [f"seed {900_000 + k}" for k in range(5)]

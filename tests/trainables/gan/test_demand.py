@@ -11,8 +11,19 @@ from trainables.gan.demand import DIGITS, demand
 from trainables.gan.images import load_images
 from trainables.gan.trainable import GANTrial
 
-TINY = {**R3GAN, "dataset": "digits", "judge": "search", "max_steps": 100, "seed": 0, "batch_size": 8, "latent_dim": 10}
-SMALL, MIDDLE = {**TINY, "batch_size": 128, "latent_dim": 100}, {**TINY, "batch_size": 1_000, "latent_dim": 2_000}
+TINY = {
+    **R3GAN,
+    "dataset": "digits",
+    "judge": "search",
+    "max_steps": 100,
+    "seed": 0,
+    "batch_size": 8,
+    "latent_dim": 10,
+}
+SMALL, MIDDLE = (
+    {**TINY, "batch_size": 128, "latent_dim": 100},
+    {**TINY, "batch_size": 1_000, "latent_dim": 2_000},
+)
 LATENT = {**TINY, "latent_dim": 30_000}
 
 SHARED = """

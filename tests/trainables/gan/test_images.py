@@ -38,10 +38,15 @@ from trainables.gan.images import (
 def write_idx(folder: Path, images: Images) -> None:
     """The four files of an MNIST-like data set, as published (http://yann.lecun.com/exdb/mnist)."""
     folder.mkdir(parents=True)
-    for part, pixels, labels in (("train", images.train, images.train_labels), ("t10k", images.test, images.test_labels)):
+    for part, pixels, labels in (
+        ("train", images.train, images.train_labels),
+        ("t10k", images.test, images.test_labels),
+    ):
         header = struct.pack(">IIII", 0x803, len(pixels), 28, 28)
         (folder / f"{part}-images-idx3-ubyte").write_bytes(header + pixels.tobytes())
-        (folder / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, len(labels)) + bytes(labels.tolist()))
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(
+            struct.pack(">II", 0x801, len(labels)) + bytes(labels.tolist())
+        )
 
 
 def test_digits_are_the_1797_of_scikit_learn_a_third_for_testing(digits: Images) -> None:
@@ -50,11 +55,17 @@ def test_digits_are_the_1797_of_scikit_learn_a_third_for_testing(digits: Images)
     assert digits.train.max() == 255
     assert digits.train.min() == 0
     assert abs(len(digits.test) - 1797 / 3) < 1
-    shares = [np.bincount(labels, minlength=10) / len(labels) for labels in (digits.train_labels, digits.test_labels)]
+    shares = [
+        np.bincount(labels, minlength=10) / len(labels)
+        for labels in (digits.train_labels, digits.test_labels)
+    ]
     assert np.abs(shares[0] - shares[1]).max() < 0.01
 
 
-@pytest.mark.parametrize(("dataset", "folder"), [("mnist", "MNIST"), ("fashion-mnist", "FashionMNIST"), ("kmnist", "KMNIST")])
+@pytest.mark.parametrize(
+    ("dataset", "folder"),
+    [("mnist", "MNIST"), ("fashion-mnist", "FashionMNIST"), ("kmnist", "KMNIST")],
+)
 def test_reads_the_published_files_from_torchvisions_layout(
     dataset: Dataset, folder: str, digits: Images, tmp_path: Path
 ) -> None:
@@ -81,7 +92,14 @@ def refusal(root: Path | str, dataset: Dataset = "mnist") -> str:
     line = str(caught.value)
     assert "\n" not in line
     assert "--dataset digits" in line or "--data-root" in line
-    for foreign in ("invalid literal", "base 16", "Errno", "urlopen", "buffer", "Dataset not found"):
+    for foreign in (
+        "invalid literal",
+        "base 16",
+        "Errno",
+        "urlopen",
+        "buffer",
+        "Dataset not found",
+    ):
         assert foreign not in line
     return line
 
@@ -129,13 +147,21 @@ def test_a_bad_file_is_named_with_what_was_found_and_what_it_should_hold(
     (raw / name).write_bytes(content)
     line = refusal(raw.parent.parent)
     assert line.startswith(f"{raw / name} {found}")
-    assert "it should hold " + ("28 x 28 images" if name == IMAGES else "labels from 0 to 9") in line
+    assert (
+        "it should hold " + ("28 x 28 images" if name == IMAGES else "labels from 0 to 9") in line
+    )
 
 
 def test_a_file_that_is_cut_off_at_any_byte_is_refused(raw: Path) -> None:
     for name in FILES:
         whole = (raw / name).read_bytes()
-        for end in (*range(20), len(whole) // 2, len(whole) - 785, len(whole) - 784, len(whole) - 1):
+        for end in (
+            *range(20),
+            len(whole) // 2,
+            len(whole) - 785,
+            len(whole) - 784,
+            len(whole) - 1,
+        ):
             (raw / name).write_bytes(whole[: max(end, 0)])
             assert refusal(raw.parent.parent).startswith(str(raw / name))
         packed = gzip.compress(whole, 1)
@@ -164,7 +190,9 @@ def broken_link(file: Path) -> None:
 
 
 def unreadable(file: Path) -> None:
-    file.symlink_to("/proc/self/mem")  # an ordinary file to look at, and an error to read, for the superuser too
+    file.symlink_to(
+        "/proc/self/mem"
+    )  # an ordinary file to look at, and an error to read, for the superuser too
 
 
 @pytest.mark.parametrize(
@@ -177,7 +205,9 @@ def unreadable(file: Path) -> None:
         (unreadable, "cannot be read (Input/output error)"),
     ],
 )
-def test_what_is_no_file_at_all_is_named_and_not_waited_for(raw: Path, put: Callable[[Path], None], found: str) -> None:
+def test_what_is_no_file_at_all_is_named_and_not_waited_for(
+    raw: Path, put: Callable[[Path], None], found: str
+) -> None:
     (raw / LABELS).unlink()
     put(raw / LABELS)
     assert refusal(raw.parent.parent).startswith(f"{raw / LABELS} {found}")
@@ -185,7 +215,10 @@ def test_what_is_no_file_at_all_is_named_and_not_waited_for(raw: Path, put: Call
 
 def test_gzipped_files_of_the_wrong_thing_are_refused(raw: Path) -> None:
     (raw / IMAGES).unlink()
-    for content, found in ((PAGE, "is cut off or is no gzip file"), (gzip.compress(PAGE), "is a text that begins with")):
+    for content, found in (
+        (PAGE, "is cut off or is no gzip file"),
+        (gzip.compress(PAGE), "is a text that begins with"),
+    ):
         (raw / f"{IMAGES}.gz").write_bytes(content)
         assert refusal(raw.parent.parent).startswith(f"{raw / IMAGES}.gz {found}")
 
@@ -209,7 +242,9 @@ def test_a_data_root_that_cannot_be_one_is_refused(tmp_path: Path) -> None:
         assert "cannot be fetched" in refusal(root)
 
 
-def test_without_files_or_network_says_where_they_go_and_names_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_files_or_network_says_where_they_go_and_names_digits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # nothing listens there
     with pytest.raises(ImagesUnavailable, match="use --dataset digits") as caught:
@@ -235,7 +270,9 @@ def test_a_folder_that_may_not_be_read_is_named(raw: Path, closed: str) -> None:
     command = [sys.executable, "-c", code, str(root), str(root / closed)]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     (root / closed).chmod(0o755)
-    assert result.stdout.startswith(f"{root / closed} cannot be read (no permission)"), result.stderr
+    assert result.stdout.startswith(f"{root / closed} cannot be read (no permission)"), (
+        result.stderr
+    )
 
 
 class Mirror:
@@ -245,8 +282,13 @@ class Mirror:
         write_idx(folder / "plain", images)
         self.folder, self.asked = folder, list[str]()
         for name in FILES:
-            (folder / f"{name}.gz").write_bytes(gzip.compress((folder / "plain" / name).read_bytes(), 1))
-        self.md5 = [(f"{name}.gz", hashlib.md5((folder / f"{name}.gz").read_bytes()).hexdigest()) for name in FILES]
+            (folder / f"{name}.gz").write_bytes(
+                gzip.compress((folder / "plain" / name).read_bytes(), 1)
+            )
+        self.md5 = [
+            (f"{name}.gz", hashlib.md5((folder / f"{name}.gz").read_bytes()).hexdigest())
+            for name in FILES
+        ]
 
     @contextlib.contextmanager
     def serving(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
@@ -257,10 +299,14 @@ class Mirror:
                 asked.append(self.path)
 
         monkeypatch.setenv("no_proxy", "127.0.0.1")
-        with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(self.folder))) as server:
+        with ThreadingHTTPServer(
+            ("127.0.0.1", 0), partial(Handler, directory=str(self.folder))
+        ) as server:
             thread = threading.Thread(target=server.serve_forever, args=(0.01,))
             thread.start()
-            monkeypatch.setattr(datasets.KMNIST, "mirrors", [f"http://127.0.0.1:{server.server_port}/"])
+            monkeypatch.setattr(
+                datasets.KMNIST, "mirrors", [f"http://127.0.0.1:{server.server_port}/"]
+            )
             monkeypatch.setattr(datasets.KMNIST, "resources", self.md5)
             yield
             server.shutdown()
@@ -280,17 +326,24 @@ class TestFetching:
     ) -> None:
         raw = tmp_path / "data" / "KMNIST" / "raw"
         raw.mkdir(parents=True)
-        own = gzip.compress((mirror.folder / "plain" / IMAGES).read_bytes(), 2)  # not as it is published
+        own = gzip.compress(
+            (mirror.folder / "plain" / IMAGES).read_bytes(), 2
+        )  # not as it is published
         (raw / f"{IMAGES}.gz").write_bytes(own)
         np.testing.assert_array_equal(load_images("kmnist", tmp_path / "data").test, digits.test)
         assert (raw / f"{IMAGES}.gz").read_bytes() == own
-        assert {file.name for file in raw.iterdir()} == {f"{IMAGES}.gz", *(name for name in FILES if name != IMAGES)}
+        assert {file.name for file in raw.iterdir()} == {
+            f"{IMAGES}.gz",
+            *(name for name in FILES if name != IMAGES),
+        }
         assert [file.name for file in (tmp_path / "data").iterdir()] == ["KMNIST"]
         mirror.asked.clear()
         load_images("kmnist", tmp_path / "data")
         assert mirror.asked == []
 
-    def test_a_wrong_checksum_and_a_file_that_the_mirror_has_not_are_refused(self, mirror: Mirror, tmp_path: Path) -> None:
+    def test_a_wrong_checksum_and_a_file_that_the_mirror_has_not_are_refused(
+        self, mirror: Mirror, tmp_path: Path
+    ) -> None:
         first = mirror.folder / f"{IMAGES}.gz"
         first.write_bytes(first.read_bytes()[:-1])
         assert "MD5 checksum is not the published one" in refusal(tmp_path / "data", "kmnist")
@@ -298,11 +351,17 @@ class TestFetching:
         assert "HTTP status 404" in refusal(tmp_path / "data", "kmnist")
         assert not (tmp_path / "data").exists()
 
-    def test_a_second_mirror_is_asked(self, mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(datasets.KMNIST, "mirrors", ["http://127.0.0.1:9/", *datasets.KMNIST.mirrors])
+    def test_a_second_mirror_is_asked(
+        self, mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(
+            datasets.KMNIST, "mirrors", ["http://127.0.0.1:9/", *datasets.KMNIST.mirrors]
+        )
         load_images("kmnist", tmp_path / "data")
 
-    def test_no_room_for_a_file_leaves_none_and_those_before_it_whole(self, mirror: Mirror, tmp_path: Path) -> None:
+    def test_no_room_for_a_file_leaves_none_and_those_before_it_whole(
+        self, mirror: Mirror, tmp_path: Path
+    ) -> None:
         limits = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, limits[1]))
         try:
@@ -312,7 +371,9 @@ class TestFetching:
         assert "cannot be fetched (File too large)" in line
         assert not (tmp_path / "data").exists()
 
-    def test_ctrl_c_half_way_leaves_no_half_file(self, mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_ctrl_c_half_way_leaves_no_half_file(
+        self, mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         write = images_module.write_whole
 
         def interrupted(file: Path, content: bytes) -> None:
@@ -340,7 +401,9 @@ def test_a_data_set_is_read_from_the_folder_of_its_name(digits: Images, tmp_path
     for dataset in ("mnist", "fashion-mnist", "kmnist"):
         write_idx(tmp_path / NAMES[dataset] / "raw", digits)
         (tmp_path / NAMES[dataset] / "raw" / LABELS).write_bytes(b"")
-        assert refusal(tmp_path, dataset).startswith(f"{tmp_path / NAMES[dataset] / 'raw' / LABELS} is empty")
+        assert refusal(tmp_path, dataset).startswith(
+            f"{tmp_path / NAMES[dataset] / 'raw' / LABELS} is empty"
+        )
 
 
 def test_scaling_is_undone_exactly() -> None:
@@ -355,11 +418,18 @@ def test_each_image_is_moved_by_its_own_few_pixels_and_background_moves_in() -> 
     moved = shifted(images, 2, torch.Generator().manual_seed(0))
     padded = np.pad(images.numpy(), ((0, 0), (2, 2), (2, 2)), constant_values=-1)
     found = [
-        [(y, x) for y in range(5) for x in range(5) if np.array_equal(image, large[y : y + 28, x : x + 28])]
+        [
+            (y, x)
+            for y in range(5)
+            for x in range(5)
+            if np.array_equal(image, large[y : y + 28, x : x + 28])
+        ]
         for image, large in zip(moved.numpy(), padded, strict=True)
     ]
     assert all(found)
-    assert {places[0] for places in found if len(places) == 1} == {(y, x) for y in range(5) for x in range(5)}
+    assert {places[0] for places in found if len(places) == 1} == {
+        (y, x) for y in range(5) for x in range(5)
+    }
 
 
 class TestBatches:

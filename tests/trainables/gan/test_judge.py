@@ -16,7 +16,16 @@ from safetensors.torch import save
 from trainables.gan import judge as judge_module
 from trainables.gan import waiting
 from trainables.gan.images import Images, ImagesUnavailable, load_images
-from trainables.gan.judge import FINAL_JUDGE, SEARCH_JUDGE, Judge, accuracy, cache_folder, classify, load_judge, train_judge
+from trainables.gan.judge import (
+    FINAL_JUDGE,
+    SEARCH_JUDGE,
+    Judge,
+    accuracy,
+    cache_folder,
+    classify,
+    load_judge,
+    train_judge,
+)
 from trainables.gan.trainable import Shared
 
 
@@ -25,7 +34,9 @@ def test_both_judges_know_the_test_images_and_are_two(shared: Shared, digits: Im
     assert accuracy(one, digits.test, digits.test_labels) > 0.98
     assert accuracy(other, digits.test, digits.test_labels) > 0.98
     test = torch.from_numpy(digits.test)
-    assert not torch.allclose(classify(one, test).features, classify(other, test).features, atol=0.1)
+    assert not torch.allclose(
+        classify(one, test).features, classify(other, test).features, atol=0.1
+    )
 
 
 @pytest.fixture
@@ -36,7 +47,9 @@ def small(digits: Images, monkeypatch: pytest.MonkeyPatch) -> Images:
 
 
 def few(digits: Images) -> Images:
-    return Images("digits", digits.train[:128], digits.train_labels[:128], digits.test, digits.test_labels)
+    return Images(
+        "digits", digits.train[:128], digits.train_labels[:128], digits.test, digits.test_labels
+    )
 
 
 @pytest.fixture
@@ -103,7 +116,9 @@ def to_loop(file: Path) -> None:
 
 
 def to_nothing_known(file: Path) -> None:
-    file.write_bytes(save({name: tensor.contiguous() for name, tensor in Judge().state_dict().items()}))
+    file.write_bytes(
+        save({name: tensor.contiguous() for name, tensor in Judge().state_dict().items()})
+    )
 
 
 def to_the_other_judge(file: Path) -> None:
@@ -149,7 +164,12 @@ def trained(digits: Images, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("damage", DAMAGE)
 @pytest.mark.parametrize("where", ["cache", "run"])
 def test_a_file_that_is_not_the_judge_as_it_was_written_is_named_and_replaced(
-    small: Images, trained: Path, cache: Path, tmp_path: Path, where: str, damage: Callable[[Path], None]
+    small: Images,
+    trained: Path,
+    cache: Path,
+    tmp_path: Path,
+    where: str,
+    damage: Callable[[Path], None],
 ) -> None:
     shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     folder = cache if where == "cache" else tmp_path / "run"
@@ -161,7 +181,9 @@ def test_a_file_that_is_not_the_judge_as_it_was_written_is_named_and_replaced(
     judge = load_judge(small, SEARCH_JUDGE, said.append, kept)
     assert said[0].startswith(f"{file} is not used (")
     assert said[0].endswith("it is replaced")
-    assert [line.split()[0] for line in said[1:]] == (["training", "judge"] if where == "cache" else [])
+    assert [line.split()[0] for line in said[1:]] == (
+        ["training", "judge"] if where == "cache" else []
+    )
     assert file.read_bytes() == whole
     said.clear()
     assert_same(judge, load_judge(small, SEARCH_JUDGE, said.append, kept))
@@ -216,7 +238,9 @@ def test_where_it_cannot_be_kept_it_is_trained_all_the_same(
 
 
 @pytest.mark.parametrize("home", ["/dev/null", "/proc/none"])
-def test_a_cache_on_no_disk_costs_one_line(small: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: str) -> None:
+def test_a_cache_on_no_disk_costs_one_line(
+    small: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: str
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", home)
     said: list[str] = []
     load_judge(small, FINAL_JUDGE, said.append, tmp_path / "run")
@@ -224,21 +248,29 @@ def test_a_cache_on_no_disk_costs_one_line(small: Images, tmp_path: Path, monkey
     assert "cannot be kept" in said[0]
 
 
-def test_a_run_whose_folder_cannot_be_written_is_refused(small: Images, trained: Path, cache: Path, tmp_path: Path) -> None:
+def test_a_run_whose_folder_cannot_be_written_is_refused(
+    small: Images, trained: Path, cache: Path, tmp_path: Path
+) -> None:
     shutil.copytree(trained / "cache", tmp_path / "cache")
     (tmp_path / "run").write_text("a file")
-    with pytest.raises(ImagesUnavailable, match=r"cannot be written to .*run/digits-.*\(File exists\)"):
+    with pytest.raises(
+        ImagesUnavailable, match=r"cannot be written to .*run/digits-.*\(File exists\)"
+    ):
         load_judge(small, FINAL_JUDGE, lambda line: None, tmp_path / "run")
 
 
-def test_ctrl_c_leaves_no_file_no_lock_and_torchs_threads(small: Images, cache: Path, tmp_path: Path) -> None:
+def test_ctrl_c_leaves_no_file_no_lock_and_torchs_threads(
+    small: Images, cache: Path, tmp_path: Path
+) -> None:
     threads = torch.get_num_threads()
 
     def interrupt(line: str) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        load_judge(small, SEARCH_JUDGE, interrupt, tmp_path / "run")  # at its first line: under the lock
+        load_judge(
+            small, SEARCH_JUDGE, interrupt, tmp_path / "run"
+        )  # at its first line: under the lock
     assert torch.get_num_threads() == threads
     assert not list(tmp_path.rglob("*.safetensors*"))
     (lock,) = cache.glob("*.lock")
@@ -263,7 +295,9 @@ def test_waits_for_another_search_with_a_word_and_not_for_ever(
     timer.start()
     load_judge(small, SEARCH_JUDGE, said.append, tmp_path / "one")
     timer.join()
-    assert [line.split(" (")[0] for line in said] == ["waiting for another search that is training judge 1"]
+    assert [line.split(" (")[0] for line in said] == [
+        "waiting for another search that is training judge 1"
+    ]
 
     said.clear()
     (cache / kept.name).unlink()
@@ -275,7 +309,9 @@ def test_waits_for_another_search_with_a_word_and_not_for_ever(
     assert (cache / kept.name).read_bytes() == kept.read_bytes()
 
 
-def test_training_says_now_and_then_how_far_it_is(digits: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_says_now_and_then_how_far_it_is(
+    digits: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(waiting, "EVERY_S", 0.5)
     said: list[str] = []
     train_judge(few(digits), FINAL_JUDGE, said.append)
@@ -314,7 +350,9 @@ def test_a_user_without_a_home_has_a_cache_all_the_same(monkeypatch: pytest.Monk
 
 
 @pytest.mark.slow
-@pytest.mark.skipif("MNIST_ROOT" not in os.environ, reason="set MNIST_ROOT to a folder that holds MNIST/raw")
+@pytest.mark.skipif(
+    "MNIST_ROOT" not in os.environ, reason="set MNIST_ROOT to a folder that holds MNIST/raw"
+)
 def test_knows_mnist_to_99_2_percent() -> None:
     images = load_images("mnist", Path(os.environ["MNIST_ROOT"]))
     assert accuracy(train_judge(images, 5), images.test, images.test_labels) >= 0.992

@@ -3,7 +3,14 @@ import math
 import pytest
 import torch
 
-from trainables.gan.latents import CLUSTER_HEIGHT, CLUSTERS, Latent, draw_latents, interpolate_linear, interpolate_spherical
+from trainables.gan.latents import (
+    CLUSTER_HEIGHT,
+    CLUSTERS,
+    Latent,
+    draw_latents,
+    interpolate_linear,
+    interpolate_spherical,
+)
 
 
 def stream() -> torch.Generator:
@@ -51,5 +58,7 @@ def test_the_great_circle_keeps_its_length_and_turns_evenly() -> None:
 
 def test_the_great_circle_between_latents_on_one_line_is_straight() -> None:
     z = torch.tensor([1.0, 2.0])
-    torch.testing.assert_close(interpolate_spherical(z, 2 * z, n=4), interpolate_linear(z, 2 * z, n=4))
+    torch.testing.assert_close(
+        interpolate_spherical(z, 2 * z, n=4), interpolate_linear(z, 2 * z, n=4)
+    )
     assert interpolate_spherical(z, -z, n=4).isfinite().all()

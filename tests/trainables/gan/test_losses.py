@@ -2,7 +2,13 @@ import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
 
-from trainables.gan.losses import Loss, discriminator_loss, generator_loss, gradient_penalty, probabilities
+from trainables.gan.losses import (
+    Loss,
+    discriminator_loss,
+    generator_loss,
+    gradient_penalty,
+    probabilities,
+)
 from trainables.gan.model import SimpleDiscriminator
 
 REAL, FAKE = torch.tensor([2.0, -0.5, 0.3]), torch.tensor([-1.0, 0.7, 3.0])
@@ -10,19 +16,31 @@ REAL, FAKE = torch.tensor([2.0, -0.5, 0.3]), torch.tensor([-1.0, 0.7, 3.0])
 
 def test_non_saturating_is_binary_cross_entropy_with_one_sided_smoothing() -> None:
     ones, zeros = torch.ones(3), torch.zeros(3)
-    torch.testing.assert_close(generator_loss("non-saturating", FAKE, None), cross_entropy(FAKE, ones))
+    torch.testing.assert_close(
+        generator_loss("non-saturating", FAKE, None), cross_entropy(FAKE, ones)
+    )
     for smoothing in (0.0, 0.1):
         expected = cross_entropy(REAL, ones - smoothing) + cross_entropy(FAKE, zeros)
-        torch.testing.assert_close(discriminator_loss("non-saturating", REAL, FAKE, smoothing), expected)
+        torch.testing.assert_close(
+            discriminator_loss("non-saturating", REAL, FAKE, smoothing), expected
+        )
 
 
 def test_the_other_losses_by_hand() -> None:
     assert generator_loss("hinge", FAKE, None).item() == pytest.approx(-(-1 + 0.7 + 3) / 3)
-    assert discriminator_loss("hinge", REAL, FAKE).item() == pytest.approx((0 + 1.5 + 0.7) / 3 + (0 + 1.7 + 4) / 3)
+    assert discriminator_loss("hinge", REAL, FAKE).item() == pytest.approx(
+        (0 + 1.5 + 0.7) / 3 + (0 + 1.7 + 4) / 3
+    )
     assert generator_loss("least-squares", FAKE, None).item() == pytest.approx((4 + 0.09 + 4) / 3)
-    assert discriminator_loss("least-squares", REAL, FAKE).item() == pytest.approx((1 + 2.25 + 0.49) / 3 + (1 + 0.49 + 9) / 3)
-    torch.testing.assert_close(generator_loss("relativistic", FAKE, REAL), cross_entropy(FAKE - REAL, torch.ones(3)))
-    torch.testing.assert_close(discriminator_loss("relativistic", REAL, FAKE), cross_entropy(REAL - FAKE, torch.ones(3)))
+    assert discriminator_loss("least-squares", REAL, FAKE).item() == pytest.approx(
+        (1 + 2.25 + 0.49) / 3 + (1 + 0.49 + 9) / 3
+    )
+    torch.testing.assert_close(
+        generator_loss("relativistic", FAKE, REAL), cross_entropy(FAKE - REAL, torch.ones(3))
+    )
+    torch.testing.assert_close(
+        discriminator_loss("relativistic", REAL, FAKE), cross_entropy(REAL - FAKE, torch.ones(3))
+    )
 
 
 def test_the_penalty_of_a_linear_score_is_the_squared_norm_of_its_weights() -> None:
@@ -44,7 +62,11 @@ def test_the_penalty_is_the_squared_slope_of_the_discriminator_and_trains_it() -
         squared += ((discriminator.scores(there) - discriminator.scores(images)).item() / step) ** 2
     assert penalty.item() == pytest.approx(squared, rel=1e-4)
     penalty.backward()
-    assert all(p.grad is not None and p.grad.abs().sum() > 0 for n, p in discriminator.named_parameters() if "weight" in n)
+    assert all(
+        p.grad is not None and p.grad.abs().sum() > 0
+        for n, p in discriminator.named_parameters()
+        if "weight" in n
+    )
 
 
 @pytest.mark.parametrize("loss", ["non-saturating", "hinge", "least-squares", "relativistic"])

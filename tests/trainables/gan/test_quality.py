@@ -31,18 +31,27 @@ def cloud(count: int, dim: int, seed: int, scale: float = 1.0, shift: float = 0.
 
 class TestFrechetDistance:
     def test_of_two_numbers_is_the_closed_form(self) -> None:
-        one = Gaussian(torch.tensor([1.0], dtype=torch.float64), torch.tensor([[4.0]], dtype=torch.float64))
-        other = Gaussian(torch.tensor([3.5], dtype=torch.float64), torch.tensor([[9.0]], dtype=torch.float64))
+        one = Gaussian(
+            torch.tensor([1.0], dtype=torch.float64), torch.tensor([[4.0]], dtype=torch.float64)
+        )
+        other = Gaussian(
+            torch.tensor([3.5], dtype=torch.float64), torch.tensor([[9.0]], dtype=torch.float64)
+        )
         assert frechet_distance(one, other) == pytest.approx(2.5**2 + (2 - 3) ** 2)
 
     def test_is_scipys_with_a_matrix_root(self) -> None:
-        one, other = (Gaussian.of(cloud(300, 16, seed, scale, seed / 3)) for seed, scale in ((1, 1.0), (2, 2.5)))
+        one, other = (
+            Gaussian.of(cloud(300, 16, seed, scale, seed / 3))
+            for seed, scale in ((1, 1.0), (2, 2.5))
+        )
         c1, c2 = one.covariance.numpy(), other.covariance.numpy()
         root = np.asarray(sqrtm(c1 @ c2)).real
         expected = ((one.mean - other.mean) ** 2).sum().item() + np.trace(c1 + c2 - 2 * root)
         assert frechet_distance(one, other) == pytest.approx(expected, rel=1e-6)
 
-    def test_is_torchmetrics_with_the_judge_as_its_network(self, shared: Shared, digits: Images) -> None:
+    def test_is_torchmetrics_with_the_judge_as_its_network(
+        self, shared: Shared, digits: Images
+    ) -> None:
         judge = shared.evaluators["search"].judge
 
         class Features(nn.Module):
@@ -52,10 +61,15 @@ class TestFrechetDistance:
                 return judge.features(images[:, 0])
 
         theirs = FrechetInceptionDistance(feature=Features())
-        real, made = to_float(torch.from_numpy(digits.test)), to_float(torch.from_numpy(digits.train[:400])).flip(2)
+        real, made = (
+            to_float(torch.from_numpy(digits.test)),
+            to_float(torch.from_numpy(digits.train[:400])).flip(2),
+        )
         theirs.update(real[:, None], real=True)
         theirs.update(made[:, None], real=False)
-        ours = frechet_distance(*(Gaussian.of(classify(judge, images).features) for images in (real, made)))
+        ours = frechet_distance(
+            *(Gaussian.of(classify(judge, images).features) for images in (real, made))
+        )
         assert ours == pytest.approx(theirs.compute().item(), rel=1e-4)
 
     def test_of_a_cloud_and_itself_is_nothing_even_where_it_is_flat(self) -> None:
@@ -72,7 +86,9 @@ class TestFrechetDistance:
 
 class TestDensityAndCoverage:
     @pytest.mark.parametrize(("scale", "shift"), [(1.0, 0.0), (0.3, 0.0), (1.0, 2.0)])
-    def test_are_those_of_a_brute_force_with_another_library(self, scale: float, shift: float) -> None:
+    def test_are_those_of_a_brute_force_with_another_library(
+        self, scale: float, shift: float
+    ) -> None:
         real, made, k = cloud(700, 6, 1), cloud(450, 6, 2, scale, shift), 5
         radius = NearestNeighbors(n_neighbors=k + 1).fit(real).kneighbors(real)[0][:, -1]
         distance = np.linalg.norm(real[:, None].numpy() - made[None].numpy(), axis=2)
@@ -106,9 +122,14 @@ class TestNeighbours:
         assert nearest_training_images(cloud(100, 784, 0).view(-1, 28, 28), train).copied == 0
 
     def test_a_set_larger_than_a_chunk_is_searched_to_its_end(self) -> None:
-        train = torch.randint(0, 256, (11_000, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+        train = torch.randint(
+            0, 256, (11_000, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+        )
         wanted = torch.tensor([3, 5_001, 10_999])
-        assert nearest_training_images(to_float(train[wanted]), train).index.tolist() == wanted.tolist()
+        assert (
+            nearest_training_images(to_float(train[wanted]), train).index.tolist()
+            == wanted.tolist()
+        )
 
 
 class TestEvaluator:
@@ -121,10 +142,14 @@ class TestEvaluator:
         figures = evaluator.measure(seen)
         assert figures["clean"] == 0.5
         made = torch.tensor([0.5, 0.25, 0, 0, 0, 0, 0, 0.25, 0, 0])
-        assert figures["coverage"] == pytest.approx(1 - (made - evaluator.shares).abs().sum().item() / 2)
+        assert figures["coverage"] == pytest.approx(
+            1 - (made - evaluator.shares).abs().sum().item() / 2
+        )
         assert class_shares(seen.digits).tolist() == made.tolist()
 
-    def test_floors_are_what_real_images_reach_and_noise_falls_short_of_all(self, shared: Shared) -> None:
+    def test_floors_are_what_real_images_reach_and_noise_falls_short_of_all(
+        self, shared: Shared
+    ) -> None:
         for evaluator in shared.evaluators.values():
             noise = classify(evaluator.judge, cloud(600, 784, 0).view(-1, 28, 28).clamp(-1, 1))
             figures = {**evaluator.measure(noise), **evaluator.examine(noise)}
@@ -138,7 +163,13 @@ class TestEvaluator:
 
     def test_moves_as_a_whole_to_a_device(self, shared: Shared) -> None:
         moved = copy.deepcopy(shared.evaluators["search"]).to(torch.device("meta"))
-        tensors = [moved.real.mean, moved.real.covariance, moved.features, moved.shares, *moved.judge.state_dict().values()]
+        tensors = [
+            moved.real.mean,
+            moved.real.covariance,
+            moved.features,
+            moved.shares,
+            *moved.judge.state_dict().values(),
+        ]
         assert {tensor.device.type for tensor in tensors} == {"meta"}
         assert moved.floor == shared.evaluators["search"].floor
 
@@ -152,19 +183,39 @@ class TestCheckImages:
         [
             (lambda d: {"train": d.train * 0}, "all 1,198 training images of digits are the same"),
             (lambda d: {"test": d.test * 0 + 77}, "all 599 test images of digits are the same"),
-            (lambda d: {"train": d.train[np.arange(1198) % 128]}, "only 128 different training images of digits among 1,198"),
-            (lambda d: {"test": d.test[:30], "test_labels": d.test_labels[:30]}, "only 30 different test images of digits"),
-            (lambda d: {"train": d.train[:1], "train_labels": d.train_labels[:1]}, "1 training images"),
-            (lambda d: {"test_labels": d.test_labels * 0 + 4}, "all 599 test images of digits have the label 4"),
-            (lambda d: {"train_labels": d.train_labels * 0}, "all 1,198 training images of digits have the label 0"),
+            (
+                lambda d: {"train": d.train[np.arange(1198) % 128]},
+                "only 128 different training images of digits among 1,198",
+            ),
+            (
+                lambda d: {"test": d.test[:30], "test_labels": d.test_labels[:30]},
+                "only 30 different test images of digits",
+            ),
+            (
+                lambda d: {"train": d.train[:1], "train_labels": d.train_labels[:1]},
+                "1 training images",
+            ),
+            (
+                lambda d: {"test_labels": d.test_labels * 0 + 4},
+                "all 599 test images of digits have the label 4",
+            ),
+            (
+                lambda d: {"train_labels": d.train_labels * 0},
+                "all 1,198 training images of digits have the label 0",
+            ),
             (
                 lambda d: {"test": d.train, "test_labels": d.train_labels},
                 "1,198 of the 1,198 test images of digits are training",
             ),
-            (lambda d: {"test": np.concatenate((d.test[:290], d.train[:309]))}, "309 of the 599 test images of digits are tr"),
+            (
+                lambda d: {"test": np.concatenate((d.test[:290], d.train[:309]))},
+                "309 of the 599 test images of digits are tr",
+            ),
         ],
     )
-    def test_images_that_measure_nothing_are_refused(self, digits: Images, changed: Any, said: str) -> None:
+    def test_images_that_measure_nothing_are_refused(
+        self, digits: Images, changed: Any, said: str
+    ) -> None:
         with pytest.raises(ImagesUnavailable, match=said) as caught:
             check_images(replace(digits, **changed(digits)))
         assert "--dataset digits" in str(caught.value)
@@ -179,7 +230,9 @@ class TestCheckImages:
             (lambda d: {"test": np.concatenate((d.test[:590], d.train[:9]))}, "9 of the 599 test images of digits are train"),
         ],
     )  # fmt: skip
-    def test_images_that_measure_poorly_get_a_caution(self, digits: Images, changed: Any, said: str) -> None:
+    def test_images_that_measure_poorly_get_a_caution(
+        self, digits: Images, changed: Any, said: str
+    ) -> None:
         (caution,) = check_images(replace(digits, **changed(digits)))
         assert said in caution
 
@@ -191,11 +244,23 @@ class TestCheckEvaluator:
     @pytest.mark.parametrize(
         ("changed", "said"),
         [
-            ({"accuracy": 0.1}, "judge 1 names 10.0% of the 599 test images of digits rightly, and must name 50%"),
+            (
+                {"accuracy": 0.1},
+                "judge 1 names 10.0% of the 599 test images of digits rightly, and must name 50%",
+            ),
             ({"accuracy": math.nan}, "judge 1 names nan%"),
-            ({"accuracy": 0.92, "shares": torch.tensor([0.9, 0.1] + [0] * 8)}, "hardly more than the 90.0%"),
-            ({"floor": {"fd": 0.0}}, "judge 1 measures an fd of 0 between training and test images"),
-            ({"floor": {"fd": math.nan, "clean": 1.0, "density": math.inf}}, "measures no fd and no density"),
+            (
+                {"accuracy": 0.92, "shares": torch.tensor([0.9, 0.1] + [0] * 8)},
+                "hardly more than the 90.0%",
+            ),
+            (
+                {"floor": {"fd": 0.0}},
+                "judge 1 measures an fd of 0 between training and test images",
+            ),
+            (
+                {"floor": {"fd": math.nan, "clean": 1.0, "density": math.inf}},
+                "measures no fd and no density",
+            ),
         ],
     )
     def test_one_that_measures_nothing_is_refused(
@@ -205,6 +270,10 @@ class TestCheckEvaluator:
             check_evaluator(replace(shared.evaluators["search"], **changed), 1, digits)
         assert "\n" not in str(caught.value)
 
-    def test_one_that_is_often_wrong_gets_a_caution_with_its_accuracy(self, shared: Shared, digits: Images) -> None:
-        (caution,) = check_evaluator(replace(shared.evaluators["search"], accuracy=0.913), 2, digits)
+    def test_one_that_is_often_wrong_gets_a_caution_with_its_accuracy(
+        self, shared: Shared, digits: Images
+    ) -> None:
+        (caution,) = check_evaluator(
+            replace(shared.evaluators["search"], accuracy=0.913), 2, digits
+        )
         assert "judge 2 names 91.3% of the 599 test images" in caution

@@ -17,19 +17,34 @@ from trainables.gan.model import SimpleDiscriminator, SimpleGenerator
 from trainables.gan.trainable import GANTrial, create_shared
 from trainables.resumable import Row
 
-R3GAN = {"loss": "relativistic", "penalty": 1.0, "beta1": 0.0, "beta2": 0.99, "ema": 0.99, "lr_decay": "linear"}
+R3GAN = {
+    "loss": "relativistic",
+    "penalty": 1.0,
+    "beta1": 0.0,
+    "beta2": 0.99,
+    "ema": 0.99,
+    "lr_decay": "linear",
+}
 
 VARIANTS: list[dict[str, Any]] = [
     {},
     R3GAN,
     {"loss": "hinge", "regulariser": "spectral", "shift": 2, "d_steps": 2, "latent": "uniform"},
-    {"loss": "least-squares", "regulariser": "dropout", "dropout": 0.3, "lr_decay": "cosine", "latent": "clusters"},
+    {
+        "loss": "least-squares",
+        "regulariser": "dropout",
+        "dropout": 0.3,
+        "lr_decay": "cosine",
+        "latent": "clusters",
+    },
     {"label_smoothing": 0.1, "ema": 0.9, "batch_size": 32, "latent_dim": 32},
 ]
 
 
 def weights(trial: GANTrial) -> list[Tensor]:
-    return [p.detach().clone() for p in (*trial.model.parameters(), *trial.discriminator.parameters())]
+    return [
+        p.detach().clone() for p in (*trial.model.parameters(), *trial.discriminator.parameters())
+    ]
 
 
 def report(trial: GANTrial) -> Row:
@@ -65,10 +80,14 @@ def test_takes_the_courseworks_steps_in_its_order(gan: Any) -> None:
         binary_cross_entropy(discriminator(made), ones).backward()
         g_optimizer.step()
         d_optimizer.zero_grad()
-        loss = binary_cross_entropy(discriminator(made.detach()), zeros) + binary_cross_entropy(discriminator(real), ones)
+        loss = binary_cross_entropy(discriminator(made.detach()), zeros) + binary_cross_entropy(
+            discriminator(real), ones
+        )
         loss.backward()
         d_optimizer.step()
-    for ours, theirs in zip(weights(trial), [*generator.parameters(), *discriminator.parameters()], strict=True):
+    for ours, theirs in zip(
+        weights(trial), [*generator.parameters(), *discriminator.parameters()], strict=True
+    ):
         torch.testing.assert_close(ours, theirs.detach(), rtol=1e-3, atol=5e-5)
 
 
@@ -76,12 +95,16 @@ def test_real_images_are_the_training_images(gan: Any) -> None:
     trial = gan()
     real = trial._draw_real()
     assert real.shape == (64, 28, 28)
-    train = {image.tobytes() for image in to_float(torch.from_numpy(trial.shared.images.train)).numpy()}
+    train = {
+        image.tobytes() for image in to_float(torch.from_numpy(trial.shared.images.train)).numpy()
+    }
     assert all(image.tobytes() in train for image in real.numpy())
 
 
 @pytest.mark.parametrize("settings", VARIANTS)
-def test_a_trial_cut_off_goes_on_bit_for_bit(gan: Any, settings: dict[str, Any], tmp_path: Path) -> None:
+def test_a_trial_cut_off_goes_on_bit_for_bit(
+    gan: Any, settings: dict[str, Any], tmp_path: Path
+) -> None:
     whole = gan(**settings)
     for _ in range(2):
         whole.step()
@@ -109,7 +132,9 @@ def test_a_report_says_how_good_the_images_are(gan: Any) -> None:
     assert row["step"] == 10
     assert row["epoch"] == pytest.approx(10 * 64 / 1198)
     assert report(gan(d_steps=2))["epoch"] == pytest.approx(2 * 10 * 64 / 1198)
-    assert row["fd_ratio"] == pytest.approx(row["fd"] / trial.shared.evaluators["search"].floor["fd"])
+    assert row["fd_ratio"] == pytest.approx(
+        row["fd"] / trial.shared.evaluators["search"].floor["fd"]
+    )
     assert sum(row["digits"]) == pytest.approx(1)
     assert row["ended"] is None
     for name in ("train_g_loss", "train_d_loss", "train_d_real", "train_d_fake"):
@@ -122,7 +147,9 @@ def test_a_report_says_how_good_the_images_are(gan: Any) -> None:
 def test_the_final_judge_examines_more_and_shows_the_nearest_training_images(gan: Any) -> None:
     trial = gan(judge="final", max_steps=10)
     row = trial.step()
-    assert row["fd_ratio"] == pytest.approx(row["fd"] / trial.shared.evaluators["final"].floor["fd"])
+    assert row["fd_ratio"] == pytest.approx(
+        row["fd"] / trial.shared.evaluators["final"].floor["fd"]
+    )
     assert {"density", "manifold_coverage", "copied"} <= set(row)
     with np.load(io.BytesIO(row["files"]["nearest.npz"])) as found:
         made, nearest = found["made"], found["nearest"]
@@ -133,14 +160,18 @@ def test_the_final_judge_examines_more_and_shows_the_nearest_training_images(gan
     assert all(image.tobytes() in train for image in nearest)
 
 
-def test_draws_a_grid_of_one_latent_every_500_steps_and_at_the_end(gan: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_draws_a_grid_of_one_latent_every_500_steps_and_at_the_end(
+    gan: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("trainables.gan.trainable.GRID_EVERY", 5)
     trial = gan()
     files = trial.step()["files"]
     assert list(files) == ["gan_images/step_000005.png", "gan_images/step_000010.png"]
     grid = np.asarray(Image.open(io.BytesIO(files["gan_images/step_000010.png"])))
     assert grid.shape == (152, 152)
-    expected = trial._make(trial.grid_latents)[6]  # the second row's second image, with two pixels between images
+    expected = trial._make(trial.grid_latents)[
+        6
+    ]  # the second row's second image, with two pixels between images
     np.testing.assert_allclose(grid[32:60, 32:60] / 127.5 - 1, expected.numpy(), atol=0.01)
     assert "files" not in gan(report_every=4, max_steps=8).step()
     assert list(gan(report_every=4, max_steps=4).step()["files"]) == ["gan_images/step_000004.png"]
@@ -152,14 +183,21 @@ def test_what_is_measured_and_kept_is_the_running_average(gan: Any) -> None:
     for step in range(1, 31):
         trial.step_number = step
         trial.advance()
-        current = {name: value.clone().float() for name, value in trial.generator.state_dict().items()}
+        current = {
+            name: value.clone().float() for name, value in trial.generator.state_dict().items()
+        }
         past = min(0.9, step / (step + 10)) if average else 0.0
-        average = {name: past * average.get(name, value) + (1 - past) * value for name, value in current.items()}
+        average = {
+            name: past * average.get(name, value) + (1 - past) * value
+            for name, value in current.items()
+        }
     kept = trial.model.state_dict()
     for name, value in average.items():
         if not name.endswith("num_batches_tracked"):
             torch.testing.assert_close(kept[name], value, rtol=1e-3, atol=1e-4)
-    assert not torch.allclose(kept["layers.0.weight"], trial.generator.state_dict()["layers.0.weight"])
+    assert not torch.allclose(
+        kept["layers.0.weight"], trial.generator.state_dict()["layers.0.weight"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -200,7 +238,9 @@ class TestEndsWithAReason:
     )
     def test_a_discriminator_that_wins_outright(self, gan: Any, settings: dict[str, Any]) -> None:
         """Whatever its loss makes of its scores; the untrained generator's one class of noise is the effect, not the cause."""
-        trial = gan(**settings, lr_d=1e-3, lr_g=1e-6, batch_size=16, report_every=100, max_steps=1500)
+        trial = gan(
+            **settings, lr_d=1e-3, lr_g=1e-6, batch_size=16, report_every=100, max_steps=1500
+        )
         row = self.end(trial)
         assert row["ended"] == "discriminator won"
         assert row["step"] == 700
@@ -239,7 +279,9 @@ class TestEndsWithAReason:
         assert "fd" not in row
 
     def test_settings_known_beforehand_are_given_their_whole_budget(self, gan: Any) -> None:
-        trial = gan(lr_d=1e-7, lr_g=1e-3, batch_size=16, report_every=100, max_steps=1000, known="by hand")
+        trial = gan(
+            lr_d=1e-7, lr_g=1e-3, batch_size=16, report_every=100, max_steps=1000, known="by hand"
+        )
         row = self.end(trial)
         assert row["ended"] == "budget"
         assert row["coverage"] < 0.15
@@ -288,7 +330,10 @@ def test_a_schedule_is_bit_for_bit_what_a_population_did(gan: Any, tmp_path: Pat
             member = gan(**settings, seed=100 + number)
             member.load_checkpoint(str(tmp_path))
     assert rows == populated
-    assert all(torch.equal(ours, theirs) for ours, theirs in zip(weights(alone), weights(member), strict=True))
+    assert all(
+        torch.equal(ours, theirs)
+        for ours, theirs in zip(weights(alone), weights(member), strict=True)
+    )
     assert alone.g_optimizer.param_groups[0]["betas"] == (0.5, 0.99)
     assert rows[-1]["epoch"] == (10 * 64 + 20 * 32 + 10 * 64) / len(alone.images)
     assert rows[1] != report_of_unchanged(gan)
@@ -313,11 +358,15 @@ def test_a_trial_cut_off_goes_on_in_its_schedule(reports: int, gan: Any, tmp_pat
 
 
 def test_dropout_can_change_and_files_are_kept_over_a_change(gan: Any) -> None:
-    trial = gan(regulariser="dropout", dropout=0.3, schedule=[[10, {"dropout": 0.1}]], report_every=20)
+    trial = gan(
+        regulariser="dropout", dropout=0.3, schedule=[[10, {"dropout": 0.1}]], report_every=20
+    )
     trial.files["kept"] = b"content"
     row = trial.step()
     assert row["files"]["kept"] == b"content"
-    assert [module.p for module in trial.discriminator.modules() if isinstance(module, torch.nn.Dropout)] == [0.1, 0.1]
+    assert [
+        module.p for module in trial.discriminator.modules() if isinstance(module, torch.nn.Dropout)
+    ] == [0.1, 0.1]
 
 
 class TestCreateShared:
@@ -341,10 +390,13 @@ class TestCreateShared:
     ) -> None:
         monkeypatch.setattr(judge, "TRAINING_STEPS", 40)
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-        shuffled = replace(digits, train_labels=np.random.default_rng(0).permutation(digits.train_labels))
+        shuffled = replace(
+            digits, train_labels=np.random.default_rng(0).permutation(digits.train_labels)
+        )
         said: list[str] = []
         with pytest.raises(
-            ImagesUnavailable, match=r"judge 1 names \d+\.\d% of the 599 test images of digits rightly, and must"
+            ImagesUnavailable,
+            match=r"judge 1 names \d+\.\d% of the 599 test images of digits rightly, and must",
         ):
             create_shared(shuffled, said.append, tmp_path / "judges")
         assert not any(line.startswith("training judge 2") for line in said)

@@ -10,7 +10,12 @@ from tests.trainables.conftest import peaks
 from trainables.lstm.demand import demand
 from trainables.lstm.trainable import LSTMTrial
 
-TEXTBOOK = {**SPACES["lstm", "extended"].known["textbook"], "encoding": "one-hot", "averaging": 0.9, "recurrent_init": "normal"}
+TEXTBOOK = {
+    **SPACES["lstm", "extended"].known["textbook"],
+    "encoding": "one-hot",
+    "averaging": 0.9,
+    "recurrent_init": "normal",
+}
 TINY, SMALL, MIDDLE = (
     {
         **TEXTBOOK,
@@ -23,7 +28,12 @@ TINY, SMALL, MIDDLE = (
     }
     for length, batch, hidden in ((2, 2, 2), (50, 128, 128), (50, 512, 256))
 )
-CONFIGS = [SMALL, MIDDLE, {**MIDDLE, "model": "rnn"}, {**SMALL, "input_length": 5, "batch_size": 16, "hidden_dim": 1000}]
+CONFIGS = [
+    SMALL,
+    MIDDLE,
+    {**MIDDLE, "model": "rnn"},
+    {**SMALL, "input_length": 5, "batch_size": 16, "hidden_dim": 1000},
+]
 
 TRAIN = """
 from trainables.lstm.trainable import LSTMTrial

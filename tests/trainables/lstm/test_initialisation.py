@@ -41,7 +41,9 @@ def test_half_of_a_cell_survives_as_long_as_the_forget_bias_says() -> None:
     model = LSTM(kernel="reference")
     initialise(model, 0.0, "normal")
     open_gates(model, 3.3)
-    torch.testing.assert_close(model.b[1].sigmoid().pow(20), torch.full((128,), 0.482), rtol=0, atol=0.02)
+    torch.testing.assert_close(
+        model.b[1].sigmoid().pow(20), torch.full((128,), 0.482), rtol=0, atol=0.02
+    )
     assert not model.b[[0, 2, 3]].any()
 
 

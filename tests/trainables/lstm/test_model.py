@@ -13,10 +13,14 @@ LENGTH = pytest.mark.parametrize("input_length", [2, 5, 20])
 
 
 def build(name: str, kernel: Kernel = "reference", scale: float = 0.3) -> LSTM | RNN:
-    model = MODELS[name](hidden_dim=16, kernel=kernel, generator=torch.Generator().manual_seed(1)).double()
+    model = MODELS[name](
+        hidden_dim=16, kernel=kernel, generator=torch.Generator().manual_seed(1)
+    ).double()
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.copy_(parameter * scale + 0.05 * torch.randn_like(parameter))  # biases are no zeros in this test
+            parameter.copy_(
+                parameter * scale + 0.05 * torch.randn_like(parameter)
+            )  # biases are no zeros in this test
     return model
 
 
@@ -27,7 +31,9 @@ def batch(input_length: int) -> tuple[Tensor, Tensor]:
 
 @MODEL
 @LENGTH
-def test_native_kernel_gives_the_references_outputs_and_gradients(name: str, input_length: int) -> None:
+def test_native_kernel_gives_the_references_outputs_and_gradients(
+    name: str, input_length: int
+) -> None:
     reference, native = build(name), build(name, "native")
     native.load_state_dict(reference.state_dict())
     x, target = batch(input_length)
@@ -80,7 +86,8 @@ def test_weights_start_standard_normal_and_biases_zero(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "count"), [("lstm", 4 * (128 + 128 * 128 + 128) + 1290), ("rnn", 128 + 128 * 128 + 128 + 1290)]
+    ("name", "count"),
+    [("lstm", 4 * (128 + 128 * 128 + 128) + 1290), ("rnn", 128 + 128 * 128 + 128 + 1290)],
 )
 def test_parameter_count(name: str, count: int) -> None:
     assert sum(parameter.numel() for parameter in MODELS[name]().parameters()) == count

@@ -12,7 +12,9 @@ def stream(seed: int = 0) -> torch.Generator:
 
 @settings(deadline=None, max_examples=40)
 @given(input_length=st.integers(2, 60), batch_size=st.integers(1, 20), seed=st.integers(0, 2**31))
-def test_reads_the_same_in_both_directions_at_odd_and_even_lengths(input_length: int, batch_size: int, seed: int) -> None:
+def test_reads_the_same_in_both_directions_at_odd_and_even_lengths(
+    input_length: int, batch_size: int, seed: int
+) -> None:
     palindromes = draw_palindromes(batch_size, input_length, stream(seed))
     assert palindromes.shape == (input_length + 1, batch_size)
     assert torch.equal(palindromes, palindromes.flip(0))
@@ -22,7 +24,9 @@ def test_every_digit_of_the_free_half_is_uniform_and_independent() -> None:
     palindromes = draw_palindromes(200_000, 4, stream())
     free = palindromes[:3]
     for digits in free:
-        assert torch.bincount(digits, minlength=10).float().div(200_000).sub(0.1).abs().max() < 0.005
+        assert (
+            torch.bincount(digits, minlength=10).float().div(200_000).sub(0.1).abs().max() < 0.005
+        )
     assert torch.corrcoef(free.float()).sub(torch.eye(3)).abs().max() < 0.01
 
 

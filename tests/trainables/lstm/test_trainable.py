@@ -73,7 +73,9 @@ def test_a_budget_that_is_no_multiple_of_the_report_is_used_to_the_last_step() -
     assert 0.05 < rows[-1]["test_accuracy"] < 0.2
 
 
-def test_one_that_used_its_budget_of_work_before_its_steps_has_still_ended_when_restored(tmp_path: Path) -> None:
+def test_one_that_used_its_budget_of_work_before_its_steps_has_still_ended_when_restored(
+    tmp_path: Path,
+) -> None:
     config = {**CONFIG, "batch_size": 256, "max_steps": 20, "report_every": 10}
     trial = LSTMTrial(config)
     while not trial.step()["done"]:
@@ -169,7 +171,9 @@ def test_a_curriculum_solves_what_a_cold_start_does_not_at_the_same_work() -> No
     grown = to_the_end(trial(**GROWING))[-1]
     assert grown["ended"] == "converged"
     assert grown["length"] == 12
-    assert grown["work_to_converge"] < grown["steps_to_converge"] * 12  # it trained on shorter ones too
+    assert (
+        grown["work_to_converge"] < grown["steps_to_converge"] * 12
+    )  # it trained on shorter ones too
     cold = trial(**{**GROWING, "curriculum": "none"})
     row = cold.step()
     while row["ended"] is None and row["work"] < grown["work_to_converge"]:
@@ -180,7 +184,9 @@ def test_a_curriculum_solves_what_a_cold_start_does_not_at_the_same_work() -> No
 def test_log_work_ranks_sooner_before_later_and_the_unsolved_by_how_far_they_remember() -> None:
     fast, slow = to_the_end(trial())[-1], to_the_end(trial(lr=0.001))[-1]
     assert fast["log_work"] == pytest.approx(math.log10(fast["work_to_converge"]))
-    unsolved, hopeless = (to_the_end(trial(lr=lr, max_steps=200, input_length=8))[-1] for lr in (0.003, 1e-7))
+    unsolved, hopeless = (
+        to_the_end(trial(lr=lr, max_steps=200, input_length=8))[-1] for lr in (0.003, 1e-7)
+    )
     budget = math.log10(200 * 8)
     assert fast["log_work"] < slow["log_work"] < math.log10(2000 * 3)
     assert budget < unsolved["log_work"] < hopeless["log_work"] <= budget + 1
@@ -201,7 +207,9 @@ def test_averaged_weights_are_what_is_measured_and_exported(tmp_path: Path) -> N
     (tmp_path / "config.json").write_text(json.dumps(one.config))
     exported = load_model(tmp_path)
     raw = torch.cat([parameter.detach().flatten() for parameter in one.network.parameters()])
-    assert torch.equal(weights(one), torch.cat([parameter.flatten() for parameter in exported.parameters()]))
+    assert torch.equal(
+        weights(one), torch.cat([parameter.flatten() for parameter in exported.parameters()])
+    )
     assert not torch.equal(weights(one), raw)
 
 
@@ -213,7 +221,9 @@ def test_an_exported_network_reads_raw_digits_of_any_length(encoding: str, tmp_p
     (tmp_path / "config.json").write_text(json.dumps(one.config))
     x, target = draw_batch(5000, 3, torch.Generator().manual_seed(8))
     read = load_model(tmp_path)(x)
-    assert (read.argmax(1) == target).float().mean().item() == pytest.approx(row["accuracy"], abs=0.02)
+    assert (read.argmax(1) == target).float().mean().item() == pytest.approx(
+        row["accuracy"], abs=0.02
+    )
     assert load_model(tmp_path)(x.repeat(3, 1, 1)).shape == (5000, 10)
 
 

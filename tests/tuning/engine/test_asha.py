@@ -23,14 +23,18 @@ from tuning.task import Rungs, Task
 def ask(scheduler: TrialScheduler, name: str, value: float, step: int = 100, **config: Any) -> str:
     trial = cast(Any, SimpleNamespace(trial_id=name, config={"trial": 99, "seed": 0, **config}))
     scheduler.on_trial_add(cast(Any, None), trial)
-    return str(scheduler.on_trial_result(cast(Any, None), trial, {"step": step, "mean_accuracy": value}))
+    return str(
+        scheduler.on_trial_result(cast(Any, None), trial, {"step": step, "mean_accuracy": value})
+    )
 
 
 def test_the_poorer_trials_stop_at_a_rung_and_known_settings_never(
     options: LSTMOptions, task: Task, directory: RunDirectory
 ) -> None:
     scheduler = create_scheduler(options, task, directory)
-    decisions = [ask(scheduler, str(place), value) for place, value in enumerate((0.5, 0.6, 0.7, 0.8))]
+    decisions = [
+        ask(scheduler, str(place), value) for place, value in enumerate((0.5, 0.6, 0.7, 0.8))
+    ]
     assert decisions == ["CONTINUE"] * 4
     assert ask(scheduler, "poor", 0.1) == "STOP"
     assert ask(scheduler, "by hand", 0.1, known="by hand, defaults") == "CONTINUE"
@@ -50,12 +54,16 @@ def test_rungs_lie_below_the_budget_at_multiples_of_the_reduction_factor() -> No
     assert Rungs(grace_steps=500, reduction_factor=3).steps(500) == []
 
 
-def test_no_rung_below_the_budget_means_no_early_stopping(options: LSTMOptions, task: Task, directory: RunDirectory) -> None:
+def test_no_rung_below_the_budget_means_no_early_stopping(
+    options: LSTMOptions, task: Task, directory: RunDirectory
+) -> None:
     short = dataclasses.replace(task, settings={"max_steps": 50})
     assert isinstance(create_scheduler(options, short, directory), FIFOScheduler)
 
 
-def test_rungs_may_lie_on_another_cost_than_steps(options: LSTMOptions, task: Task, directory: RunDirectory) -> None:
+def test_rungs_may_lie_on_another_cost_than_steps(
+    options: LSTMOptions, task: Task, directory: RunDirectory
+) -> None:
     by_work = dataclasses.replace(task, time_attr="work", max_t=100_000, rungs=Rungs(20_000, 3))
     for number, value in enumerate((0.5, 0.6, 0.7, 0.8)):
         directory.trial(number).write(TrialRecord(number, {"seed": number}, ended="converged"))
@@ -71,7 +79,9 @@ def test_rungs_may_lie_on_another_cost_than_steps(options: LSTMOptions, task: Ta
 def test_where_an_experiment_does_not_spare_them_known_settings_stop_too(
     options: LSTMOptions, task: Task, directory: RunDirectory
 ) -> None:
-    scheduler = create_scheduler(options, dataclasses.replace(task, protect_baselines=False), directory)
+    scheduler = create_scheduler(
+        options, dataclasses.replace(task, protect_baselines=False), directory
+    )
     assert ask(scheduler, "good", 0.8) == "CONTINUE"
     assert ask(scheduler, "by hand", 0.1, known="by hand, defaults") == "STOP"
 
@@ -79,7 +89,9 @@ def test_where_an_experiment_does_not_spare_them_known_settings_stop_too(
 def end(scheduler: TrialScheduler, name: str, value: float, step: int) -> None:
     trial = cast(Any, SimpleNamespace(trial_id=name, config={"trial": 98, "seed": 0}))
     scheduler.on_trial_add(cast(Any, None), trial)
-    scheduler.on_trial_complete(cast(Any, None), trial, {"step": step, "mean_accuracy": value, "ended": "converged"})
+    scheduler.on_trial_complete(
+        cast(Any, None), trial, {"step": step, "mean_accuracy": value, "ended": "converged"}
+    )
 
 
 def test_one_that_converged_is_what_slower_ones_are_compared_with_where_rays_asha_forgets_it(
@@ -87,7 +99,12 @@ def test_one_that_converged_is_what_slower_ones_are_compared_with_where_rays_ash
 ) -> None:
     ours = create_scheduler(options, task, directory)
     stock = AsyncHyperBandScheduler(
-        time_attr="step", metric="mean_accuracy", mode="max", max_t=1000, grace_period=100, reduction_factor=3
+        time_attr="step",
+        metric="mean_accuracy",
+        mode="max",
+        max_t=1000,
+        grace_period=100,
+        reduction_factor=3,
     )
     for scheduler, decision in ((ours, "STOP"), (stock, "CONTINUE")):
         end(scheduler, "fast", 0.9, step=80)
@@ -109,7 +126,12 @@ class Later(tune.Trainable):
         if self.number == 5:
             raise ValueError("bad luck")
         done = self.at >= 1000
-        return {"step": self.at, "mean_accuracy": self.number / 10, "ended": "budget" if done else None, "done": done}
+        return {
+            "step": self.at,
+            "mean_accuracy": self.number / 10,
+            "ended": "budget" if done else None,
+            "done": done,
+        }
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         if self.number == 4:
@@ -123,16 +145,30 @@ class Later(tune.Trainable):
 class TestStartUp:
     """Ten trials of the start-up, each better than the one before it, through real Ray."""
 
-    def search(self, options: LSTMOptions, task: Task, directory: RunDirectory, stock: bool = False) -> StudySearch:
+    def search(
+        self, options: LSTMOptions, task: Task, directory: RunDirectory, stock: bool = False
+    ) -> StudySearch:
         storage = open_storage(dataclasses.replace(options, resume=True), directory.path)
         slots = 1 if stock else 2  # which of two trials comes first to a rung is chance
         searcher = StudySearch(options, task, directory, storage, trials_done=0, slots=slots)
         scheduler: Any = AsyncHyperBandScheduler(
-            time_attr="step", metric="mean_accuracy", mode="max", max_t=1000, grace_period=100, reduction_factor=3
+            time_attr="step",
+            metric="mean_accuracy",
+            mode="max",
+            max_t=1000,
+            grace_period=100,
+            reduction_factor=3,
         )
         if not stock:
             scheduler = create_scheduler(options, task, directory, searcher.start_up, searcher.room)
-        tune_run(Later, directory, task, search_alg=searcher, scheduler=scheduler, max_concurrent_trials=12)
+        tune_run(
+            Later,
+            directory,
+            task,
+            search_alg=searcher,
+            scheduler=scheduler,
+            max_concurrent_trials=12,
+        )
         return searcher
 
     @pytest.mark.slow
@@ -156,7 +192,9 @@ class TestStartUp:
         assert len(trials) == 12
         assert all(trial.state.is_finished() for trial in trials)
         other = dataclasses.replace(options, name="stock", storage_path=str(tmp_path / "stock"))
-        rays = self.search(other, task, RunDirectory.create(other.run_path()), stock=True).study.trials
+        rays = self.search(
+            other, task, RunDirectory.create(other.run_path()), stock=True
+        ).study.trials
         assert (rays[0].state, rays[0].last_step) == (TrialState.COMPLETE, 1000)
 
 
@@ -166,7 +204,10 @@ class Controller:
     def __init__(self, scheduler: TrialScheduler, numbers: range) -> None:
         self.scheduler, self.stopped = scheduler, list[int]()
         self.trials = [
-            SimpleNamespace(trial_id=str(n), config={"trial": n, "seed": n}, status="RUNNING", last_result={}) for n in numbers
+            SimpleNamespace(
+                trial_id=str(n), config={"trial": n, "seed": n}, status="RUNNING", last_result={}
+            )
+            for n in numbers
         ]
         for trial in self.trials:
             trial.is_finished = lambda trial=trial: trial.status in ("TERMINATED", "ERROR")
@@ -182,7 +223,9 @@ class Controller:
     def report(self, number: int, value: float, step: int = 100) -> str:
         trial = self.trials[number]
         trial.last_result = {"step": step, "mean_accuracy": value}
-        decision = self.scheduler.on_trial_result(cast(Any, self), cast(Any, trial), trial.last_result)
+        decision = self.scheduler.on_trial_result(
+            cast(Any, self), cast(Any, trial), trial.last_result
+        )
         trial.status = "PAUSED" if decision == "PAUSE" else trial.status
         return str(decision)
 
@@ -198,7 +241,9 @@ class Controller:
 class TestHeld:
     @pytest.fixture
     def held(self, options: LSTMOptions, task: Task, directory: RunDirectory) -> Controller:
-        return Controller(create_scheduler(options, task, directory, range(6), room=Room(1)), range(6))
+        return Controller(
+            create_scheduler(options, task, directory, range(6), room=Room(1)), range(6)
+        )
 
     def test_the_best_third_goes_on_one_a_slot_and_the_best_first(self, held: Controller) -> None:
         for number, value in enumerate((0.3, 0.7, 0.1, 0.8, 0.2, 0.4)):
@@ -210,7 +255,9 @@ class TestHeld:
         held.trials[3].status = "TERMINATED"
         assert held.chosen() == 1
 
-    def test_one_whose_report_passed_several_rungs_is_compared_with_all(self, held: Controller) -> None:
+    def test_one_whose_report_passed_several_rungs_is_compared_with_all(
+        self, held: Controller
+    ) -> None:
         for number, value in enumerate((0.3, 0.7, 0.1, 0.8, 0.2)):
             held.report(number, value)
         held.report(5, 0.05, step=350)
@@ -223,16 +270,22 @@ class TestHeld:
         held.trials.pop()
         assert held.chosen() == 4
 
-    def test_one_that_cannot_be_stopped_ends_the_search_with_its_name(self, held: Controller) -> None:
+    def test_one_that_cannot_be_stopped_ends_the_search_with_its_name(
+        self, held: Controller
+    ) -> None:
         held.stop_trial = lambda trial: None  # type: ignore[method-assign]
         for number in range(6):
             held.report(number, number / 10)
         with pytest.raises(RuntimeError, match="trial 3 could not be stopped"):
             held.chosen()
 
-    def test_an_audited_one_is_not_waited_for(self, options: LSTMOptions, task: Task, directory: RunDirectory) -> None:
+    def test_an_audited_one_is_not_waited_for(
+        self, options: LSTMOptions, task: Task, directory: RunDirectory
+    ) -> None:
         directory.trial(1).write(TrialRecord(1, {}, audited=100))
-        controller = Controller(create_scheduler(options, task, directory, range(2), room=Room(1)), range(2))
+        controller = Controller(
+            create_scheduler(options, task, directory, range(2), room=Room(1)), range(2)
+        )
         assert controller.report(0, 0.5) == "PAUSE"
         assert controller.report(1, 0.1) == "CONTINUE"
         assert controller.chosen() is None  # its one slot is taken
@@ -244,8 +297,12 @@ def test_a_trial_is_in_the_same_bracket_of_hyperband_in_every_session(
     options: LSTMOptions, task: Task, directory: RunDirectory
 ) -> None:
     def bracket(seed: int) -> int:
-        scheduler: Any = create_scheduler(dataclasses.replace(options, scheduler="hyperband"), task, directory)
-        scheduler.on_trial_add(None, SimpleNamespace(trial_id="1", config={"trial": 1, "seed": seed}))
+        scheduler: Any = create_scheduler(
+            dataclasses.replace(options, scheduler="hyperband"), task, directory
+        )
+        scheduler.on_trial_add(
+            None, SimpleNamespace(trial_id="1", config={"trial": 1, "seed": seed})
+        )
         return int(scheduler._brackets.index(scheduler._trial_info["1"]))
 
     drawn = [bracket(seed) for seed in range(40)]
@@ -282,7 +339,9 @@ class TestAudit:
         rungs = cast(Any, scheduler)._brackets[0]._rungs
         assert [sorted(recorded) for _, recorded in rungs] == [[], [], ["good", "poor"]]
 
-    def test_a_resumed_search_still_lets_it_run(self, options: LSTMOptions, task: Task, directory: RunDirectory) -> None:
+    def test_a_resumed_search_still_lets_it_run(
+        self, options: LSTMOptions, task: Task, directory: RunDirectory
+    ) -> None:
         directory.trial(7).write(TrialRecord(7, {}, audited=100))
         scheduler = create_scheduler(options, task, directory)
         ask(scheduler, "good", 0.8)

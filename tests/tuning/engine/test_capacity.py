@@ -35,8 +35,12 @@ def test_a_wait_for_room_is_said_until_a_trial_runs(clock: SimpleNamespace) -> N
     assert room.words() is None
 
 
-@pytest.mark.parametrize("states", [(), (Trial.TERMINATED,), (Trial.RUNNING, Trial.PENDING), (Trial.PAUSED,)])
-def test_nothing_waits_for_room_if_a_trial_runs_or_none_is_to_start(clock: SimpleNamespace, states: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "states", [(), (Trial.TERMINATED,), (Trial.RUNNING, Trial.PENDING), (Trial.PAUSED,)]
+)
+def test_nothing_waits_for_room_if_a_trial_runs_or_none_is_to_start(
+    clock: SimpleNamespace, states: tuple[str, ...]
+) -> None:
     room = Capacity({"CPU": 1.0})
     for _ in range(3):
         room.on_step_end(1, trials(*states))

@@ -65,19 +65,26 @@ def check(**options: object) -> None:
 
 def test_more_cores_than_the_machine_has_are_refused_before_ray_starts() -> None:
     assert re.fullmatch(
-        r"--cpus-per-trial 10000 is more than this machine has \(\d+ .*\): ask for \d+ at most", refusal(cpus_per_trial=10_000)
+        r"--cpus-per-trial 10000 is more than this machine has \(\d+ .*\): ask for \d+ at most",
+        refusal(cpus_per_trial=10_000),
     )
 
 
 def test_an_address_where_nothing_answers_is_refused_before_ray_tries_for_minutes() -> None:
-    with socket.socket() as closed:  # bound, so that nobody else listens there, but not listening itself
+    with (
+        socket.socket() as closed
+    ):  # bound, so that nobody else listens there, but not listening itself
         closed.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{closed.getsockname()[1]}"
-        assert refusal(address=address).startswith(f"--address {address}: no Ray cluster can be joined there: ")
+        assert refusal(address=address).startswith(
+            f"--address {address}: no Ray cluster can be joined there: "
+        )
 
 
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 505 no\r\n\r\n", b"SSH-2.0-x\r\n", b""])
-def test_an_address_where_another_program_listens_is_refused_before_ray_tries_for_minutes(answer: bytes) -> None:
+def test_an_address_where_another_program_listens_is_refused_before_ray_tries_for_minutes(
+    answer: bytes,
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
@@ -89,22 +96,40 @@ def test_an_address_where_another_program_listens_is_refused_before_ray_tries_fo
         threading.Thread(target=serve, daemon=True).start()
         address = f"127.0.0.1:{server.getsockname()[1]}"
         refused = refusal(address=address)
-    assert refused == f"--address {address}: no Ray cluster can be joined there: another program listens at that port"
+    assert (
+        refused
+        == f"--address {address}: no Ray cluster can be joined there: another program listens at that port"
+    )
 
 
 @pytest.mark.parametrize(
     ("address", "message"),
     [
-        ("http://127.0.0.1:8265", "http://127.0.0.1:8265: that is a dashboard's address, which ray job submit takes. Give"),
+        (
+            "http://127.0.0.1:8265",
+            "http://127.0.0.1:8265: that is a dashboard's address, which ray job submit takes. Give",
+        ),
         ("HTTPS://cluster", "HTTPS://cluster: that is a dashboard's address"),
-        ("ray://10.0.0.1:10001", "ray://10.0.0.1:10001: a search does not run through Ray Client. Give the host and port"),
-        ("redis://10.0.0.1:6379", "redis://10.0.0.1:6379: redis:// is unknown. Give the host and port"),
-        ("10.0.0.1", "takes host:port with a port from 1 to 65535, [IPv6]:port, auto or local, got 10.0.0.1"),
+        (
+            "ray://10.0.0.1:10001",
+            "ray://10.0.0.1:10001: a search does not run through Ray Client. Give the host and port",
+        ),
+        (
+            "redis://10.0.0.1:6379",
+            "redis://10.0.0.1:6379: redis:// is unknown. Give the host and port",
+        ),
+        (
+            "10.0.0.1",
+            "takes host:port with a port from 1 to 65535, [IPv6]:port, auto or local, got 10.0.0.1",
+        ),
         ("10.0.0.1:0", "takes host:port with a port from 1 to 65535"),
         ("10.0.0.1:65536", "takes host:port with a port from 1 to 65535"),
         ("10.0.0.1:port", "takes host:port with a port from 1 to 65535"),
         (":6379", "takes host:port with a port from 1 to 65535"),
-        ("::1:6379", "takes host:port with a port from 1 to 65535, [IPv6]:port, auto or local, got ::1:6379"),
+        (
+            "::1:6379",
+            "takes host:port with a port from 1 to 65535, [IPv6]:port, auto or local, got ::1:6379",
+        ),
         ("[::1]:1", "[::1]:1: no Ray cluster can be joined there: "),
         ("x" * 300 + ":6379", "no Ray cluster can be joined there: "),
     ],
@@ -112,7 +137,11 @@ def test_an_address_where_another_program_listens_is_refused_before_ray_tries_fo
 def test_an_address_that_no_search_can_join_is_refused_by_the_name_of_what_gave_it(
     address: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for source, options in (("--address", {"address": address}), ("RAY_ADDRESS", {}), ("RAY_ADDRESS", {"address": "auto"})):
+    for source, options in (
+        ("--address", {"address": address}),
+        ("RAY_ADDRESS", {}),
+        ("RAY_ADDRESS", {"address": "auto"}),
+    ):
         if source == "RAY_ADDRESS":
             monkeypatch.setenv("RAY_ADDRESS", address)
         refused = refusal(**options)
@@ -120,11 +149,15 @@ def test_an_address_that_no_search_can_join_is_refused_by_the_name_of_what_gave_
         assert message in refused
 
 
-def test_auto_is_the_cluster_that_ray_start_made_and_no_other_searchs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_is_the_cluster_that_ray_start_made_and_no_other_searchs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
     for source in ("--address", "RAY_ADDRESS"):
         refused = refusal(**({"address": "auto"} if source == "--address" else {}))
-        assert refused.startswith(f"{source} auto: no Ray cluster was started on this machine. Start one with ray start --head")
+        assert refused.startswith(
+            f"{source} auto: no Ray cluster was started on this machine. Start one with ray start --head"
+        )
         monkeypatch.setenv("RAY_ADDRESS", "auto")
 
 
@@ -148,15 +181,22 @@ def test_local_and_nothing_are_this_machine(address: str, monkeypatch: pytest.Mo
         ({"input_length": 10**8, "model": "rnn"}, "--input-length (at most 1e+08 now)"),
     ],
 )
-def test_settings_that_no_memory_holds_are_refused_with_the_one_to_lower(options: dict[str, object], setting: str) -> None:
+def test_settings_that_no_memory_holds_are_refused_with_the_one_to_lower(
+    options: dict[str, object], setting: str
+) -> None:
     refused = refusal(**options, max_concurrent=1)
-    assert re.search(r"a trial needs about [\d.,]+ [A-Z]B of memory and this machine has [\d.]+ GB free: lower ", refused)
+    assert re.search(
+        r"a trial needs about [\d.,]+ [A-Z]B of memory and this machine has [\d.]+ GB free: lower ",
+        refused,
+    )
     assert setting in refused
 
 
 def test_more_trials_at_once_than_memory_holds_are_refused() -> None:
     refused = refusal(cpus_per_trial=1e-4, num_samples=900_000)
-    assert re.fullmatch(r"\d+ trials at once need about [\d.]+ [TP]B of memory .*, or --max-concurrent", refused)
+    assert re.fullmatch(
+        r"\d+ trials at once need about [\d.]+ [TP]B of memory .*, or --max-concurrent", refused
+    )
 
 
 def test_a_thousand_time_steps_are_allowed() -> None:
@@ -171,15 +211,16 @@ def test_more_disk_than_is_free_is_refused() -> None:
     options = LSTMOptions()
     heavy = replace(lstm_task(options), demand=lambda settings: Demand(memory=0, checkpoint=1e18))
     with pytest.raises(
-        UsageError, match=r"no run can be kept in .*: \d+ EB of disk are needed and [\d.]+ .B are free\. Make room"
+        UsageError,
+        match=r"no run can be kept in .*: \d+ EB of disk are needed and [\d.]+ .B are free\. Make room",
     ):
         check_machine(options, heavy)
 
 
 def test_too_few_open_files_are_refused() -> None:
-    assert refused_in_a_process(lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))).startswith(
-        "this user may open 64 files and Ray needs "
-    )
+    assert refused_in_a_process(
+        lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    ).startswith("this user may open 64 files and Ray needs ")
 
 
 def test_too_few_processes_are_refused() -> None:
@@ -216,7 +257,10 @@ def refused_in_a_process(limit: Callable[[], None]) -> str:
 def test_a_token_that_is_none_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     empty = tmp_path.parent / "empty"
     empty.write_text("")
-    for file, problem in ((Path("/nowhere/token"), "No such file or directory"), (empty, "the file is empty")):
+    for file, problem in (
+        (Path("/nowhere/token"), "No such file or directory"),
+        (empty, "the file is empty"),
+    ):
         monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(file))
         assert refusal().startswith(f"RAY_AUTH_TOKEN_PATH={file}: {problem}. Unset it")
 
@@ -233,10 +277,18 @@ except ValueError as error:
 
 
 def test_a_ray_that_does_not_start_is_refused_in_a_line_with_its_cause_and_its_logs() -> None:
-    environment = {**os.environ, "RAY_OVERRIDE_RESOURCES": '{"CPU":'}  # on which Ray fails, once its first processes run
+    environment = {
+        **os.environ,
+        "RAY_OVERRIDE_RESOURCES": '{"CPU":',
+    }  # on which Ray fails, once its first processes run
     root = Path(__file__).parent.parent.parent.parent
     result = subprocess.run(
-        [sys.executable, "-c", FAILING], cwd=root, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", FAILING],
+        cwd=root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert result.returncode == 2
     (line,) = result.stderr.splitlines()
@@ -292,26 +344,41 @@ def listening(pid: int) -> set[str]:
         for open_file in (process / "fd").iterdir():
             if open_file.is_symlink() and (target := os.readlink(open_file)).startswith("socket:["):  # noqa: PTH115
                 inodes.add(target[8:-1])
-    rows = [line.split() for table in ("tcp", "tcp6") for line in Path("/proc/net", table).read_text().splitlines()[1:]]
+    rows = [
+        line.split()
+        for table in ("tcp", "tcp6")
+        for line in Path("/proc/net", table).read_text().splitlines()[1:]
+    ]
     return {row[1].rsplit(":")[0] for row in rows if row[3] == "0A" and row[9] in inodes}
 
 
-def test_ray_listens_on_loopback_alone_beside_taken_ports_a_long_tmpdir_and_a_home_that_is_none(tmp_path: Path) -> None:
+def test_ray_listens_on_loopback_alone_beside_taken_ports_a_long_tmpdir_and_a_home_that_is_none(
+    tmp_path: Path,
+) -> None:
     long = tmp_path / ("x" * 80)
     long.mkdir()
     (tmp_path / "home").write_text("a file")
-    environment = {**os.environ, "TMPDIR": str(long), "HOME": str(tmp_path / "home"), "XDG_RUNTIME_DIR": ""}
+    environment = {
+        **os.environ,
+        "TMPDIR": str(long),
+        "HOME": str(tmp_path / "home"),
+        "XDG_RUNTIME_DIR": "",
+    }
     root = Path(__file__).parent.parent.parent.parent
     command = [sys.executable, "-c", LISTENING]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, cwd=root, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+    with subprocess.Popen(
+        command, cwd=root, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, text=True
+    ) as process:
         assert process.stdout is not None
         notice, folders = process.stdout.readline(), process.stdout.readline().split()
         addresses = listening(process.pid)
         out, err = process.communicate("")
     assert err == ""
     assert out == ""
-    assert re.match(r"nothing can be written in ~/\.ray: the dashboard's token is in /.*/auth_token", notice)
+    assert re.match(
+        r"nothing can be written in ~/\.ray: the dashboard's token is in /.*/auth_token", notice
+    )
     token = Path(notice.split()[-1])
     assert token.stat().st_mode & 0o777 == 0o600
     assert token.parent.stat().st_mode & 0o777 == 0o700
@@ -327,10 +394,16 @@ def test_ray_listens_on_loopback_alone_beside_taken_ports_a_long_tmpdir_and_a_ho
     [
         ({"CPU": 1.0}, 2, {"CPU": 2.0}),
         ({"CPU": 1.0, "GPU": 0.5}, 2, {"CPU": 2.0, "GPU": 1.0}),
-        ({"CPU": 1.0, "GPU": 0.5}, 8, {"CPU": 8.0, "GPU": 1.0}),  # a trial trains on one GPU, however many there are
+        (
+            {"CPU": 1.0, "GPU": 0.5},
+            8,
+            {"CPU": 8.0, "GPU": 1.0},
+        ),  # a trial trains on one GPU, however many there are
         ({"CPU": 2.0, "GPU": 0.3}, 3, {"CPU": 6.0, "GPU": pytest.approx(0.9)}),
         ({"CPU": 1.0, "GPU": 2.0}, 2, {"CPU": 2.0, "GPU": 2.0}),
     ],
 )
-def test_a_trial_alone_has_what_all_slots_have(request_: dict[str, float], slots: int, together: dict[str, float]) -> None:
+def test_a_trial_alone_has_what_all_slots_have(
+    request_: dict[str, float], slots: int, together: dict[str, float]
+) -> None:
     assert _together(request_, slots) == together

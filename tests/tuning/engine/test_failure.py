@@ -69,8 +69,12 @@ class KillBetween(Callback):
 def test_what_a_dead_worker_lost_is_handed_out_again_and_an_own_exception_is_final(
     local_ray: Callable[[int], None], options: LSTMOptions, task: Task, directory: RunDirectory
 ) -> None:
-    mine = LSTMOptions(name="run", storage_path=options.storage_path, num_samples=7, sampler="random")
-    searcher = StudySearch(mine, task, directory, open_storage(mine, directory.path), trials_done=0, slots=1)
+    mine = LSTMOptions(
+        name="run", storage_path=options.storage_path, num_samples=7, sampler="random"
+    )
+    searcher = StudySearch(
+        mine, task, directory, open_storage(mine, directory.path), trials_done=0, slots=1
+    )
     local_ray(1)
     callbacks = [KillBetween(), Watch(searcher)]
     tune_run(Mortal, directory, task, callbacks, search_alg=searcher, max_concurrent_trials=1)
@@ -80,7 +84,9 @@ def test_what_a_dead_worker_lost_is_handed_out_again_and_an_own_exception_is_fin
     assert failed == {3, 4, 5}
     assert {trial.state for trial in trials if trial.number not in failed} == {TrialState.COMPLETE}
     records = {record.number: record for _, record in directory.trials()}
-    assert [records[number].ended for number in range(7)] == ["budget"] * 3 + ["error"] * 3 + ["budget"]
+    assert [records[number].ended for number in range(7)] == ["budget"] * 3 + ["error"] * 3 + [
+        "budget"
+    ]
     assert records[3].error == "ValueError: bad luck"
     assert records[4].error == "ValueError: no room"
     assert "ValueError: bad luck" in (directory.trial(3).path / "error.txt").read_text()
@@ -98,10 +104,16 @@ class Unsaveable(Mortal):
 def test_an_outcome_outlives_weights_that_cannot_be_saved(
     local_ray: Callable[[int], None], options: LSTMOptions, task: Task, directory: RunDirectory
 ) -> None:
-    mine = LSTMOptions(name="run", storage_path=options.storage_path, num_samples=2, sampler="random")
-    searcher = StudySearch(mine, task, directory, open_storage(mine, directory.path), trials_done=0, slots=1)
+    mine = LSTMOptions(
+        name="run", storage_path=options.storage_path, num_samples=2, sampler="random"
+    )
+    searcher = StudySearch(
+        mine, task, directory, open_storage(mine, directory.path), trials_done=0, slots=1
+    )
     local_ray(1)
-    tune_run(Unsaveable, directory, task, [Watch(searcher)], search_alg=searcher, max_concurrent_trials=1)
+    tune_run(
+        Unsaveable, directory, task, [Watch(searcher)], search_alg=searcher, max_concurrent_trials=1
+    )
     assert [(trial.state, trial.user_attrs["ended"]) for trial in searcher.study.trials] == [
         (TrialState.COMPLETE, "budget")
     ] * 2
@@ -140,10 +152,19 @@ def test_three_setups_that_fail_alike_end_a_search_unless_one_differs_or_works(
         run = RunDirectory.create(mine.run_path())
         run.start_session(mine.experiment, asdict(mine))
         patience = Patience()
-        searcher = StudySearch(mine, task, run, open_storage(mine, run.path), trials_done=0, slots=1, patience=patience)
+        searcher = StudySearch(
+            mine, task, run, open_storage(mine, run.path), trials_done=0, slots=1, patience=patience
+        )
         trainable = type("Unready", (Unready,), {"errors": errors})
         with contextlib.suppress(Trouble):  # Ray Tune may swallow it
-            tune_run(trainable, run, task, [Watch(searcher)], search_alg=searcher, max_concurrent_trials=1)
+            tune_run(
+                trainable,
+                run,
+                task,
+                [Watch(searcher)],
+                search_alg=searcher,
+                max_concurrent_trials=1,
+            )
         return [record.ended for _, record in run.trials()], str(patience.trouble or "")
 
     alike = dict.fromkeys(range(5), "no libgomp")
@@ -177,7 +198,15 @@ sys.exit(Search(options, replace(lstm_task(options), trainable=Unready)).run())
 def test_a_search_whose_first_setups_fail_alike_ends_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "tune.py").write_text(SEARCH)
     command, variables = [sys.executable, "tune.py"], {**environment(), "PYTHONPATH": str(ROOT)}
-    result = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False, timeout=300)
+    result = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env=variables,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
     assert result.returncode == 1
     assert "Traceback" not in result.stderr
     line = result.stderr.splitlines()[-1]
@@ -202,16 +231,28 @@ def raised(error: Exception, traceback: str = "") -> Exception:
         (exceptions.GetTimeoutError(), "machine"),
         (raised(exceptions.ActorDiedError()), "machine"),
         (NotTheTrials("Error starting trial"), "machine"),
-        (exceptions.OutOfMemoryError("Task was killed due to the node running low on memory."), "memory"),
+        (
+            exceptions.OutOfMemoryError("Task was killed due to the node running low on memory."),
+            "memory",
+        ),
         (NotTheTrials("Task was killed due to the node running low on memory."), "memory"),
         (raised(SaveFailed("a checkpoint cannot be saved")), "storage"),
         (raised(OSError(errno.ENOSPC, "No space left on device")), "storage"),
         (raised(OSError(errno.EDQUOT, "Disk quota exceeded")), "storage"),
-        (raised(PermissionError(errno.EPERM, "no"), 'File "/x/ray/train/_internal/storage.py", line 1'), "storage"),
+        (
+            raised(
+                PermissionError(errno.EPERM, "no"),
+                'File "/x/ray/train/_internal/storage.py", line 1',
+            ),
+            "storage",
+        ),
         (raised(FileNotFoundError(errno.ENOENT, "data.csv")), "trial"),
         (raised(ValueError("own")), "trial"),
         (raised(MemoryError("own")), "trial"),
-        (exceptions.ActorDiedError(exceptions.RayTaskError("__init__", "", ValueError("own"))), "trial"),
+        (
+            exceptions.ActorDiedError(exceptions.RayTaskError("__init__", "", ValueError("own"))),
+            "trial",
+        ),
     ],
 )
 def test_whose_failure_an_error_is(error: Exception, blame: Blame) -> None:

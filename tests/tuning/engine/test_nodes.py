@@ -49,31 +49,73 @@ class Cluster:
 
     def start(self) -> None:
         port = self.address.split(":")[1]
-        head = ("--head", "--port", port, "--temp-dir", self.folder / "ray", "--include-dashboard", "false")
+        head = (
+            "--head",
+            "--port",
+            port,
+            "--temp-dir",
+            self.folder / "ray",
+            "--include-dashboard",
+            "false",
+        )
         self._start("head", *head, "--num-cpus", 1, "--num-gpus", 0)
 
     def join(
-        self, name: str, cpus: int, gpus: int = 0, hidden: Mapping[Path, Path] | None = None, read_only: Sequence[Path] = ()
+        self,
+        name: str,
+        cpus: int,
+        gpus: int = 0,
+        hidden: Mapping[Path, Path] | None = None,
+        read_only: Sequence[Path] = (),
     ) -> subprocess.Popen[bytes]:
         """A node that sees other files or folders in place of some, and can only read others; for which it takes root."""
         mounts = [["mount", "--bind", over, place] for place, over in (hidden or {}).items()]
         for folder in read_only:
-            mounts += [["mount", "--bind", folder, folder], ["mount", "-o", "remount,bind,ro", folder]]
+            mounts += [
+                ["mount", "--bind", folder, folder],
+                ["mount", "-o", "remount,bind,ro", folder],
+            ]
         if mounts and os.geteuid() != 0:
             pytest.skip("only root can hide a folder from a node (unshare, mount)")
-        here = ("--address", self.address, "--node-name", name, "--num-cpus", cpus, "--num-gpus", gpus)
+        here = (
+            "--address",
+            self.address,
+            "--node-name",
+            name,
+            "--num-cpus",
+            cpus,
+            "--num-gpus",
+            gpus,
+        )
         return self._start(name, *here, mounts=mounts)
 
-    def _start(self, name: str, *arguments: object, mounts: Sequence[Sequence[object]] = ()) -> subprocess.Popen[bytes]:
-        node = [sys.executable, "-c", RAY, "start", "--block", "--node-ip-address", "127.0.0.1", *FREE_PORTS, *arguments]
+    def _start(
+        self, name: str, *arguments: object, mounts: Sequence[Sequence[object]] = ()
+    ) -> subprocess.Popen[bytes]:
+        node = [
+            sys.executable,
+            "-c",
+            RAY,
+            "start",
+            "--block",
+            "--node-ip-address",
+            "127.0.0.1",
+            *FREE_PORTS,
+            *arguments,
+        ]
         command = [*map(str, node)]
         if mounts:
-            script = [*(shlex.join(map(str, mount)) for mount in mounts), f"exec {shlex.join(command)}"]
+            script = [
+                *(shlex.join(map(str, mount)) for mount in mounts),
+                f"exec {shlex.join(command)}",
+            ]
             command = ["unshare", "--mount", "sh", "-ec", "\n".join(script)]
         log = self.folder / name
         with log.open("wb") as out:
             environment = {**os.environ, **ON_LOOPBACK, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1"}
-            process = subprocess.Popen(command, stdout=out, stderr=out, env=environment, start_new_session=True)
+            process = subprocess.Popen(
+                command, stdout=out, stderr=out, env=environment, start_new_session=True
+            )
         self._processes.append(process)
         deadline = time.monotonic() + 120
         while "Ray runtime started" not in log.read_text():
@@ -102,7 +144,15 @@ def cluster() -> Iterator[Cluster]:
 
 def refusal(cluster: Cluster, folder: Path, *options: object) -> str:
     """The line with which a search is refused before its first trial; it leaves no run behind."""
-    command = ("--address", cluster.address, *options, "--storage-path", folder / "runs", "--name", "refused")
+    command = (
+        "--address",
+        cluster.address,
+        *options,
+        "--storage-path",
+        folder / "runs",
+        "--name",
+        "refused",
+    )
     result = run("tune_lstm.py", *command, cwd=folder)
     assert result.returncode == 2, result.stdout
     (line,) = result.stderr.splitlines()
@@ -121,9 +171,14 @@ def installed_from_a_checkout() -> list[Path]:
     return [*Path(sysconfig.get_path("purelib")).glob("__editable__*.pth")]
 
 
-def test_a_node_without_the_project_is_named_with_the_remedy(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_node_without_the_project_is_named_with_the_remedy(
+    cluster: Cluster, tmp_path: Path
+) -> None:
     (tmp_path / "empty").mkdir()
-    hidden = {ROOT / "trainables": tmp_path / "empty", **{file: Path(os.devnull) for file in installed_from_a_checkout()}}
+    hidden = {
+        ROOT / "trainables": tmp_path / "empty",
+        **{file: Path(os.devnull) for file in installed_from_a_checkout()},
+    }
     cluster.join("bare", 2, hidden=hidden)
     assert refusal(cluster, tmp_path, "--cpus-per-trial", 2) == (
         "node 127.0.0.1 (bare): it cannot import trainables.lstm.trainable (No module named 'trainables.lstm')."
@@ -132,7 +187,9 @@ def test_a_node_without_the_project_is_named_with_the_remedy(cluster: Cluster, t
 
 
 @pytest.mark.slow
-def test_a_node_with_another_version_of_the_project_is_named(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_node_with_another_version_of_the_project_is_named(
+    cluster: Cluster, tmp_path: Path
+) -> None:
     other = tmp_path / "other"
     shutil.copytree(ROOT / "trainables", other)
     with (other / "lstm/model.py").open("a") as file:
@@ -145,7 +202,9 @@ def test_a_node_with_another_version_of_the_project_is_named(cluster: Cluster, t
 
 
 @pytest.mark.slow
-def test_nodes_that_see_another_storage_or_an_old_copy_are_named(cluster: Cluster, tmp_path: Path) -> None:
+def test_nodes_that_see_another_storage_or_an_old_copy_are_named(
+    cluster: Cluster, tmp_path: Path
+) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "old/refused/.nodes").mkdir(parents=True)
     (tmp_path / "old/refused/.nodes/driver").write_text("an earlier word")
@@ -171,7 +230,9 @@ def test_a_node_that_can_only_read_the_storage_is_named(cluster: Cluster, tmp_pa
 
 
 @pytest.mark.slow
-def test_a_node_without_the_memory_or_with_a_gpu_that_torch_cannot_use_is_named(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_node_without_the_memory_or_with_a_gpu_that_torch_cannot_use_is_named(
+    cluster: Cluster, tmp_path: Path
+) -> None:
     cluster.join("poor", 6, gpus=1)
     assert re.fullmatch(
         r"a trial needs about [\d.]+ [A-Z]B of memory and node 127\.0\.0\.1 \(poor\) has [\d.]+ .B free:"
@@ -189,7 +250,9 @@ def test_a_node_without_the_memory_or_with_a_gpu_that_torch_cannot_use_is_named(
 def test_a_node_without_a_package_is_named(cluster: Cluster, tmp_path: Path) -> None:
     broken = tmp_path / "torch"
     broken.mkdir()
-    (broken / "__init__.py").write_text("raise ImportError('libtorch.so: cannot open shared object file')")
+    (broken / "__init__.py").write_text(
+        "raise ImportError('libtorch.so: cannot open shared object file')"
+    )
     (place,) = importlib.util.find_spec("torch").submodule_search_locations  # type: ignore[union-attr,misc]
     cluster.join("torchless", 7, hidden={Path(place): broken})
     assert refusal(cluster, tmp_path, "--cpus-per-trial", 7) == (
@@ -207,7 +270,10 @@ def test_a_node_that_does_not_answer_is_named(cluster: Cluster, tmp_path: Path) 
         refused = refusal(cluster, tmp_path, "--cpus-per-trial", 8)
     finally:
         kill(raylets, signal.SIGCONT)
-    assert refused == "node 127.0.0.1 (silent): it does not answer. Look at the node with ray status, or stop it"
+    assert (
+        refused
+        == "node 127.0.0.1 (silent): it does not answer. Look at the node with ray status, or stop it"
+    )
 
 
 @pytest.mark.slow

@@ -26,14 +26,18 @@ FOUND, R3GAN = EXTENDED.known["from an earlier search"], EXTENDED.known["in the 
 
 class TestPerturbed:
     @pytest.mark.parametrize("settings", [FOUND, R3GAN])
-    def test_changes_what_can_change_and_applies_and_nothing_else(self, settings: dict[str, Any]) -> None:
+    def test_changes_what_can_change_and_applies_and_nothing_else(
+        self, settings: dict[str, Any]
+    ) -> None:
         for seed in range(50):
             changed = perturbed(settings, EXTENDED, random.Random(seed))
             assert set(changed) == {name for name in EXTENDED.perturbed if name in settings}
             for name, value in changed.items():
                 distribution = EXTENDED.parameters[name].distribution
                 assert distribution._contains(distribution.to_internal_repr(value)), name
-        assert {"latent_dim", "loss", "regulariser", "latent", "lr_decay", "d_steps"}.isdisjoint(EXTENDED.perturbed)
+        assert {"latent_dim", "loss", "regulariser", "latent", "lr_decay", "d_steps"}.isdisjoint(
+            EXTENDED.perturbed
+        )
 
     def test_numbers_move_by_a_fifth_within_their_range(self) -> None:
         space = SearchSpace(
@@ -47,22 +51,34 @@ class TestPerturbed:
         drawn = [perturbed({"x": 1.0, "n": 10}, space, random.Random(seed)) for seed in range(30)]
         assert {d["x"] for d in drawn} == set(FACTORS)
         assert {d["n"] for d in drawn} == {8, 12}
-        high = {perturbed({"x": 9.0, "n": 12}, space, random.Random(seed))["x"] for seed in range(30)}
+        high = {
+            perturbed({"x": 9.0, "n": 12}, space, random.Random(seed))["x"] for seed in range(30)
+        }
         assert high == {9.0 * 0.8, 10.0}
         low = {perturbed({"x": 0.1, "n": 1}, space, random.Random(seed))["x"] for seed in range(30)}
         assert low == {0.1, 0.1 * 1.2}
 
     @pytest.mark.parametrize(
-        ("ema", "reached"), [(0.0, {0.0, 0.99}), (0.99, {0.0, 0.999}), (0.999, {0.99, 0.9995}), (0.9995, {0.999, 0.9995})]
+        ("ema", "reached"),
+        [
+            (0.0, {0.0, 0.99}),
+            (0.99, {0.0, 0.999}),
+            (0.999, {0.99, 0.9995}),
+            (0.9995, {0.999, 0.9995}),
+        ],
     )
     def test_choices_move_to_the_next_one(self, ema: float, reached: set[float]) -> None:
         settings = {**FOUND, "ema": ema}
-        assert {perturbed(settings, EXTENDED, random.Random(seed))["ema"] for seed in range(30)} == reached
+        assert {
+            perturbed(settings, EXTENDED, random.Random(seed))["ema"] for seed in range(30)
+        } == reached
 
 
 @pytest.fixture
 def options(tmp_path: Path) -> GANOptions:
-    return GANOptions(name="run", storage_path=str(tmp_path), seed=2, scheduler="pbt", num_samples=5)
+    return GANOptions(
+        name="run", storage_path=str(tmp_path), seed=2, scheduler="pbt", num_samples=5
+    )
 
 
 @pytest.fixture
@@ -78,11 +94,20 @@ def task() -> Task:
     )
 
 
-def test_what_is_taken_over_is_the_donors_settings_changed_and_never_who_it_is(options: GANOptions, task: Task) -> None:
+def test_what_is_taken_over_is_the_donors_settings_changed_and_never_who_it_is(
+    options: GANOptions, task: Task
+) -> None:
     scheduler = Population(options, task, RunDirectory.create(options.run_path()))
     own = {"trial": 4, "seed": 2_000_004, "lost": 1}
     poor = {**R3GAN, "dataset": "digits", **own, "restore_from": ["trial_0004/checkpoint_000001"]}
-    donor = {**FOUND, "dataset": "digits", "trial": 2, "seed": 2_000_002, "known": "from an earlier search", "restore_from": []}
+    donor = {
+        **FOUND,
+        "dataset": "digits",
+        "trial": 2,
+        "seed": 2_000_002,
+        "known": "from an earlier search",
+        "restore_from": [],
+    }
     trial, other = (cast(Any, SimpleNamespace(config=config)) for config in (poor, donor))
     config, _ = scheduler._get_new_config(trial, other)
     assert {name: config[name] for name in own} == own
@@ -100,8 +125,12 @@ def test_the_poorest_quarter_of_what_may_change_takes_over_the_best_quarter_and_
         known = {"known": "by hand"} if number in (2, 5, 7) else {}
         trial = Trial(f"stub {number}", config={"trial": number, **known}, stub=True)
         add(scheduler, trial)
-        assert scheduler.on_trial_result(None, trial, {"step": 9, "fd": fd}) == TrialScheduler.CONTINUE
-        assert scheduler.on_trial_result(None, trial, {"step": 10, "fd": fd}) == TrialScheduler.PAUSE
+        assert (
+            scheduler.on_trial_result(None, trial, {"step": 9, "fd": fd}) == TrialScheduler.CONTINUE
+        )
+        assert (
+            scheduler.on_trial_result(None, trial, {"step": 10, "fd": fd}) == TrialScheduler.PAUSE
+        )
     lower, upper = scheduler._quantiles()
     assert [trial.config["trial"] for trial in lower] == [6, 3]
     assert {trial.config["trial"] for trial in upper} == {1, 5}
@@ -109,10 +138,14 @@ def test_the_poorest_quarter_of_what_may_change_takes_over_the_best_quarter_and_
 
 def add(scheduler: Population, trial: Trial) -> None:
     cache = SimpleNamespace(increase_max=lambda request: None)
-    scheduler.on_trial_add(SimpleNamespace(_tune_controller=SimpleNamespace(_actor_cache=cache)), trial)
+    scheduler.on_trial_add(
+        SimpleNamespace(_tune_controller=SimpleNamespace(_actor_cache=cache)), trial
+    )
 
 
-def test_a_resumed_population_meets_at_the_first_rung_that_lies_before_all_of_it(options: GANOptions, task: Task) -> None:
+def test_a_resumed_population_meets_at_the_first_rung_that_lies_before_all_of_it(
+    options: GANOptions, task: Task
+) -> None:
     run = RunDirectory.create(options.run_path())
     for number, (step, ended) in enumerate([(20, None), (30, None), (90, "budget")]):
         run.trial(number).write(TrialRecord(number, {"trial": number}, ended=ended))
@@ -120,5 +153,7 @@ def test_a_resumed_population_meets_at_the_first_rung_that_lies_before_all_of_it
     scheduler = Population(options, task, run)
     trial = Trial("stub", config={"trial": 0}, stub=True)
     add(scheduler, trial)
-    decisions = [scheduler.on_trial_result(None, trial, {"step": step, "fd": 1.0}) for step in (30, 39, 40)]
+    decisions = [
+        scheduler.on_trial_result(None, trial, {"step": step, "fd": 1.0}) for step in (30, 39, 40)
+    ]
     assert decisions == [TrialScheduler.CONTINUE, TrialScheduler.CONTINUE, TrialScheduler.PAUSE]

@@ -54,12 +54,17 @@ def test_kill_ends_what_was_started(raylet: Raylet) -> None:
     assert process.wait(timeout=30) == -signal.SIGKILL
 
 
-def test_a_cluster_that_does_not_answer_is_lost_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_that_does_not_answer_is_lost_after_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(ray_processes.PATIENCE_S, "gcs_server", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as server:
         processes = RayProcesses()
         host, port = server.getsockname()
-        processes._joined, processes._answered = {"gcs_server": (host, port)}, {"gcs_server": time.monotonic()}
+        processes._joined, processes._answered = (
+            {"gcs_server": (host, port)},
+            {"gcs_server": time.monotonic()},
+        )
         assert processes.lost() is None
     assert processes.lost() is None  # it may be restarted
     time.sleep(0.6)

@@ -9,7 +9,9 @@ from tests.support.checkpoints import write_checkpoint
 from tuning.engine.recorder import KEEP_WEIGHTS, Recorder
 
 
-def finish(recorder: Recorder, run: RunDirectory, number: int, ended: str | None, value: float) -> None:
+def finish(
+    recorder: Recorder, run: RunDirectory, number: int, ended: str | None, value: float
+) -> None:
     """A trial with a checkpoint reports once and ends."""
     config = {"trial": number, "seed": number}
     run.trial(number).write(TrialRecord(number, config))
@@ -31,7 +33,9 @@ def kept(run: RunDirectory) -> set[int]:
     return {record.number for directory, record in run.trials() if directory.checkpoints()}
 
 
-def test_weights_of_the_best_stay_and_a_trial_cut_short_never_displaces_a_whole_one(tmp_path: Path) -> None:
+def test_weights_of_the_best_stay_and_a_trial_cut_short_never_displaces_a_whole_one(
+    tmp_path: Path,
+) -> None:
     run = RunDirectory(tmp_path)
     recorder = Recorder(run, Objective("mean_accuracy", "max"))
     finish(recorder, run, 0, "converged", 0.6)
@@ -74,7 +78,11 @@ def test_files_are_stored_beside_the_rows_and_are_no_part_of_them(tmp_path: Path
     run = RunDirectory(tmp_path)
     recorder = Recorder(run, Objective("fd", "min"))
     trial: Any = SimpleNamespace(config={"trial": 4}, last_result={})
-    result: dict[str, Any] = {"step": 500, "fd": 1.0, "files": {"gan_images/step_000500.png": b"grid"}}
+    result: dict[str, Any] = {
+        "step": 500,
+        "fd": 1.0,
+        "files": {"gan_images/step_000500.png": b"grid"},
+    }
     recorder.on_trial_result(0, [], trial, result)
     assert "files" not in result  # which Ray keeps in memory for as long as the search runs
     assert run.trial(4).rows() == [{"step": 500, "fd": 1.0}]
@@ -85,7 +93,12 @@ def test_only_a_trial_whose_weights_are_to_stay_is_saved_when_it_ends(tmp_path: 
     recorder = Recorder(RunDirectory(tmp_path), Objective("mean_accuracy", "max"))
     saved = []
     for number, value in enumerate((0.5, 0.6, 0.7, 0.4, 0.8)):
-        result: dict[str, Any] = {"step": 100, "ended": "budget", "mean_accuracy": value, "done": True}
+        result: dict[str, Any] = {
+            "step": 100,
+            "ended": "budget",
+            "mean_accuracy": value,
+            "done": True,
+        }
         trial: Any = SimpleNamespace(config={"trial": number}, last_result=result)
         recorder.on_trial_result(0, [], trial, result)
         recorder.on_trial_complete(0, [], trial)
@@ -102,4 +115,7 @@ def test_a_running_trial_keeps_its_last_two_checkpoints(tmp_path: Path) -> None:
     for number in range(4):
         write_checkpoint(run.trial(0).path / f"checkpoint_{number:06d}", config, 100 * number)
         recorder.on_trial_save(0, [], trial)
-    assert [folder.name for folder in run.trial(0).checkpoints()] == ["checkpoint_000003", "checkpoint_000002"]
+    assert [folder.name for folder in run.trial(0).checkpoints()] == [
+        "checkpoint_000003",
+        "checkpoint_000002",
+    ]

@@ -39,7 +39,9 @@ def search(options: LSTMOptions, task: Task, directory: RunDirectory) -> StudySe
     if not (directory.read() or {}).get("id"):
         directory.start_session(options.experiment, asdict(options))
     options = dataclasses.replace(options, resume=True)  # the study may be there already
-    return StudySearch(options, task, directory, open_storage(options, directory.path), trials_done=0, slots=100)
+    return StudySearch(
+        options, task, directory, open_storage(options, directory.path), trials_done=0, slots=100
+    )
 
 
 def row(step: int, value: float, ended: str | None = None) -> dict[str, Any]:
@@ -60,37 +62,53 @@ def ours(options: LSTMOptions, task: Task, directory: RunDirectory) -> StudySear
 @pytest.fixture
 def stock(task: Task) -> OptunaSearch:
     """Ray's own class as a user would call it for the same space."""
-    return OptunaSearch(task.space.distributions, metric="mean_accuracy", mode="max", storage=InMemoryStorage())
+    return OptunaSearch(
+        task.space.distributions, metric="mean_accuracy", mode="max", storage=InMemoryStorage()
+    )
 
 
 class TestDefectsOfRaysOptunaSearch:
     """Twelve defects of ray 2.60: the same calls show each on Ray's class and not on ours."""
 
-    def test_01_stopped_early_is_pruned_where_rays_says_complete(self, ours: StudySearch, stock: OptunaSearch) -> None:
+    def test_01_stopped_early_is_pruned_where_rays_says_complete(
+        self, ours: StudySearch, stock: OptunaSearch
+    ) -> None:
         for searcher in (ours, stock):
             searcher.suggest("a")
             searcher.on_trial_result("a", row(100, 0.2))
             searcher.on_trial_complete("a", row(200, 0.3))
         (mine,), (rays,) = told(ours), told(stock)
-        assert (mine.state, mine.value, mine.user_attrs["ended"]) == (TrialState.PRUNED, 0.3, "stopped early")
+        assert (mine.state, mine.value, mine.user_attrs["ended"]) == (
+            TrialState.PRUNED,
+            0.3,
+            "stopped early",
+        )
         assert (rays.state, rays.value) == (TrialState.COMPLETE, 0.3)
 
     @pytest.mark.parametrize("ended", ["converged", "budget"])
-    def test_01_a_trial_that_ended_by_itself_is_complete(self, ours: StudySearch, ended: str) -> None:
+    def test_01_a_trial_that_ended_by_itself_is_complete(
+        self, ours: StudySearch, ended: str
+    ) -> None:
         ours.suggest("a")
         ours.on_trial_complete("a", row(1000, 0.9, ended))
         assert [(trial.state, trial.value) for trial in told(ours)] == [(TrialState.COMPLETE, 0.9)]
 
-    def test_02_the_value_a_trial_was_stopped_at_is_an_intermediate_value(self, ours: StudySearch, stock: OptunaSearch) -> None:
+    def test_02_the_value_a_trial_was_stopped_at_is_an_intermediate_value(
+        self, ours: StudySearch, stock: OptunaSearch
+    ) -> None:
         for searcher in (ours, stock):
             searcher.suggest("a")
             searcher.on_trial_result("a", row(100, 0.2))
-            searcher.on_trial_complete("a", row(200, 0.3))  # Tune skips on_trial_result where it stops
+            searcher.on_trial_complete(
+                "a", row(200, 0.3)
+            )  # Tune skips on_trial_result where it stops
         assert list(told(ours)[0].intermediate_values.values()) == [0.2, 0.3]
         assert list(told(stock)[0].intermediate_values.values()) == [0.2]
 
     @pytest.mark.parametrize("value", [math.nan])
-    def test_03_nan_is_fail_where_rays_runs_for_ever(self, value: float, ours: StudySearch, stock: OptunaSearch) -> None:
+    def test_03_nan_is_fail_where_rays_runs_for_ever(
+        self, value: float, ours: StudySearch, stock: OptunaSearch
+    ) -> None:
         for searcher in (ours, stock):
             searcher.suggest("a")
             searcher.on_trial_complete("a", row(100, value, "budget"))
@@ -98,7 +116,9 @@ class TestDefectsOfRaysOptunaSearch:
         assert [trial.state for trial in told(stock)] == [TrialState.RUNNING]
 
     @pytest.mark.parametrize("result", [row(100, math.inf), row(100, 0.1, "diverged")])
-    def test_03_nothing_infinite_or_diverged_is_complete(self, result: dict[str, Any], ours: StudySearch) -> None:
+    def test_03_nothing_infinite_or_diverged_is_complete(
+        self, result: dict[str, Any], ours: StudySearch
+    ) -> None:
         ours.suggest("a")
         ours.on_trial_complete("a", result)
         assert [trial.state for trial in told(ours)] == [TrialState.FAIL]
@@ -106,40 +126,59 @@ class TestDefectsOfRaysOptunaSearch:
     def test_04_one_of_several_figures_missing_is_fail_where_rays_runs_for_ever(
         self, options: LSTMOptions, task: Task, directory: RunDirectory
     ) -> None:
-        two = dataclasses.replace(task, objectives=(Objective("fd", "min"), Objective("clean", "max")))
+        two = dataclasses.replace(
+            task, objectives=(Objective("fd", "min"), Objective("clean", "max"))
+        )
         ours = search(options, two, directory)
         stock = OptunaSearch(task.space.distributions, metric=["fd", "clean"], mode=["min", "max"])
         for searcher in (ours, stock):
             searcher.suggest("a")
-            searcher.on_trial_complete("a", {"step": 100, "fd": 80.0, "ended": "budget", "training_iteration": 1})
+            searcher.on_trial_complete(
+                "a", {"step": 100, "fd": 80.0, "ended": "budget", "training_iteration": 1}
+            )
         assert [trial.state for trial in told(ours)] == [TrialState.FAIL]
         assert [trial.state for trial in told(stock)] == [TrialState.RUNNING]
 
-    def test_05_an_error_is_fail_whatever_was_reported_before(self, ours: StudySearch, stock: OptunaSearch) -> None:
+    def test_05_an_error_is_fail_whatever_was_reported_before(
+        self, ours: StudySearch, stock: OptunaSearch
+    ) -> None:
         for searcher in (ours, stock):
             searcher.suggest("a")
             searcher.on_trial_complete("a", row(100, 0.5), error=True)
-        assert [(trial.state, trial.user_attrs["ended"]) for trial in told(ours)] == [(TrialState.FAIL, "error")]
+        assert [(trial.state, trial.user_attrs["ended"]) for trial in told(ours)] == [
+            (TrialState.FAIL, "error")
+        ]
         assert [trial.state for trial in told(stock)] == [TrialState.COMPLETE]
 
-    def test_06_a_trial_that_never_ran_is_fail_where_rays_is_pruned(self, ours: StudySearch, stock: OptunaSearch) -> None:
+    def test_06_a_trial_that_never_ran_is_fail_where_rays_is_pruned(
+        self, ours: StudySearch, stock: OptunaSearch
+    ) -> None:
         for searcher in (ours, stock):
             searcher.suggest("a")
             searcher.on_trial_complete("a", None)
         assert [trial.state for trial in told(ours)] == [TrialState.FAIL]
         assert [trial.state for trial in told(stock)] == [TrialState.PRUNED]
 
-    def test_07_what_a_time_budget_cut_off_can_be_closed(self, ours: StudySearch, stock: OptunaSearch) -> None:
+    def test_07_what_a_time_budget_cut_off_can_be_closed(
+        self, ours: StudySearch, stock: OptunaSearch
+    ) -> None:
         for searcher in (ours, stock):
             searcher.suggest("a")
             searcher.on_trial_result("a", row(100, 0.2))
             SearchGenerator(searcher).set_finished()  # all that Tune calls at its end
         assert [trial.state for trial in told(stock)] == [TrialState.RUNNING]
         close_running(ours.study, "time budget")
-        assert [(trial.state, trial.user_attrs["ended"]) for trial in told(ours)] == [(TrialState.FAIL, "time budget")]
+        assert [(trial.state, trial.user_attrs["ended"]) for trial in told(ours)] == [
+            (TrialState.FAIL, "time budget")
+        ]
 
     def test_08_a_trial_may_go_on_under_a_new_id(
-        self, ours: StudySearch, stock: OptunaSearch, options: LSTMOptions, task: Task, directory: RunDirectory
+        self,
+        ours: StudySearch,
+        stock: OptunaSearch,
+        options: LSTMOptions,
+        task: Task,
+        directory: RunDirectory,
     ) -> None:
         for searcher in (ours, stock):
             searcher.suggest("a")
@@ -148,9 +187,9 @@ class TestDefectsOfRaysOptunaSearch:
         again = search(options, task, directory)
         again.suggest("new id")
         again.on_trial_complete("new id", row(1000, 0.9, "budget"))
-        assert [(trial.number, trial.state, trial.user_attrs["tune_id"]) for trial in told(again)] == [
-            (0, TrialState.COMPLETE, "new id")
-        ]
+        assert [
+            (trial.number, trial.state, trial.user_attrs["tune_id"]) for trial in told(again)
+        ] == [(0, TrialState.COMPLETE, "new id")]
 
     def test_09_what_began_after_the_last_snapshot_is_not_lost(
         self,
@@ -162,7 +201,10 @@ class TestDefectsOfRaysOptunaSearch:
         directory: RunDirectory,
     ) -> None:
         stock = OptunaSearch(
-            task.space.distributions, metric="x", mode="max", storage=RDBStorage(f"sqlite:///{tmp_path}/stock.db")
+            task.space.distributions,
+            metric="x",
+            mode="max",
+            storage=RDBStorage(f"sqlite:///{tmp_path}/stock.db"),
         )
         for searcher in (ours, stock):
             searcher.suggest("a")
@@ -170,7 +212,9 @@ class TestDefectsOfRaysOptunaSearch:
             searcher.suggest("b")
         stock.restore(str(tmp_path / "snapshot"))
         assert set(stock._ot_trials) == {"a"}
-        assert [trial.state for trial in told(stock)] == [TrialState.RUNNING] * 2  # and b will be for ever
+        assert [trial.state for trial in told(stock)] == [
+            TrialState.RUNNING
+        ] * 2  # and b will be for ever
         again = search(options, task, directory)
         for name in ("c", "d"):
             again.suggest(name)
@@ -193,12 +237,19 @@ class TestDefectsOfRaysOptunaSearch:
         assert sorted(optuna.get_all_study_names(database)) == ["one", "two"]
         for name in ("one", "two"):
             waiting = optuna.load_study(study_name=name, storage=database).trials
-            assert [trial.user_attrs.get("known") for trial in waiting[:3]] == list(task.space.known)
+            assert [trial.user_attrs.get("known") for trial in waiting[:3]] == list(
+                task.space.known
+            )
             assert len(waiting) == STARTUP_TRIALS
 
     @pytest.mark.parametrize("time_attr", ["step", "work"])
     def test_11_a_step_is_what_the_rungs_count(
-        self, time_attr: str, options: LSTMOptions, task: Task, directory: RunDirectory, stock: OptunaSearch
+        self,
+        time_attr: str,
+        options: LSTMOptions,
+        task: Task,
+        directory: RunDirectory,
+        stock: OptunaSearch,
     ) -> None:
         ours = search(options, dataclasses.replace(task, time_attr=time_attr), directory)
         for searcher in (ours, stock):
@@ -207,7 +258,9 @@ class TestDefectsOfRaysOptunaSearch:
         assert told(ours)[0].intermediate_values == {{"step": 100, "work": 2000}[time_attr]: 0.2}
         assert told(stock)[0].intermediate_values == {1: 0.2}
 
-    def test_12_the_study_says_which_of_tunes_trials_it_was(self, ours: StudySearch, stock: OptunaSearch) -> None:
+    def test_12_the_study_says_which_of_tunes_trials_it_was(
+        self, ours: StudySearch, stock: OptunaSearch
+    ) -> None:
         for searcher in (ours, stock):
             searcher.suggest("a")
             searcher.on_trial_complete("a", row(1000, 0.9, "converged"))
@@ -237,8 +290,13 @@ class TestSuggestions:
             assert config["known"] == name
             assert {key: config[key] for key in settings} == settings
         assert all(config and "known" not in config for config in configs[3:])
-        assert [config["seed"] for config in configs if config] == [2_000_000 + number for number in range(6)]
-        assert all(config and config["model"] == "lstm" and config["hidden_dim"] == 128 for config in configs)
+        assert [config["seed"] for config in configs if config] == [
+            2_000_000 + number for number in range(6)
+        ]
+        assert all(
+            config and config["model"] == "lstm" and config["hidden_dim"] == 128
+            for config in configs
+        )
 
     @pytest.mark.parametrize("sampler", ["tpe", "gp", "cmaes", "qmc", "random"])
     def test_every_sampler_draws_inside_the_space_and_repeats_with_its_seed(
@@ -255,18 +313,24 @@ class TestSuggestions:
                 assert 1e-4 <= config["lr"] <= 1e-1
                 assert 1e-3 <= config["max_norm"] <= 10
                 values.append((config["lr"], config["max_norm"]))
-                ours.on_trial_complete(str(number), row(1000, -abs(math.log10(config["lr"]) + 2), "budget"))
+                ours.on_trial_complete(
+                    str(number), row(1000, -abs(math.log10(config["lr"]) + 2), "budget")
+                )
             drawn.append(values)
         assert drawn[0] == drawn[1]
         assert len(set(drawn[0])) == 14
 
-    def test_tpe_finds_the_good_region(self, options: LSTMOptions, task: Task, directory: RunDirectory) -> None:
+    def test_tpe_finds_the_good_region(
+        self, options: LSTMOptions, task: Task, directory: RunDirectory
+    ) -> None:
         ours = search(options, task, directory)
         distances = []
         for number in range(40):
             config = ours.suggest(str(number))
             assert config is not None
-            distances.append(abs(math.log10(config["lr"]) + 2) + abs(math.log10(config["max_norm"]) + 1))
+            distances.append(
+                abs(math.log10(config["lr"]) + 2) + abs(math.log10(config["max_norm"]) + 1)
+            )
             ours.on_trial_complete(str(number), row(1000, -distances[-1], "converged"))
         assert sum(distances[-10:]) / 10 < 0.75 * 1.83  # what settings drawn at random come to
 
@@ -281,7 +345,9 @@ class TestStartUp:
     def origins(self, searcher: StudySearch) -> list[str]:
         return [trial.user_attrs["origin"] for trial in searcher.study.trials]
 
-    def test_known_settings_then_a_design_wait_in_the_study_from_its_creation(self, ours: StudySearch, task: Task) -> None:
+    def test_known_settings_then_a_design_wait_in_the_study_from_its_creation(
+        self, ours: StudySearch, task: Task
+    ) -> None:
         assert self.origins(ours) == ["known"] * 3 + ["start-up"] * 7
         for number in range(12):
             config = ours.suggest(str(number))
@@ -292,7 +358,12 @@ class TestStartUp:
 
     @pytest.mark.parametrize(("num_samples", "waiting"), [(2, 2), (5, 5), (50, 10)])
     def test_never_more_than_were_asked_for(
-        self, num_samples: int, waiting: int, options: LSTMOptions, task: Task, directory: RunDirectory
+        self,
+        num_samples: int,
+        waiting: int,
+        options: LSTMOptions,
+        task: Task,
+        directory: RunDirectory,
     ) -> None:
         ours = search(dataclasses.replace(options, num_samples=num_samples), task, directory)
         assert len(ours.study.trials) == waiting
@@ -308,17 +379,23 @@ class TestStartUp:
         assert self.origins(ours) == ["known"] * 9 + ["start-up"] * 4
 
     @pytest.mark.parametrize("error", [False, True])
-    def test_with_many_slots_it_is_released_whole_and_the_model_waits_for_half(self, error: bool, ours: StudySearch) -> None:
+    def test_with_many_slots_it_is_released_whole_and_the_model_waits_for_half(
+        self, error: bool, ours: StudySearch
+    ) -> None:
         started = [ours.suggest(str(number)) for number in range(16)]
         assert [config is None for config in started] == [False] * 10 + [True] * 6
         for number in range(5):
             assert ours.suggest("too early") is None
-            ours.on_trial_complete(str(number), None if error else row(1000, number / 10, "budget"), error=error)
+            ours.on_trial_complete(
+                str(number), None if error else row(1000, number / 10, "budget"), error=error
+            )
         new = ours.suggest("now")
         assert new is not None
         assert new["trial"] == 10
 
-    def test_as_many_are_out_as_there_are_slots_beside_those_that_wait(self, ours: StudySearch) -> None:
+    def test_as_many_are_out_as_there_are_slots_beside_those_that_wait(
+        self, ours: StudySearch
+    ) -> None:
         ours.room.slots = 2
         assert [ours.suggest(str(number)) is None for number in range(3)] == [False, False, True]
         ours.room.paused_at_first_rung.append(cast(Any, "a trial that waits"))
@@ -334,11 +411,15 @@ class TestStartUp:
             for number in set(numbers) - {7, 8, 9}:
                 ours.on_trial_complete(str(number), row(1000, number / 20, "budget"))
         fewer = dataclasses.replace(options, num_samples=12, resume=True)
-        again = StudySearch(fewer, task, directory, open_storage(fewer, directory.path), trials_done=10, slots=1)
+        again = StudySearch(
+            fewer, task, directory, open_storage(fewer, directory.path), trials_done=10, slots=1
+        )
         assert again.start_up == {7, 8}
         assert [(again.suggest(name) or {}).get("trial") for name in ("a", "b")] == [7, None]
 
-    def test_one_that_is_stopped_while_it_waits_is_pruned_with_its_last_figure(self, ours: StudySearch) -> None:
+    def test_one_that_is_stopped_while_it_waits_is_pruned_with_its_last_figure(
+        self, ours: StudySearch
+    ) -> None:
         ours.suggest("0")
         ours.on_trial_result("0", row(100, 0.4))
         ours.on_trial_complete("0")
@@ -352,12 +433,16 @@ class TestStartUp:
         ours = search(dataclasses.replace(options, sampler=sampler), task, directory)
         configs = [ours.suggest(str(number)) for number in range(16)]
         assert None not in configs
-        assert self.origins(ours) == ["known"] * 3 + ["design" if sampler == "qmc" else "random"] * 13
+        assert (
+            self.origins(ours) == ["known"] * 3 + ["design" if sampler == "qmc" else "random"] * 13
+        )
         if sampler == "qmc":
             design = [trial.params for trial in ours.study.trials[3:]]
             assert design == [design_point(task.space, 2, index) for index in range(13)]
 
-    def test_the_search_is_over_when_all_have_ended(self, options: LSTMOptions, task: Task, directory: RunDirectory) -> None:
+    def test_the_search_is_over_when_all_have_ended(
+        self, options: LSTMOptions, task: Task, directory: RunDirectory
+    ) -> None:
         ours = search(dataclasses.replace(options, num_samples=2), task, directory)
         configs = [ours.suggest(name) for name in "ab"]
         assert None not in configs
@@ -408,9 +493,13 @@ class TestConditionsAndObjectives:
         for number in range(18):
             config = ours.suggest(str(number))
             assert config is not None
-            assert {n for n in parameters if n in config} == {n for n, p in parameters.items() if p.applies(config)}
+            assert {n for n in parameters if n in config} == {
+                n for n, p in parameters.items() if p.applies(config)
+            }
             losses.add(config["loss"])
-            ours.on_trial_complete(str(number), {"step": 1000, "fd": config["lr_g"], "ended": "budget"})
+            ours.on_trial_complete(
+                str(number), {"step": 1000, "fd": config["lr_g"], "ended": "budget"}
+            )
         assert len(losses) > 1
 
     def test_tpe_finds_the_choice_and_the_parameter_that_only_it_has(
@@ -439,18 +528,26 @@ class TestConditionsAndObjectives:
         ours.suggest("b")
         ours.on_trial_complete("b", {"step": 100, "ended": "diverged"})
         pruned, failed = ours.study.trials[:2]
-        assert (pruned.state, pruned.value, pruned.user_attrs["ended"]) == (TrialState.PRUNED, 800.0, ended)
+        assert (pruned.state, pruned.value, pruned.user_attrs["ended"]) == (
+            TrialState.PRUNED,
+            800.0,
+            ended,
+        )
         assert (failed.state, failed.value) == (TrialState.FAIL, None)
 
     def test_several_objectives_are_told_together_and_a_trial_stopped_early_has_none(
         self, options: LSTMOptions, task: Task, directory: RunDirectory
     ) -> None:
-        two = dataclasses.replace(task, objectives=(Objective("fd", "min"), Objective("clean", "max")))
+        two = dataclasses.replace(
+            task, objectives=(Objective("fd", "min"), Objective("clean", "max"))
+        )
         ours = search(options, two, directory)
         for name, ended in (("a", "budget"), ("b", None), ("c", "budget")):
             ours.suggest(name)
             ours.on_trial_result(name, {"step": 100, "fd": 90.0, "clean": 0.3, "ended": None})
-            ours.on_trial_complete(name, {"step": 200, "fd": 80.0, "clean": 0.4 + (name == "c"), "ended": ended})
+            ours.on_trial_complete(
+                name, {"step": 200, "fd": 80.0, "clean": 0.4 + (name == "c"), "ended": ended}
+            )
         states = [trial.state for trial in ours.study.trials[:3]]
         assert states == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.COMPLETE]
         assert [trial.number for trial in ours.study.best_trials] == [2]
@@ -464,7 +561,9 @@ class TestResume:
         configs = [before.suggest(name) for name in "abcd"]
         before.on_trial_complete("a", row(1000, 0.9, "converged"))
         assert configs[1] is not None
-        checkpoint = write_checkpoint(directory.trial(1).path / "checkpoint_000002", configs[1], 100)
+        checkpoint = write_checkpoint(
+            directory.trial(1).path / "checkpoint_000002", configs[1], 100
+        )
 
         after = search(options, task, directory)
         again = [after.suggest(name) for name in "xyz"]
@@ -489,7 +588,10 @@ class TestResume:
         trial.write(record)
 
         after = search(options, task, directory)
-        assert (after.study.trials[0].state, after.study.trials[0].value) == (TrialState.COMPLETE, 0.7)
+        assert (after.study.trials[0].state, after.study.trials[0].value) == (
+            TrialState.COMPLETE,
+            0.7,
+        )
 
     def test_a_trial_asked_for_but_never_written_is_closed(
         self, options: LSTMOptions, task: Task, directory: RunDirectory
@@ -504,7 +606,9 @@ class TestResume:
     ) -> None:
         before = search(options, task, directory)
         before.suggest("a")
-        before.on_trial_complete("a", row(1000, 0.9, "converged"))  # the recorder would write trial.json next
+        before.on_trial_complete(
+            "a", row(1000, 0.9, "converged")
+        )  # the recorder would write trial.json next
         after = search(options, task, directory)
         record = directory.trial(0).read()
         assert record is not None
@@ -532,7 +636,10 @@ class TestResume:
         assert config is not None
         trial = after.study.trials[3]
         assert trial.params == {name: config[name] for name in ("lr", "max_norm")}
-        assert trial.user_attrs.items() >= {"seed": 2_000_003, "directory": "trial_0003", "tune_id": "d"}.items()
+        assert (
+            trial.user_attrs.items()
+            >= {"seed": 2_000_003, "directory": "trial_0003", "tune_id": "d"}.items()
+        )
 
 
 def draw(folder: str) -> None:
@@ -548,7 +655,9 @@ def draw(folder: str) -> None:
         for number in range(14):
             config = ours.suggest(str(number))
             assert config is not None
-            ours.on_trial_complete(str(number), {"step": 1000, "fd": config["lr_g"], "ended": "budget"})
+            ours.on_trial_complete(
+                str(number), {"step": 1000, "fd": config["lr_g"], "ended": "budget"}
+            )
         drawn[sampler] = [trial.params for trial in told(ours)]
     print(json.dumps(drawn))
 
@@ -560,7 +669,9 @@ def test_the_same_seed_gives_the_same_search_in_another_process(tmp_path: Path) 
         code = f"from tests.tuning.engine.test_searcher import draw; draw({str(tmp_path / hash_seed)!r})"
         environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
         command = [sys.executable, "-c", code]
-        printed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=200).stdout
+        printed = subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=True, timeout=200
+        ).stdout
         drawn.append(json.loads(printed.splitlines()[-1]))
     assert drawn[0] == drawn[1]
     assert all(len(trials) == 14 for trials in drawn[0].values())
@@ -572,16 +683,25 @@ def test_samplers_have_their_arguments_pinned() -> None:
     assert (sampler._multivariate, sampler._constant_liar) == (True, True)
 
 
-def test_over_the_extended_space_a_few_trials_do_not_draw_all_others_to_them(recwarn: pytest.WarningsRecorder) -> None:
-    distributions: dict[str, BaseDistribution] = {f"x{place}": FloatDistribution(0, 1) for place in range(10)}
+def test_over_the_extended_space_a_few_trials_do_not_draw_all_others_to_them(
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    distributions: dict[str, BaseDistribution] = {
+        f"x{place}": FloatDistribution(0, 1) for place in range(10)
+    }
     tried = [
-        create_trial(params=dict.fromkeys(distributions, n / 10), distributions=distributions, value=n / 10) for n in range(10)
+        create_trial(
+            params=dict.fromkeys(distributions, n / 10), distributions=distributions, value=n / 10
+        )
+        for n in range(10)
     ]
     far = {}
     for name in ("core", "extended"):
         drawn = []
         for number in range(40):
-            study = optuna.create_study(sampler=create_sampler(LSTMOptions(), LSTM_SPACES["lstm", name], number))
+            study = optuna.create_study(
+                sampler=create_sampler(LSTMOptions(), LSTM_SPACES["lstm", name], number)
+            )
             study.add_trials(tried)
             drawn.append(study.ask(distributions).params["x0"])
         far[name] = sum(value > 0.3 for value in drawn)
@@ -589,8 +709,12 @@ def test_over_the_extended_space_a_few_trials_do_not_draw_all_others_to_them(rec
     assert not [warning for warning in recwarn if "prior_weight" in str(warning.message)]
 
 
-def test_a_new_run_never_goes_on_with_another_runs_study(options: LSTMOptions, tmp_path: Path) -> None:
+def test_a_new_run_never_goes_on_with_another_runs_study(
+    options: LSTMOptions, tmp_path: Path
+) -> None:
     shared = dataclasses.replace(options, optuna_storage=f"sqlite:///{tmp_path}/shared.db")
-    optuna.create_study(study_name="run", storage=open_storage(shared, tmp_path / "elsewhere" / "first"))
+    optuna.create_study(
+        study_name="run", storage=open_storage(shared, tmp_path / "elsewhere" / "first")
+    )
     with pytest.raises(UsageError, match="has a study named run already"):
         open_storage(shared, tmp_path / "run")
