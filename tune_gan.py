@@ -92,7 +92,9 @@ def gan_task(options: GANOptions) -> "Task":
         objectives=tuple(
             Objective(name, "min" if name == "fd" else "max") for name in options.objectives
         ),
-        shown=tuple(dict.fromkeys((*options.objectives, "fd_ratio", "clean", "coverage"))),
+        console_metrics=tuple(
+            dict.fromkeys((*options.objectives, "fd_ratio", "clean", "coverage"))
+        ),
         rungs=Rungs(grace_steps=report_every, reduction_factor=3),
         goal=Goal("fd_ratio", "most", 2.0 if options.target is None else options.target),
         confirming={"judge": "final"},

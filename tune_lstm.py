@@ -99,11 +99,11 @@ def lstm_task(options: LSTMOptions) -> "Task":
             Objective(
                 name,
                 "max" if name in ("mean_accuracy", "accuracy") else "min",
-                otherwise=max_steps if name == "steps_to_converge" else None,
+                default=max_steps if name == "steps_to_converge" else None,
             )
             for name in objectives
         ),
-        shown=tuple(dict.fromkeys(("accuracy", *objectives))),
+        console_metrics=tuple(dict.fromkeys(("accuracy", *objectives))),
         goal=Goal("test_accuracy", "least", 0.99 if options.target is None else options.target),
         # Measured: docs/decisions/early-stopping.md and search-efficiency.md
         rungs=Rungs(grace_steps=(5 * length) if extended else 500, reduction_factor=3),

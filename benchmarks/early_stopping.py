@@ -67,13 +67,14 @@ def train(task: tuple[int, float, float]) -> list[dict[str, Any]]:
 
 
 def record() -> None:
-    from search_spaces.lstm import BY_HAND
+    from search_spaces.lstm import HAND_TUNED
 
     tasks = [
-        (place, values["lr"], values["max_norm"]) for place, values in enumerate(BY_HAND.values())
+        (place, values["lr"], values["max_norm"])
+        for place, values in enumerate(HAND_TUNED.values())
     ]
     points = qmc.scale(qmc.Sobol(2, seed=1).random(64)[:SETTINGS], [-4, -3], [-1, 1])
-    tasks += [(len(BY_HAND) + place, *(10**point)) for place, point in enumerate(points)]
+    tasks += [(len(HAND_TUNED) + place, *(10**point)) for place, point in enumerate(points)]
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         trials = track(pool.imap(train, tasks), "training", total=len(tasks))
         rows = [row for trial in trials for row in trial]

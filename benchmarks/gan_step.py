@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from command_line import run_script
-from search_spaces.gan import BY_HAND, COURSEWORK
+from search_spaces.gan import COURSEWORK, HAND_TUNED
 from trainables.gan.images import Images
 from trainables.gan.judge import Judge
 from trainables.gan.model import SimpleDiscriminator, SimpleGenerator
@@ -63,7 +63,7 @@ def ours(images: Images) -> Callable[[], None]:
         Judge().eval(),
     )
     GANTrial.shared = Shared(images, {"search": evaluator, "final": evaluator})
-    trial = GANTrial({**BY_HAND, **COURSEWORK, "judge": "search", "max_steps": 10**6, "seed": 0})
+    trial = GANTrial({**HAND_TUNED, **COURSEWORK, "judge": "search", "max_steps": 10**6, "seed": 0})
 
     def step() -> None:
         trial.step_number += 1

@@ -54,7 +54,7 @@ def blow_up(run: Path, large: Path, trials: int, rows: int) -> None:
         }
         config["trial"] = number
         if number >= len(own):
-            config.pop("known", None)
+            config.pop("baseline", None)
         (folder / "trial.json").write_text(
             json.dumps({**record, "number": number, "config": config}), encoding="utf-8"
         )

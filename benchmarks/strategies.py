@@ -291,7 +291,7 @@ def ours(curves: Curves, seed: int, folder: Path) -> tuple[Any, Any]:
     )
     run.path.mkdir()
     task = lstm_task(options)
-    task = replace(task, space=replace(task.space, known={}))
+    task = replace(task, space=replace(task.space, baselines={}))
     searcher = StudySearch(
         options, task, run, open_storage(options, run.path), trials_done=0, slots=1
     )

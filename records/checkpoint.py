@@ -18,7 +18,7 @@ from typing import Any
 FORMAT = "1"
 """Raised whenever an older version could not go on from a newer checkpoint, or the reverse."""
 
-BOOKKEEPING_KEYS = ("trial", "seed", "known", "restore_from", "lost")
+BOOKKEEPING_KEYS = ("trial", "seed", "baseline", "restore_from", "lost")
 """Entries of a config that say which trial it belongs to. All others are settings."""
 
 MAY_GROW = ("max_steps",)

@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 class Objective:
     """A figure in a trial's reports that the sampler wants large (``max``) or small (``min``).
 
-    A row without the figure counts as ``otherwise``, where that says something, such as the whole
+    A row without the figure counts as ``default``, where that says something, such as the whole
     budget where a trial has not converged.
     """
 
     metric: str
     mode: Literal["max", "min"]
-    otherwise: float | None = None
+    default: float | None = None
 
     def value(self, row: Mapping[str, Any]) -> float | None:
         """The figure of a row, or None."""
         value: float | None = row.get(self.metric)
-        return self.otherwise if value is None else value
+        return self.default if value is None else value
 
     def loss(self, row: Mapping[str, Any]) -> float:
         """The figure as something to minimize, for sorting; infinite where the row has none."""
@@ -33,7 +33,7 @@ class Objective:
 
     def losses(self, figures: NDArray[np.float64]) -> NDArray[np.float64]:
         """``loss`` of many figures at once, shape (n,), not a number where there is none; infinite where it is not finite."""
-        otherwise = math.nan if self.otherwise is None else self.otherwise
+        otherwise = math.nan if self.default is None else self.default
         figures = np.where(np.isnan(figures), otherwise, figures)
         return np.where(np.isfinite(figures), -figures if self.mode == "max" else figures, math.inf)
 

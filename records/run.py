@@ -258,7 +258,7 @@ class Run:
 
     @cached_property
     def trials(self) -> "pd.DataFrame":
-        """One row a trial: number, ended, known, the settings it has now, seed, and the metrics of its last report."""
+        """One row a trial: number, ended, baseline, the settings it has now, seed, and the metrics of its last report."""
         return self._tables[0]
 
     @cached_property

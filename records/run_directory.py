@@ -52,7 +52,7 @@ PACKAGES = ("torch", "ray", "optuna", "numpy")
 BEGUN = {".lock", "search.json.new"}
 """All there is where a search was killed before it could say so: nothing to resume, and nothing in a new run's way."""
 
-FORMAT = 1
+FORMAT = 2
 """Of the files in a run directory. Raised when an older version could not read a newer run, or the reverse."""
 
 DAMAGED = "damaged_"

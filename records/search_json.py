@@ -69,6 +69,8 @@ def parameters_of(search: Mapping[str, Any]) -> dict[str, Parameter]:
 def _check(search: dict[str, Any]) -> None:
     """Raises one or another exception where ``search.json`` is not as a search writes it."""
     fixed, goal = search["fixed"], search["goal"]
+    for one in search["objectives"]:
+        one["default"] = one.pop("otherwise", one.get("default"))  # its name in format 1
     sound = (
         isinstance(search["experiment"], str)
         and isinstance(fixed, dict)

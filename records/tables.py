@@ -38,7 +38,7 @@ def read_trials(run: Run, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
         reports = _columns(run, path, curves=False)
         reports.pop("ended", None)
         last = {name: values[-1] for name, values in reports.items()}
-        own = {name: record["config"].get(name) for name in ("trial", "seed", "known")}
+        own = {name: record["config"].get(name) for name in ("trial", "seed", "baseline")}
         settings = {
             **record["config"],
             **{
@@ -61,7 +61,7 @@ def read_trials(run: Run, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     always = [
         *RECORD_FIELDS,
         *run.varied,
-        "known",
+        "baseline",
         "seed",
         "step",
         run.metric,

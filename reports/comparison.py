@@ -68,13 +68,11 @@ def compared(run: Run) -> Compared | None:
 
 def hand_tuned(run: Run, page: Page) -> str:
     """What the best of the hand-tuned settings reached in this run."""
-    known = run.trials.dropna(subset=["known", run.metric])
+    known = run.trials.dropna(subset=["baseline", run.metric])
     if known.empty:
         return ""
     row = known.sort_values(run.metric, ascending=run.minimizes).iloc[0]
-    return (
-        f"{row['known']}: {page.shown(run.metric, row[run.metric])} at step {number(row['step'])}"
-    )
+    return f"{row['baseline']}: {page.shown(run.metric, row[run.metric])} at step {number(row['step'])}"
 
 
 def compare(runs: list[Compared], names: Mapping[Path, str], folder: Path) -> list[Group]:

@@ -230,7 +230,7 @@ class Explorer:
         places = [(one.changed, evidence.value(one.loss)) for one in stages(evidence)]
         if places:
             alt = "; ".join(
-                f"{changed or 'by hand'}: {number(figure)}" for changed, figure in places
+                f"{changed or 'hand-tuned'}: {number(figure)}" for changed, figure in places
             )
             title = "From the hand-tuned settings to the winner's, one change at a time"
             figure = interactive.path(places, seed_noise(evidence), self.y)

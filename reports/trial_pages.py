@@ -10,7 +10,7 @@ from reports.content import address, rows
 from reports.experiments.default import Page
 from reports.explore import Plot, write_figure
 from reports.figures import interactive
-from reports.figures.style import BEST, BY_HAND, OWN
+from reports.figures.style import BEST, HAND_TUNED, OWN
 
 FOLDER = "trials"
 POINTS = 300
@@ -26,10 +26,10 @@ OF_A_SEARCH = (
 def trial_pages(run: Run, folder: Path, page: Page) -> Iterator[tuple[Path, dict[str, Any]]]:
     """The file of each trial's page and what its template reads."""
     (folder / FOLDER).mkdir(exist_ok=True)
-    known = run.trials.dropna(subset=["known"])[["known", "number"]].head(1)
+    known = run.trials.dropna(subset=["baseline"])[["baseline", "number"]].head(1)
     others = [(f"best, trial {run.best}", BEST, run.best)]
     others += [
-        (f"{name}, trial {number}", BY_HAND[0], number)
+        (f"{name}, trial {number}", HAND_TUNED[0], number)
         for name, number in known.itertuples(index=False)
     ]
     measured = page.measured(run)

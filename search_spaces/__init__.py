@@ -26,7 +26,7 @@ class Parameter:
 
     ``only_if`` names an earlier parameter and its value: elsewhere this one has no meaning, and no
     value. A number must stay ``below`` what is said, whatever range the user asks for.
-    ``perturbed``: whether it can change in the middle of a training, since no network is built from
+    ``mutable``: whether it can change in the middle of a training, since no network is built from
     it; ``--scheduler pbt`` changes it.
     """
 
@@ -34,7 +34,7 @@ class Parameter:
     reason: str
     only_if: tuple[str, Any] | None = None
     below: float = math.inf
-    perturbed: bool = False
+    mutable: bool = False
 
     def applies(self, settings: Mapping[str, Any]) -> bool:
         """Whether the parameter has a meaning beside the ``settings`` chosen so far."""
@@ -46,16 +46,16 @@ class SearchSpace:
     """The parameters that vary, the settings that stay the same in every trial, and settings worth
     trying first.
 
-    ``known`` maps a name, shown in the console and the report, to a value for every parameter that
+    ``baselines`` maps a name, shown in the console and the report, to a value for every parameter that
     applies. ``others`` describes what is fixed here, or has no meaning here, but may be made to
-    vary by the user; ``left_out`` names the known settings that the user's changes exclude (see
+    vary by the user; ``left_out`` names the baselines that the user's changes exclude (see
     ``search_spaces.overrides``). ``prior_weight`` is how many trials TPE's uniform prior over the
     space weighs as much as.
     """
 
     parameters: Mapping[str, Parameter]
     fixed: Mapping[str, Any]
-    known: Mapping[str, Mapping[str, Any]]
+    baselines: Mapping[str, Mapping[str, Any]]
     others: Mapping[str, Parameter] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
     prior_weight: float = 1.0
@@ -71,9 +71,9 @@ class SearchSpace:
         return any(parameter.only_if for parameter in self.parameters.values())
 
     @property
-    def perturbed(self) -> tuple[str, ...]:
+    def mutable(self) -> tuple[str, ...]:
         """The parameters that can change in the middle of a training."""
-        return tuple(name for name, parameter in self.parameters.items() if parameter.perturbed)
+        return tuple(name for name, parameter in self.parameters.items() if parameter.mutable)
 
     @property
     def largest(self) -> dict[str, Any]:

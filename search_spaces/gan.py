@@ -4,7 +4,7 @@ why.
 ``core`` is what the coursework could have tuned: its optimizer, its batch, its latent. ``extended``
 adds what the field has learned since; a parameter that means something beside one choice only is
 searched only beside it. The coursework's own settings are tried first and never stopped early, so
-that every search shows what they give. ``perturbed`` marks what is read anew at every step or by
+that every search shows what they give. ``mutable`` marks what is read anew at every step or by
 the optimizer, the batches and the running average alone: population based training changes it.
 """
 
@@ -16,32 +16,32 @@ CORE = {
     "lr_g": Parameter(
         FloatDistribution(5e-5, 2e-3, log=True),
         "The generator's step: a fortieth of the top moves next to nothing in a trial, above it BatchNorm's statistics jump.",
-        perturbed=True,
+        mutable=True,
     ),
     "lr_d": Parameter(
         FloatDistribution(5e-5, 2e-3, log=True),
         "The discriminator's step, for itself: which side learns faster decides who wins (Heusel et al. 2017, arXiv"
         " 1706.08500).",
-        perturbed=True,
+        mutable=True,
     ),
     "beta1": Parameter(
         CategoricalDistribution((0.0, 0.5, 0.9)),
         "Adam's momentum: 0.9 is its own default; 0.5 is DCGAN's (Radford et al. 2015, arXiv 1511.06434); 0, no momentum,"
         " what later work settled on, since the target moves with every step of the opponent.",
         below=1.0,
-        perturbed=True,
+        mutable=True,
     ),
     "beta2": Parameter(
         CategoricalDistribution((0.9, 0.99, 0.999)),
         "How long Adam remembers squared gradients: 0.999 is its default; shorter follows an opponent that changes.",
         below=1.0,
-        perturbed=True,
+        mutable=True,
     ),
     "batch_size": Parameter(
         CategoricalDistribution((32, 64, 128)),
         "The coursework's 64, half and twice. A trial counts batches, so twice the batch is twice the images; at 128 the"
         " generator's default budget is 20 epochs of MNIST.",
-        perturbed=True,
+        mutable=True,
     ),
     "latent_dim": Parameter(
         CategoricalDistribution((32, 64, 100, 200)),
@@ -60,7 +60,7 @@ EXTENDED = {
         "Weight of the gradient penalties R1 and R2, without which the relativistic loss diverges (Huang et al. 2025, arXiv"
         " 2501.05441, who use 0.1 to 150 according to the data).",
         only_if=("loss", "relativistic"),
-        perturbed=True,
+        mutable=True,
     ),
     "label_smoothing": Parameter(
         FloatDistribution(0.0, 0.3),
@@ -68,14 +68,14 @@ EXTENDED = {
         " 1606.03498, with 0.1).",
         only_if=("loss", "non-saturating"),
         below=1.0,
-        perturbed=True,
+        mutable=True,
     ),
     "ema": Parameter(
         CategoricalDistribution((0.0, 0.99, 0.999, 0.9995)),
         "Decay of the running average of the generator's weights that is measured and kept; 0: none. 0.999 averages over a"
         " thousand steps (Yazici et al. 2018, arXiv 1806.04498).",
         below=1.0,
-        perturbed=True,
+        mutable=True,
     ),
     "regulariser": Parameter(
         CategoricalDistribution(("none", "dropout", "spectral")),
@@ -87,13 +87,13 @@ EXTENDED = {
         "Share of the discriminator's hidden units left out in a step.",
         only_if=("regulariser", "dropout"),
         below=1.0,
-        perturbed=True,
+        mutable=True,
     ),
     "shift": Parameter(
         CategoricalDistribution((0, 1, 2)),
         "Pixels by which the discriminator sees its images moved, real and made alike: it must judge shapes, not pixels, and"
         " cannot learn the training images by heart (Zhao et al. 2020, arXiv 2006.10738).",
-        perturbed=True,
+        mutable=True,
     ),
     "lr_decay": Parameter(
         CategoricalDistribution(("none", "linear", "cosine", "late")),
@@ -112,7 +112,7 @@ EXTENDED = {
     ),
 }
 
-BY_HAND = {
+HAND_TUNED = {
     "lr_g": 2e-4,
     "lr_d": 2e-4,
     "beta1": 0.9,
@@ -120,7 +120,7 @@ BY_HAND = {
     "batch_size": 64,
     "latent_dim": 100,
 }
-DCGAN = {**BY_HAND, "beta1": 0.5}
+DCGAN = {**HAND_TUNED, "beta1": 0.5}
 
 COURSEWORK = {
     "loss": "non-saturating",
@@ -178,14 +178,14 @@ SPACES = {
     "core": SearchSpace(
         parameters=CORE,
         fixed=COURSEWORK,
-        known={"by hand, defaults": BY_HAND, "DCGAN's beta1": DCGAN},
+        baselines={"hand-tuned, defaults": HAND_TUNED, "DCGAN's beta1": DCGAN},
         others=EXTENDED,
     ),
     "extended": SearchSpace(
         parameters=EXTENDED,
         fixed={},
-        known={
-            "by hand, defaults": {**BY_HAND, **COURSEWORK},
+        baselines={
+            "hand-tuned, defaults": {**HAND_TUNED, **COURSEWORK},
             "in the manner of R3GAN": R3GAN,
             "from an earlier search": FOUND,
         },

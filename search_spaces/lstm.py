@@ -140,10 +140,10 @@ COURSEWORK_RNN = {
     name: value for name, value in COURSEWORK.items() if not name.startswith("forget")
 }
 
-BY_HAND = {
-    "by hand, defaults": {"lr": 0.001, "max_norm": 10.0},
-    "by hand, T=15": {"lr": 0.0015, "max_norm": 0.1},
-    "by hand, T=20": {"lr": 0.005, "max_norm": 0.01},
+HAND_TUNED = {
+    "hand-tuned, defaults": {"lr": 0.001, "max_norm": 10.0},
+    "hand-tuned, T=15": {"lr": 0.0015, "max_norm": 0.1},
+    "hand-tuned, T=20": {"lr": 0.005, "max_norm": 0.01},
 }
 
 TEXTBOOK: Mapping[str, Any] = {
@@ -173,24 +173,24 @@ SPACES = {
     ("lstm", "core"): SearchSpace(
         parameters={"lr": LR, "max_norm": MAX_NORM},
         fixed={**HIDDEN, **COURSEWORK},
-        known=BY_HAND,
+        baselines=HAND_TUNED,
         others=EXTENDED_LSTM,
     ),
     ("rnn", "core"): SearchSpace(
         parameters={"lr": LR, "max_norm": MAX_NORM, "lr_gamma": LR_GAMMA},
         fixed={**HIDDEN, **COURSEWORK_RNN, "lr_schedule": "exponential"},
         others=EXTENDED_RNN,
-        known={
-            "by hand, no schedule": {"lr": 0.001, "max_norm": 10.0, "lr_gamma": 1.0},
-            "by hand, ExponentialLR": {"lr": 0.001, "max_norm": 10.0, "lr_gamma": 0.8},
+        baselines={
+            "hand-tuned, no schedule": {"lr": 0.001, "max_norm": 10.0, "lr_gamma": 1.0},
+            "hand-tuned, ExponentialLR": {"lr": 0.001, "max_norm": 10.0, "lr_gamma": 0.8},
         },
     ),
     ("lstm", "extended"): SearchSpace(
         parameters=EXTENDED_LSTM,
         fixed=HIDDEN,
         prior_weight=PRIOR_WEIGHT,
-        known={
-            "by hand, T=20": {**COURSEWORK, **BY_HAND["by hand, T=20"]},
+        baselines={
+            "hand-tuned, T=20": {**COURSEWORK, **HAND_TUNED["hand-tuned, T=20"]},
             "textbook": {**TEXTBOOK, "forget_init": "constant", "forget_bias": 1.0},
         },
     ),
@@ -198,8 +198,8 @@ SPACES = {
         parameters=EXTENDED_RNN,
         fixed=HIDDEN,
         prior_weight=PRIOR_WEIGHT,
-        known={
-            "by hand, defaults": {**COURSEWORK_RNN, "lr": 0.001, "max_norm": 10.0},
+        baselines={
+            "hand-tuned, defaults": {**COURSEWORK_RNN, "lr": 0.001, "max_norm": 10.0},
             "textbook": TEXTBOOK,
         },
     ),

@@ -272,15 +272,15 @@ def override(
             parameters[name] = dataclasses.replace(own, distribution=distribution, only_if=only_if)
     if not single and all(parameter.distribution.single() for parameter in parameters.values()):
         raise UsageError("nothing is left to vary: give one parameter a range or several choices")
-    whole = {label: {**space.fixed, **values} for label, values in space.known.items()}
+    whole = {label: {**space.fixed, **values} for label, values in space.baselines.items()}
     known = {
         label: found
         for label, values in whole.items()
         if (found := _inside(values, parameters, fixed)) is not None
     }
-    left_out = tuple(label for label in space.known if label not in known)
+    left_out = tuple(label for label in space.baselines if label not in known)
     return dataclasses.replace(
-        space, parameters=parameters, fixed=fixed, known=known, left_out=left_out
+        space, parameters=parameters, fixed=fixed, baselines=known, left_out=left_out
     )
 
 

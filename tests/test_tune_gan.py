@@ -38,7 +38,7 @@ def test_ends_well_and_names_what_it_found(small_gan_search: SmallGANSearch) -> 
     assert lines[-1] == f"next       python {report} runs/digits"
     words = [line.split()[0] for line in lines]
     assert {"selected", "confirmed", "final"} <= set(words)
-    assert sum(word == "known" for word in words) == 3
+    assert sum(word == "baseline" for word in words) == 3
     assert "trained on to step" in result.stdout
 
 
@@ -59,8 +59,8 @@ def test_every_trial_is_on_disk_and_the_known_settings_had_their_whole_budget(
         json.loads(file.read_text())
         for file in sorted(small_gan_search.path.glob("trial_*/trial.json"))
     ]
-    assert [record["config"].get("known") for record in records] == [
-        *SPACES["extended"].known,
+    assert [record["config"].get("baseline") for record in records] == [
+        *SPACES["extended"].baselines,
         None,
     ]
     assert [record["ended"] for record in records[:3]] == ["budget", "budget", "budget"]

@@ -36,7 +36,7 @@ def test_the_verdict_ends_with_the_run_and_the_next_command(small_search: SmallS
     assert lines[-1] == f"next       python {report} runs/small"
     words = [line.split()[0] for line in lines]
     assert {"best", "selected", "confirmed"} <= set(words)
-    assert sum(word == "known" for word in words) == 3
+    assert sum(word == "baseline" for word in words) == 3
 
 
 def test_every_trial_is_on_disk_with_its_end(small_search: SmallSearch) -> None:
@@ -47,8 +47,8 @@ def test_every_trial_is_on_disk_with_its_end(small_search: SmallSearch) -> None:
     assert [record["number"] for record in records] == list(range(6))
     assert all(record["ended"] in ("converged", "budget", "stopped early") for record in records)
     assert all(record["finished"] >= record["started"] for record in records)
-    assert [record["config"].get("known") for record in records[:3]] == [
-        "by hand, defaults", "by hand, T=15", "by hand, T=20",
+    assert [record["config"].get("baseline") for record in records[:3]] == [
+        "hand-tuned, defaults", "hand-tuned, T=15", "hand-tuned, T=20",
     ]  # fmt: skip
     assert all(record["ended"] != "stopped early" for record in records[:3])
     assert len({record["config"]["seed"] for record in records}) == 6
@@ -160,7 +160,7 @@ def test_a_finished_run_takes_more_trials_and_other_flags(tmp_path: Path) -> Non
     assert search["options"]["set"] == ["hidden_dim=64,128", "lr=0.003..0.05:log", "max_norm=0.01"]
     assert list(search["space"]) == ["lr", "hidden_dim"]
     assert search["fixed"]["max_norm"] == 0.01
-    assert search["known"] == {"by hand, T=20": {"lr": 0.005, "hidden_dim": 128}}
+    assert search["baselines"] == {"hand-tuned, T=20": {"lr": 0.005, "hidden_dim": 128}}
 
     best = json.loads((folder / "best" / "config.json").read_text())
     path = [

@@ -17,7 +17,7 @@ from tuning.options import SearchOptions
 from tuning.seeds import ablation_seed
 from tuning.task import Task
 
-BY_HAND = "by hand"
+HAND_TUNED = "hand-tuned"
 """What the names of hand-tuned settings begin with; of several the path begins at the last."""
 
 DEARER = 5
@@ -50,15 +50,15 @@ def _path(
 ) -> list[dict[str, Any]]:
     space = task.space
     target = space.varied(candidate.config)
-    by_hand = [values for name, values in space.known.items() if name.startswith(BY_HAND)]
-    if not by_hand or by_hand[-1] == target:
+    hand_tuned = [values for name, values in space.baselines.items() if name.startswith(HAND_TUNED)]
+    if not hand_tuned or hand_tuned[-1] == target:
         return []
     tried = [
         (space.varied(record.config), task.objective.loss(rows[-1]))
         for directory, record in run.trials()
         if record.ended and (rows := directory.rows())
     ]
-    changes = ablation_path(space.parameters, by_hand[-1], target, tried)
+    changes = ablation_path(space.parameters, hand_tuned[-1], target, tried)
     common = {
         **space.fixed,
         **task.settings,
@@ -67,7 +67,7 @@ def _path(
     }
     return [
         {**common, **settings, "changed": names}
-        for names, settings in [((), by_hand[-1]), *changes]
+        for names, settings in [((), hand_tuned[-1]), *changes]
     ]
 
 

@@ -84,8 +84,8 @@ def candidates(run: RunDirectory, task: Task, most: int = CANDIDATES) -> list[Ca
         rows = directory.rows()
         if rows and record.ended in (*COMPLETE, STOPPED_EARLY.name, *CUT_OFF):
             config, lineage = run.replay(record.number)
-            if "known" in record.config:
-                config["known"] = record.config["known"]
+            if "baseline" in record.config:
+                config["baseline"] = record.config["baseline"]
             found.append(
                 Candidate(
                     record.number, record.ended, config, record.config["seed"], rows[-1], lineage

@@ -203,7 +203,7 @@ def _knows(frozen: FrozenTrial, directory: TrialDirectory, task: Task) -> bool:
 
 
 def _record(frozen: FrozenTrial, task: Task) -> TrialRecord:
-    known = {"known": frozen.user_attrs["known"]} if "known" in frozen.user_attrs else {}
+    known = {"baseline": frozen.user_attrs["baseline"]} if "baseline" in frozen.user_attrs else {}
     own = {"seed": frozen.user_attrs["seed"], "trial": frozen.number, **known}
     record = TrialRecord(
         frozen.number, {**frozen.params, **task.space.fixed, **task.settings, **own}

@@ -102,4 +102,4 @@ def _space(space: SearchSpace, settings: Mapping[str, Any]) -> SearchSpace:
     ]
     if missing:
         raise UsageError(f"--train needs a value for {', '.join(missing)} as well")
-    return replace(single, known={}, left_out=())
+    return replace(single, baselines={}, left_out=())

@@ -68,7 +68,11 @@ class Progress(Callback):
     ) -> None:
         self.objective = task.objective
         self.stage, self.quiet = stage, quiet
-        self.shown = tuple(dict.fromkeys((task.goal.metric, *task.shown))) if stage else task.shown
+        self.shown = (
+            tuple(dict.fromkeys((task.goal.metric, *task.console_metrics)))
+            if stage
+            else task.console_metrics
+        )
         self.space = task.space
         self.title, self.total = title, total
         self.ended = Counter(ended)

@@ -174,12 +174,12 @@ class Search:
                     "distribution": distribution_to_json(p.distribution),
                     "reason": p.reason,
                     "only_if": p.only_if,
-                    "perturbed": p.perturbed,
+                    "mutable": p.mutable,
                 }
                 for name, p in space.parameters.items()
             },
             "fixed": {**space.fixed, **self.task.settings},
-            "known": {name: dict(values) for name, values in space.known.items()},
+            "baselines": {name: dict(values) for name, values in space.baselines.items()},
             "objectives": [asdict(objective) for objective in self.task.objectives],
             "goal": asdict(self.task.goal),
             "time_attr": self.task.time_attr,

@@ -31,8 +31,8 @@ class StartUp:
             for settings, of in study.user_attrs["warm_start"]
         ]
         known = [
-            (dict(values), {"origin": "known", "known": name})
-            for name, values in task.space.known.items()
+            (dict(values), {"origin": "baseline", "baseline": name})
+            for name, values in task.space.baselines.items()
         ]
         self._given = [*warm, *known]
         self.count = len(self._given)

@@ -50,7 +50,7 @@ class Task:
         settings: Config entries that are the same in every trial because the command line says so.
         objectives: What the sampler optimizes. The scheduler compares trials, and the console ranks
             them, by the first.
-        shown: The figures of a finished trial that the console prints.
+        console_metrics: The figures of a finished trial that the console prints.
         confirming: Config entries that differ in trials on fresh seeds and in the final training.
         final_steps: Steps for which the winner is trained on before it is exported.
         checkpoint_every: Reports between two checkpoints of a trial, which is what a kill can cost.
@@ -68,7 +68,7 @@ class Task:
     space: SearchSpace
     settings: Mapping[str, Any]
     objectives: tuple[Objective, ...]
-    shown: tuple[str, ...]
+    console_metrics: tuple[str, ...]
     rungs: Rungs
     goal: Goal
     confirming: Mapping[str, Any] = field(default_factory=dict)

@@ -111,7 +111,7 @@ def verdict(options: SearchOptions, task: Task, run: RunDirectory, tried: list[C
         lines += _final(best, run, task)
         lines += _weights(run)
         lines += _front(run, task)
-        lines += _by_hand(run, task)
+        lines += _hand_tuned(run, task)
     else:
         lines.append("best       none: no trial reported anything that can be compared")
     lines += remarks(run)
@@ -139,7 +139,7 @@ def _range(name: str, distribution: BaseDistribution) -> str:
 
 
 def _known(candidate: Candidate) -> str:
-    return f" ({candidate.config['known']})" if "known" in candidate.config else ""
+    return f" ({candidate.config['baseline']})" if "baseline" in candidate.config else ""
 
 
 def _settings(candidate: Candidate, task: Task) -> str:
@@ -166,7 +166,7 @@ def _selected(candidate: Candidate, task: Task) -> str:
 
 def _figures(row: Mapping[str, Any], task: Task) -> str:
     return " · ".join(
-        f"{name} {figure(row[name])}" for name in task.shown if row.get(name) is not None
+        f"{name} {figure(row[name])}" for name in task.console_metrics if row.get(name) is not None
     )
 
 
@@ -216,17 +216,17 @@ def _front(run: RunDirectory, task: Task) -> list[str]:
     ]
 
 
-def _by_hand(run: RunDirectory, task: Task) -> list[str]:
+def _hand_tuned(run: RunDirectory, task: Task) -> list[str]:
     """What the settings known beforehand came to in this search."""
     lines = []
     for directory, record in run.trials():
         rows = directory.rows()
-        known = record.config.get("known")
+        known = record.config.get("baseline")
         if known and rows:
             settings = settings_words(task.space.varied(record.config))
-            first = task.shown[0]
+            first = task.console_metrics[0]
             came_to = f"{first} {figure(rows[-1][first])}" if first in rows[-1] else "nothing"
             lines.append(
-                f"{'known':<10} {known}: {settings} · {came_to} at step {rows[-1]['step']:,} ({record.ended})"
+                f"{'baseline':<10} {known}: {settings} · {came_to} at step {rows[-1]['step']:,} ({record.ended})"
             )
     return lines

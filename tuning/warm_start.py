@@ -51,7 +51,7 @@ def read_warm_start(options: SearchOptions, task: Task) -> WarmStart:
     chosen: list[tuple[dict[str, Any], str]] = []
     in_turn = (one for one in chain.from_iterable(zip_longest(*found)) if one)
     for settings, source in in_turn:
-        others = [*task.space.known.values(), *(one for one, _ in chosen)]
+        others = [*task.space.baselines.values(), *(one for one, _ in chosen)]
         if len(chosen) < WARM_TRIALS and all(
             _differ(settings, other, task.space) for other in others
         ):

@@ -22,8 +22,8 @@ SPACE = SearchSpace(
         ),
     },
     fixed={},
-    known={
-        "by hand, torch's defaults": {
+    baselines={
+        "hand-tuned, torch's defaults": {
             "lr": 1e-3,
             "weight_decay": 0.01,
             "beta1": 0.9,

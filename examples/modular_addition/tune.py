@@ -59,7 +59,7 @@ def addition_task(options: AdditionOptions) -> "Task":
             "report_every": 50,
         },
         objectives=(Objective("mean_accuracy", "max"),),
-        shown=("accuracy", "mean_accuracy"),
+        console_metrics=("accuracy", "mean_accuracy"),
         rungs=Rungs(grace_steps=options.max_steps // 4, reduction_factor=2),
         goal=Goal("test_accuracy", "least", 0.99 if options.target is None else options.target),
     )

@@ -71,7 +71,7 @@ def _start(run: Run, places: list[list[FinishedTrial]]) -> float | None:
     """The loss where the path begins: trained as part of it, else that of the hand-tuned trial of the search."""
     if places and not _names(places[0]):
         return _loss(places[0])
-    known = [one for one in run.finished if "known" in one.config and math.isfinite(one.loss)]
+    known = [one for one in run.finished if "baseline" in one.config and math.isfinite(one.loss)]
     return known[0].loss if known else None
 
 

@@ -10,7 +10,7 @@ from records.run import Run
 
 SEEDS = 20
 """Fresh seeds with which an interval becomes narrow: 20 of 20 leave 83% to 100%, 5 of 5 leave 48% to 100%."""
-OWN_SETTINGS = ("seed", "trial", "confirms", "known", "number", "restore_from")
+OWN_SETTINGS = ("seed", "trial", "confirms", "baseline", "number", "restore_from")
 """What differs between a trial and its repetition on a fresh seed though both are measured alike."""
 
 holds = partial(

@@ -48,7 +48,7 @@ def would_more_trials_help(run: Run) -> Check:
 
 def _drawn_alike(run: Run) -> tuple[list[FinishedTrial], str]:
     """The trials of the kind that further ones would be, and what kind that is."""
-    drawn = [one for one in run.finished if "known" not in one.config]
+    drawn = [one for one in run.finished if "baseline" not in one.config]
     sampler = str(run.options.get("sampler", "tpe"))
     if sampler in ("random", "qmc"):
         return drawn, "drawn at random"

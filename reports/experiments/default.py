@@ -103,8 +103,8 @@ class Page:
             [self.axis(run, column) for column in self.measured(run)[:MOST_PANELS]],
         )
         hand_tuned = [
-            Curve(label(str(row["known"]), run, row), reports)
-            for _, row in run.trials.dropna(subset=["known"]).iterrows()
+            Curve(label(str(row["baseline"]), run, row), reports)
+            for _, row in run.trials.dropna(subset=["baseline"]).iterrows()
             if not (reports := run.reports(row["number"])).empty
         ]
         best = best_curve(run, "best")

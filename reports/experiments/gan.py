@@ -31,7 +31,7 @@ PICTURES = (
 TRIAL_METRICS = ("fd", "fd_ratio", "clean", "coverage", "epoch")
 QUALITY = ("fd", "fd_ratio", "clean", "coverage", "density", "manifold_coverage", "copied")
 
-BY_HAND = "by hand, defaults"
+HAND_TUNED = "hand-tuned, defaults"
 """The known settings that everything is set beside."""
 
 LATENT_SEED = 0
@@ -100,7 +100,7 @@ def quality_table(run: Run) -> list[dict[str, Any]]:
     """By the search's judge: hand-tuned, best, real; by the final one: best on fresh seeds, after final training, real."""
     judges = run.search["judges"]
     measured: list[tuple[str, Mapping[Any, Any]]] = []
-    for name, trial in (("by hand", known_trial(run)), ("best, in the search", winner_row(run))):
+    for name, trial in (("hand-tuned", known_trial(run)), ("best, in the search", winner_row(run))):
         if trial is not None:
             measured.append((f"{name} (step {number(trial['step'])})", trial.to_dict()))
     measured.append(
@@ -123,7 +123,7 @@ def quality_table(run: Run) -> list[dict[str, Any]]:
 
 
 def known_trial(run: Run) -> "pd.Series[Any] | None":
-    trials = run.trials[run.trials["known"] == BY_HAND]
+    trials = run.trials[run.trials["baseline"] == HAND_TUNED]
     return None if trials.empty else trials.iloc[0]
 
 
@@ -167,7 +167,7 @@ def draw_samples(
 ) -> None:
     rows = []
     if hand is not None and hand["number"] != best["number"]:
-        rows.append(Samples(BY_HAND, grids(run.path / f"trial_{int(hand['number']):04d}")))
+        rows.append(Samples(HAND_TUNED, grids(run.path / f"trial_{int(hand['number']):04d}")))
     own = grids(run.path / f"trial_{int(best['number']):04d}")
     trained_on = grids(run.final) if not run.final_reports.empty else {}
     whole = {**own, **trained_on}
@@ -204,9 +204,9 @@ def draw_history(
     if (
         hand is not None
         and hand["number"] != best["number"]
-        and not (by_hand := run.reports(int(hand["number"]))).empty
+        and not (hand_tuned := run.reports(int(hand["number"]))).empty
     ):
-        beside = History(BY_HAND, by_hand)
+        beside = History(HAND_TUNED, hand_tuned)
     trained_alone = not run.final_reports.empty and pd.notna(best["step"])
     final_from = int(best["step"]) if trained_alone else None
     clean_floor = run.search["judges"]["search"]["floor"]["clean"]
@@ -231,7 +231,7 @@ def draw_schedules(run: Run, named: str, folder: Path, drawn: dict[str, Picture 
     perturbed = {
         name: scale
         for name, scale in scales(run).items()
-        if run.search["space"][name].get("perturbed")
+        if run.search["space"][name].get("mutable")
     }
     lineage = [] if run.best is None else run.directory.lineage(run.best)
     title = f"{named}: the settings of {run.schedules['number'].nunique()} trials over training"

@@ -16,7 +16,7 @@ from PIL import Image
 from records.outcome import outcome_of
 from records.tables import training_curve
 from reports.figures.printed import Scale
-from reports.figures.style import BEST, BY_HAND, INK, MUTED
+from reports.figures.style import BEST, HAND_TUNED, INK, MUTED
 
 Gray = NDArray[np.uint8]
 
@@ -66,12 +66,16 @@ def sample_grids(rows: Sequence[Samples], steps: Sequence[int], title: str) -> F
 
 
 def training_history(
-    by_hand: History | None, best: History, final_from: int | None, clean_floor: float, title: str
+    hand_tuned: History | None,
+    best: History,
+    final_from: int | None,
+    clean_floor: float,
+    title: str,
 ) -> Figure:
     """Quality and the players' figures over steps; from ``final_from`` on the winner trained alone."""
     figure, places = plt.subplots(2, 3, figsize=(12, 6.4), layout="constrained")
     fd, clean, coverage, d_best, d_hand, losses = places.flat
-    for one, color in ((by_hand, BY_HAND[0]), (best, BEST)):
+    for one, color in ((hand_tuned, HAND_TUNED[0]), (best, BEST)):
         if one is None:
             continue
         for axes, name in ((fd, "fd_ratio"), (clean, "clean"), (coverage, "coverage")):
@@ -96,7 +100,7 @@ def training_history(
             linestyle="--",
             label="discriminator",
         )
-        axes = d_hand if one is by_hand else d_best
+        axes = d_hand if one is hand_tuned else d_best
         axes.plot(curve["step"], curve["train_d_real"], color=color, linewidth=1.2, label="D(x)")
         axes.plot(
             curve["step"],
@@ -113,7 +117,7 @@ def training_history(
     clean.axhline(clean_floor, color=MUTED, linewidth=0.8, linestyle="--")
     coverage.set(title="Coverage of the ten classes", ylim=(0, 1.03))
     d_best.set(title=f"The discriminator: {best.label}", ylim=(0, 1.03))
-    d_hand.set(title=f"The discriminator: {by_hand.label}" if by_hand else "", ylim=(0, 1.03))
+    d_hand.set(title=f"The discriminator: {hand_tuned.label}" if hand_tuned else "", ylim=(0, 1.03))
     losses.set(title="Losses (line: generator, dashed: discriminator)")
     losses.set_yscale("symlog", linthresh=1)  # the hinge loss of a generator has either sign
     for axes in places.flat:
@@ -124,7 +128,7 @@ def training_history(
         if final_from is not None and axes is not d_hand:
             axes.axvline(final_from, color=MUTED, linewidth=0.8, linestyle=":")
     d_best.legend(loc="center right")
-    d_hand.legend(loc="center right") if by_hand else d_hand.set_visible(False)
+    d_hand.legend(loc="center right") if hand_tuned else d_hand.set_visible(False)
     figure.legend(*fd.get_legend_handles_labels(), loc="outside lower left", ncols=2)
     figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
     return figure
@@ -269,9 +273,9 @@ def quality_plane(
         axes.scatter(
             group["fd"], group["clean"], marker=outcome.mark, color=outcome.color, s=44, label=label
         )
-    for _, trial in trials.dropna(subset=["known", "fd", "clean"]).iterrows():
+    for _, trial in trials.dropna(subset=["baseline", "fd", "clean"]).iterrows():
         axes.annotate(
-            trial["known"],
+            trial["baseline"],
             (trial["fd"], trial["clean"]),
             xytext=(7, 5),
             textcoords="offset points",

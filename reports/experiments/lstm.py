@@ -27,10 +27,10 @@ COURSEWORK = {("lstm", 5): 1.0, ("lstm", 10): 1.0, ("lstm", 20): 0.9, ("rnn", 20
 
 @dataclass(frozen=True)
 class ByLength:
-    """A run in the comparison of lengths; ``by_hand``: what the best hand-tuned settings reached in it."""
+    """A run in the comparison of lengths; ``hand_tuned``: what the best hand-tuned settings reached in it."""
 
     point: Length
-    by_hand: str
+    hand_tuned: str
 
 
 class Page(default.Page):
@@ -62,9 +62,9 @@ class Page(default.Page):
         if run.trials.empty:
             return drawn
         title = self.title(run)
-        known = run.trials.dropna(subset=["known"])
-        by_hand = [
-            Curve(label(row["known"], run, row), reports)
+        known = run.trials.dropna(subset=["baseline"])
+        hand_tuned = [
+            Curve(label(row["baseline"], run, row), reports)
             for _, row in known.iterrows()
             if not (reports := run.reports(row["number"])).empty
         ]
@@ -73,9 +73,9 @@ class Page(default.Page):
             best_curve(one, f"{str(one.fixed['model']).upper()}, best") if one else None
             for one in (other, run)
         )
-        if any([*by_hand, beside, best]):
-            figure = lstm_figures.learning_curves(by_hand, beside, best, title)
-            curves = [curve for curve in (*by_hand, beside, best) if curve]
+        if any([*hand_tuned, beside, best]):
+            figure = lstm_figures.learning_curves(hand_tuned, beside, best, title)
+            curves = [curve for curve in (*hand_tuned, beside, best) if curve]
             words = "; ".join(
                 f"{curve.label}: accuracy {curve.reports['accuracy'].iloc[-1]:.2f}"
                 for curve in curves
@@ -129,11 +129,11 @@ class Page(default.Page):
         return next((other for other in reversed(companions) if is_beside(other)), None)
 
     def compared(self, run: Run) -> ByLength:
-        hand = best_by_hand(run)
+        hand = best_hand_tuned(run)
         words = (
             ""
             if hand is None
-            else f"{hand['known']}: {100 * hand['accuracy']:.1f}% at step {number(hand['step'])}"
+            else f"{hand['baseline']}: {100 * hand['accuracy']:.1f}% at step {number(hand['step'])}"
         )
         seeds = (
             run.confirmed["test_accuracy"].dropna().tolist()
@@ -144,7 +144,7 @@ class Page(default.Page):
             model=str(run.fixed["model"]).upper(),
             length=int(run.fixed["input_length"]),
             confirmed=[float(one) for one in seeds],
-            by_hand=None if hand is None else float(hand["accuracy"]),
+            hand_tuned=None if hand is None else float(hand["accuracy"]),
             coursework=COURSEWORK.get((run.fixed["model"], run.fixed["input_length"])),
         )
         return ByLength(point, words)
@@ -162,9 +162,11 @@ class Page(default.Page):
         return Section("Palindromes by length", "lstm_compared.html", {"picture": picture})
 
 
-def best_by_hand(run: Run) -> "pd.Series[Any] | None":
+def best_hand_tuned(run: Run) -> "pd.Series[Any] | None":
     """The hand-tuned trial that reached the highest accuracy in this run."""
     if "accuracy" not in run.trials:
         return None
-    known = run.trials.dropna(subset=["known", "accuracy"]).sort_values("accuracy", ascending=False)
+    known = run.trials.dropna(subset=["baseline", "accuracy"]).sort_values(
+        "accuracy", ascending=False
+    )
     return None if known.empty else known.iloc[0]

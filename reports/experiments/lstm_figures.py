@@ -11,18 +11,22 @@ from matplotlib.ticker import StrMethodFormatter
 from records.outcome import outcome_of
 from records.tables import training_curve
 from reports.figures.printed import Curve, marked_line
-from reports.figures.style import BEST, BY_HAND, INK, OTHER_MODEL
+from reports.figures.style import BEST, HAND_TUNED, INK, OTHER_MODEL
 
 CHANCE = 0.1
 """Accuracy of a guess among ten digits."""
 
 
 def learning_curves(
-    by_hand: list[Curve], other_model: Curve | None, best: Curve | None, title: str
+    hand_tuned: list[Curve], other_model: Curve | None, best: Curve | None, title: str
 ) -> Figure:
     """Loss and accuracy over training steps: held-out as lines, training batches as a pale trace; the best on top."""
     figure, (loss, accuracy) = plt.subplots(1, 2, figsize=(10.5, 4.6), layout="constrained")
-    coloured = [*zip(by_hand, BY_HAND, strict=False), (other_model, OTHER_MODEL), (best, BEST)]
+    coloured = [
+        *zip(hand_tuned, HAND_TUNED, strict=False),
+        (other_model, OTHER_MODEL),
+        (best, BEST),
+    ]
     for curve, color in coloured:
         if curve is None:
             continue
@@ -84,8 +88,8 @@ def parameter_map(trials: pd.DataFrame, best: int | None, title: str) -> Figure:
                 label=label,
                 zorder=2,
             )
-    for (lr, max_norm), known in trials.dropna(subset=["known"]).groupby(["lr", "max_norm"])[
-        "known"
+    for (lr, max_norm), known in trials.dropna(subset=["baseline"]).groupby(["lr", "max_norm"])[
+        "baseline"
     ]:
         axes.annotate(
             "; ".join(known), (lr, max_norm), xytext=(7, 5), textcoords="offset points", fontsize=8
@@ -121,7 +125,7 @@ class Length:
     model: str
     length: int
     confirmed: list[float]
-    by_hand: float | None
+    hand_tuned: float | None
     coursework: float | None
 
 
@@ -129,10 +133,10 @@ def lengths(points: list[Length]) -> Figure:
     """Accuracy against length, a group of marks a run: every fresh seed of the winner, the hand-tuned ones beside them."""
     figure, axes = plt.subplots(figsize=(9, 4.2), layout="constrained")
     names = [f"{one.model}\nT = {one.length}" for one in points]
-    shifted = ((-0.15, "coursework", "X", BY_HAND[1]), (0.0, "by_hand", "s", BY_HAND[0]))
+    shifted = ((-0.15, "coursework", "X", HAND_TUNED[1]), (0.0, "hand_tuned", "s", HAND_TUNED[0]))
     labels = {
         "coursework": "reported by the coursework",
-        "by_hand": "best hand-tuned settings, trained in this search",
+        "hand_tuned": "best hand-tuned settings, trained in this search",
     }
     for shift, name, marker, color in shifted:
         found = [

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from records.outcome import outcome_of
-from reports.figures.style import BEST, BY_HAND, MUTED
+from reports.figures.style import BEST, HAND_TUNED, MUTED
 
 SYMBOLS = {"o": "circle", "s": "square", "v": "triangle-down", "X": "x", "<": "triangle-left", ">": "triangle-right",
            "P": "cross", "D": "diamond", "1": "y-down-open"}  # fmt: skip
@@ -285,7 +285,7 @@ def importances(shares: Mapping[str, Mapping[str, float]]) -> Figure:
 def path(stages: Sequence[tuple[str, float]], noise: float | None, y: Axis) -> Figure:
     """The figure after every change on the way from the hand-tuned settings to the winner's; bars: what seeds alone do."""
     figure = Figure()
-    names = ["by hand", *(f"+ {changed}" for changed, _ in stages[1:])]
+    names = ["hand-tuned", *(f"+ {changed}" for changed, _ in stages[1:])]
     figure.add("scatter", 
         x=names, y=digits(value for _, value in stages), mode="lines+markers", name="trained on one fresh seed",
         line={"shape": "hvh", "color": BEST}, marker={"size": 9}, text=[f"{value:.4g}" for _, value in stages],
@@ -325,9 +325,9 @@ def winners_curse(
     figure.add("scatter", x=[columns[1]], y=digits([selected]), mode="markers", marker={"color": BEST, "size": 13},
                hoverinfo="y", showlegend=False)  # fmt: skip
     figure.add("scatter", x=[columns[2]] * len(confirmed), y=digits(confirmed), mode="markers", showlegend=False,
-               marker={"color": BY_HAND[0], "symbol": "diamond", "size": 9}, hoverinfo="y")  # fmt: skip
+               marker={"color": HAND_TUNED[0], "symbol": "diamond", "size": 9}, hoverinfo="y")  # fmt: skip
     figure.add("scatter", 
-        x=[columns[3]], y=digits([middle]), mode="markers", marker={"color": BY_HAND[0], "symbol": "square", "size": 11},
+        x=[columns[3]], y=digits([middle]), mode="markers", marker={"color": HAND_TUNED[0], "symbol": "square", "size": 11},
         error_y={"type": "data", "symmetric": False, "array": digits([high - middle]), "arrayminus": digits([middle - low])},
         hoverinfo="y", showlegend=False,
     )  # fmt: skip
@@ -346,7 +346,7 @@ def audit(let_run: pd.DataFrame, best_of_others: float | None, y: Axis) -> Figur
     columns = ("where it would have been stopped", "in the end")
     for number, there, end in let_run.itertuples(index=False):
         figure.add("scatter", x=list(columns), y=digits([there, end]), mode="lines+markers", name=f"trial {number}",
-                   meta={"trials": [number, number]}, line={"color": BY_HAND[0]})  # fmt: skip
+                   meta={"trials": [number, number]}, line={"color": HAND_TUNED[0]})  # fmt: skip
     if best_of_others is not None:
         figure.add("scatter", x=list(columns), y=digits([best_of_others] * 2), mode="lines", name="best of all others",
                    line={"color": BEST, "dash": "dash"})  # fmt: skip

@@ -12,7 +12,7 @@ from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from records.outcome import outcome_of
 from reports.figures.interactive import Axis
-from reports.figures.style import BEST, BY_HAND, INK, MUTED
+from reports.figures.style import BEST, HAND_TUNED, INK, MUTED
 
 Scale = Literal["choice", "log", "linear"]
 
@@ -108,7 +108,7 @@ def curves(
     figure, panels = plt.subplots(
         rows, columns, figsize=(10.5, 0.8 + 3.4 * rows), squeeze=False, layout="constrained"
     )
-    coloured = [*zip(hand_tuned, BY_HAND, strict=False), (best, BEST)]
+    coloured = [*zip(hand_tuned, HAND_TUNED, strict=False), (best, BEST)]
     for axes, metric in zip(panels.flat, metrics, strict=False):
         for curve, color in coloured:
             if curve is not None and metric.column in curve.reports:

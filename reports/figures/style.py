@@ -11,7 +11,7 @@ import matplotlib as mpl
 
 INK, MUTED, GRID = "#222222", "#767676", "#e3e3e3"
 BEST, OTHER_MODEL, OWN = "#0072b2", "#cc79a7", "#009e73"
-BY_HAND = ("#e69f00", "#d55e00", "#7a5c00")
+HAND_TUNED = ("#e69f00", "#d55e00", "#7a5c00")
 SERIES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#7a5c00", "#767676")
 """Of things that have no colour of their own, such as runs side by side."""
 

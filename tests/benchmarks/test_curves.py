@@ -18,7 +18,7 @@ SMALL = SearchSpace(
         "share": Parameter(FloatDistribution(0.0, 4.0), "", only_if=("kind", "a")),
     },
     fixed={},
-    known={},
+    baselines={},
 )
 
 

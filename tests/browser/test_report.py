@@ -113,7 +113,7 @@ def test_one_filter_holds_for_the_table_and_every_figure(page: Page, site: Path)
     assert [points(page, figure) for figure in ("history", "slices")] == [shown, shown]
     page.click("button[type=reset]")
     page.wait_for_selector("#filtered:has-text('all ')")
-    page.fill("[name=words]", "by hand, T=15")
+    page.fill("[name=words]", "hand-tuned, T=15")
     page.wait_for_selector("#filtered:has-text('1 of ')")
     assert page.locator("#trials tbody tr:visible").count() == 1
 

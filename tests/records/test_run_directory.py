@@ -50,7 +50,7 @@ def test_a_row_after_a_torn_line_is_not_lost(tmp_path: Path) -> None:
 
 
 def test_a_record_survives_the_way_to_disk(tmp_path: Path) -> None:
-    record = TrialRecord(7, {"lr": 0.1, "known": "by hand"}, ended="converged", finished=2.0)
+    record = TrialRecord(7, {"lr": 0.1, "baseline": "hand-tuned"}, ended="converged", finished=2.0)
     trial = TrialDirectory(tmp_path / "trial_0007")
     assert trial.read() is None
     trial.write(record)
@@ -114,7 +114,7 @@ def test_a_checkpoint_of_another_trial_or_other_settings_is_not_this_trials(
 
 def test_a_trial_may_be_given_more_steps(tmp_path: Path) -> None:
     trial = TrialDirectory(tmp_path)
-    trial.write(TrialRecord(3, {**CONFIG, "max_steps": 2000, "known": "by hand", "lost": 1}))
+    trial.write(TrialRecord(3, {**CONFIG, "max_steps": 2000, "baseline": "hand-tuned", "lost": 1}))
     assert (
         trial.checkpoints() == [] != [write_checkpoint(tmp_path / "checkpoint_000000", CONFIG, 100)]
     )
@@ -178,7 +178,7 @@ class TestTakingOver:
         for number in range(3):
             config = {"trial": number, "seed": 100 + number, "lr": float(number), "size": number}
             run.trial(number).write(
-                TrialRecord(number, config | ({"known": "by hand"} if number == 0 else {}))
+                TrialRecord(number, config | ({"baseline": "hand-tuned"} if number == 0 else {}))
             )
             write_checkpoint(
                 run.trial(number).path / "checkpoint_000000", config, 5, f"old {number}"

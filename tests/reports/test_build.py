@@ -57,7 +57,7 @@ def made_run(path: Path, trials: int = 4, length: int = 4) -> Path:
             "seed": number,
             "trial": number,
         }
-        config |= {"known": "by hand"} if number == 0 else {}
+        config |= {"baseline": "hand-tuned"} if number == 0 else {}
         run.trial(number).write(
             TrialRecord(number, config, started=1e9, finished=1e9 + 9, ended="budget")
         )

@@ -32,7 +32,7 @@ def test_lengths_stand_in_one_table_with_hand_tuned_figures_and_the_courseworks(
     rows = page.split("<tbody>")[1].split("</tbody>")[0].split("<tr>")[1:]
     assert ["<td>100%</td>" in row for row in rows] == [True, False]
     assert ["<td>90%</td>" in row for row in rows] == [False, True]
-    assert all("by hand, " in row and "2 of 2" in row for row in rows)
+    assert all("hand-tuned, " in row and "2 of 2" in row for row in rows)
     assert (tmp_path / "site" / "lengths.png").stat().st_size > 10_000
     script = (tmp_path / "site" / "lstm-best-accuracy.js").read_text()
     figure = json.loads(script[script.index("{") : script.rindex("}") + 1])

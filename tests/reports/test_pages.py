@@ -49,7 +49,7 @@ class TestBuild:
         every_trial = page.split("<h2>Every trial</h2>")[1].split("<tbody>")[1].split("</tbody>")[0]
         assert every_trial.count("<tr") == 6
         assert "nan" not in every_trial
-        assert "by hand, T=15" in every_trial
+        assert "hand-tuned, T=15" in every_trial
         assert 'href="small/index.html"' in (site / "index.html").read_text()
 
     def test_every_check_is_on_the_page_with_how_and_why(
@@ -101,7 +101,7 @@ class TestBuild:
         shutil.copytree(small_search.path, tmp_path / "runs" / "<script>alert(1)<")
         file = tmp_path / "runs" / "<script>alert(1)<" / "trial_0000" / "trial.json"
         record = json.loads(file.read_text())
-        record["config"]["known"] = "<img src=x onerror=alert(1)>"
+        record["config"]["baseline"] = "<img src=x onerror=alert(1)>"
         file.write_text(json.dumps(record))
         assert run("reports/build.py", cwd=tmp_path).returncode == 0
         for page in (tmp_path / "reports" / "site").rglob("*.html"):

@@ -38,7 +38,7 @@ def test_each_curve_is_named_by_the_trial_it_shows(
         beside = {number: f"trial {number}"}
         for other, words in (
             (of.best, f"best, trial {of.best}"),
-            (0, "by hand, defaults, trial 0"),
+            (0, "hand-tuned, defaults, trial 0"),
         ):
             beside.setdefault(int(other or 0), words)
         curves = drawn(tmp_path, number)

@@ -9,7 +9,7 @@ from trainables.gan.images import NAMES
 @pytest.mark.parametrize("space", ["core", "extended"])
 def test_known_settings_lie_in_their_space_and_say_all_that_applies(space: str) -> None:
     searched = SPACES[space]
-    for values in searched.known.values():
+    for values in searched.baselines.values():
         for name, parameter in searched.parameters.items():
             assert (name in values) == parameter.applies(values), name
             if name in values:
@@ -22,7 +22,7 @@ def test_core_is_what_the_coursework_could_have_tuned_and_its_own_settings_come_
     core = SPACES["core"]
     assert list(core.parameters) == ["lr_g", "lr_d", "beta1", "beta2", "batch_size", "latent_dim"]
     for space in SPACES.values():
-        first: dict[str, Any] = {**space.fixed, **next(iter(space.known.values()))}
+        first: dict[str, Any] = {**space.fixed, **next(iter(space.baselines.values()))}
         wanted: dict[str, Any] = {
             "lr_g": 2e-4,
             "lr_d": 2e-4,

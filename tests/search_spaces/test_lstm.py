@@ -12,7 +12,7 @@ class TestEverySpace:
         return SPACES[key]
 
     def test_known_settings_name_every_parameter_inside_its_range(self, space: SearchSpace) -> None:
-        for settings in space.known.values():
+        for settings in space.baselines.values():
             assert set(settings) == {
                 name for name, parameter in space.parameters.items() if parameter.applies(settings)
             }
@@ -27,7 +27,7 @@ class TestEverySpace:
         assert all(len(parameter.reason) > 40 for parameter in space.parameters.values())
 
     def test_a_trial_can_be_built_from_it(self, space: SearchSpace, key: tuple[str, str]) -> None:
-        settings = next(iter(space.known.values()))
+        settings = next(iter(space.baselines.values()))
         config = {
             **settings,
             **space.fixed,
@@ -40,7 +40,7 @@ class TestEverySpace:
 
 
 def test_the_coursework_settings_are_tried_first() -> None:
-    assert list(SPACES["lstm", "core"].known.values()) == [
+    assert list(SPACES["lstm", "core"].baselines.values()) == [
         {"lr": 0.001, "max_norm": 10.0},
         {"lr": 0.0015, "max_norm": 0.1},
         {"lr": 0.005, "max_norm": 0.01},

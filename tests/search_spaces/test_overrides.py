@@ -222,18 +222,22 @@ class TestConditions:
 class TestKnown:
     def test_settings_that_a_narrower_range_excludes_are_left_out_and_named(self) -> None:
         space = changed(LSTM, "max_norm=1e-3..1")
-        assert list(space.known) == ["by hand, T=15", "by hand, T=20"]
-        assert space.left_out == ("by hand, defaults",)
+        assert list(space.baselines) == ["hand-tuned, T=15", "hand-tuned, T=20"]
+        assert space.left_out == ("hand-tuned, defaults",)
 
     def test_a_fixed_value_leaves_only_settings_that_have_it(self) -> None:
         space = changed(LSTM, "max_norm=0.1")
-        assert space.known == {"by hand, T=15": {"lr": 0.0015}}
-        assert space.left_out == ("by hand, defaults", "by hand, T=20")
+        assert space.baselines == {"hand-tuned, T=15": {"lr": 0.0015}}
+        assert space.left_out == ("hand-tuned, defaults", "hand-tuned, T=20")
 
     def test_what_was_fixed_is_part_of_them(self) -> None:
-        assert changed(LSTM, "hidden_dim=64").known == {}
+        assert changed(LSTM, "hidden_dim=64").baselines == {}
         varied = changed(LSTM, "hidden_dim=64,128")
-        assert varied.known["by hand, T=20"] == {"lr": 0.005, "max_norm": 0.01, "hidden_dim": 128}
+        assert varied.baselines["hand-tuned, T=20"] == {
+            "lr": 0.005,
+            "max_norm": 0.01,
+            "hidden_dim": 128,
+        }
         assert varied.left_out == ()
 
     def test_all_are_kept_in_a_wider_space(self) -> None:
@@ -246,8 +250,11 @@ class TestKnown:
 
     def test_conditional_ones_stay_whole(self) -> None:
         space = changed(EXTENDED, "loss=relativistic,hinge", "latent_dim=50..150")
-        assert list(space.known) == ["in the manner of R3GAN"]
-        assert space.known["in the manner of R3GAN"] == EXTENDED.known["in the manner of R3GAN"]
+        assert list(space.baselines) == ["in the manner of R3GAN"]
+        assert (
+            space.baselines["in the manner of R3GAN"]
+            == EXTENDED.baselines["in the manner of R3GAN"]
+        )
 
 
 CHANGES = {
@@ -294,7 +301,7 @@ def test_optuna_can_search_it_and_every_trial_has_exactly_what_applies(
     space = changed(original, *texts)
     assert not set(space.parameters) & set(space.fixed)
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0, n_startup_trials=4))
-    for values in space.known.values():
+    for values in space.baselines.values():
         study.enqueue_trial(dict(values))
     for number in range(8):
         trial = study.ask()
@@ -302,8 +309,8 @@ def test_optuna_can_search_it_and_every_trial_has_exactly_what_applies(
         for key, parameter in space.parameters.items():
             if parameter.applies(settings):
                 settings[key] = trial._suggest(key, parameter.distribution)
-        if number < len(space.known):
-            assert settings == list(space.known.values())[number]
+        if number < len(space.baselines):
+            assert settings == list(space.baselines.values())[number]
         config = {**settings, **space.fixed}
         assert conditions
         for child, (parent, value) in conditions.items():

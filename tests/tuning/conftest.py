@@ -26,7 +26,7 @@ def task() -> Task:
         space=SPACES["lstm", "core"],
         settings={"model": "lstm", "input_length": 4, "max_steps": 1000},
         objectives=(Objective("mean_accuracy", "max"),),
-        shown=("accuracy", "mean_accuracy"),
+        console_metrics=("accuracy", "mean_accuracy"),
         rungs=Rungs(grace_steps=100, reduction_factor=3),
         goal=Goal("test_accuracy", "least", 0.99),
     )

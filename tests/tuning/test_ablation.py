@@ -71,7 +71,7 @@ def test_begun_it_is_settled_and_what_has_ended_is_not_trained_again(
 def test_nothing_to_do_where_the_winner_is_hand_tuned_or_nothing_is(
     options: LSTMOptions, task: Task, directory: RunDirectory
 ) -> None:
-    by_hand = SPACES["lstm", "core"].known["by hand, T=20"]
-    assert ablation_queue(winner(**by_hand), directory, options, task) == []
-    unknown = dataclasses.replace(task, space=dataclasses.replace(task.space, known={}))
+    hand_tuned = SPACES["lstm", "core"].baselines["hand-tuned, T=20"]
+    assert ablation_queue(winner(**hand_tuned), directory, options, task) == []
+    unknown = dataclasses.replace(task, space=dataclasses.replace(task.space, baselines={}))
     assert ablation_queue(winner(lr=0.02, max_norm=5.0), directory, options, unknown) == []

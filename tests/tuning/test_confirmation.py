@@ -82,7 +82,7 @@ def test_holds_only_where_every_seed_reaches_the_goal(
 def test_what_is_confirmed_of_a_trial_that_took_over_anothers_weights_is_its_whole_schedule(
     directory: RunDirectory, task: Task, options: LSTMOptions
 ) -> None:
-    add(directory, 0, "budget", {"mean_accuracy": 0.5}, lr=0.1, known="by hand")
+    add(directory, 0, "budget", {"mean_accuracy": 0.5}, lr=0.1, baseline="hand-tuned")
     add(directory, 1, "budget", {"mean_accuracy": 0.9}, lr=0.7)
     donors = directory.trial(0).path / "checkpoint_000000"
     donors.mkdir()

@@ -14,7 +14,7 @@ import pytest
 from optuna.trial import TrialState
 
 from command_line import UsageError
-from records.run_directory import RunDirectory
+from records.run_directory import FORMAT, RunDirectory
 from tests.support.searched import Searched
 from tune_lstm import LSTMOptions
 from tuning.task import Task
@@ -390,9 +390,8 @@ def test_warm_start_survives_the_loss_of_the_study(searched: Searched, task: Tas
 def test_a_run_of_another_version_is_refused(change: dict[str, Any], searched: Searched) -> None:
     file = searched.run.path / "search.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
-    with pytest.raises(
-        UsageError, match=r"run run has format .*, this version goes on with format 1"
-    ):
+    words = f"run run has format .*, this version goes on with format {FORMAT}"
+    with pytest.raises(UsageError, match=words):
         go_on(searched)
 
 

@@ -24,7 +24,7 @@ def written(content: str, folder: Path) -> str:
 def test_settings_are_read_from_text_from_json_and_from_a_trials_record(tmp_path: Path) -> None:
     assert read_settings(("lr=0.01", "optimizer=adam")) == {"lr": "0.01", "optimizer": "adam"}
     assert read_settings(('{"lr": 0.01}',)) == {"lr": 0.01}
-    assert read_settings((written('{"lr": 0.01, "known": "mine"}', tmp_path),)) == {"lr": 0.01}
+    assert read_settings((written('{"lr": 0.01, "baseline": "mine"}', tmp_path),)) == {"lr": 0.01}
     record = '{"number": 3, "config": {"lr": 0.01, "trial": 3, "seed": 17}}'
     assert read_settings((written(record, tmp_path),)) == {"lr": 0.01, "seed": 17}
 
@@ -47,7 +47,7 @@ def test_what_is_no_configuration_is_refused(content: str, words: str, tmp_path:
 
 def space_of(*settings: str) -> dict[str, Any]:
     task = one_training(lstm_task(LSTMOptions()), read_settings(settings), LSTMOptions)
-    assert task.space.known == {}
+    assert task.space.baselines == {}
     return {
         name: parameter.distribution for name, parameter in task.space.parameters.items()
     } | dict(task.space.fixed)

@@ -96,7 +96,8 @@ def test_the_plan_says_what_the_user_set_and_which_known_settings_that_excludes(
     assert "varied     lr 0.001 to 0.01 (log)" in lines
     assert any(line.startswith("fixed ") and "max_norm=0.1" in line for line in lines)
     assert (
-        "note       not tried, as --set excludes them: by hand, defaults · by hand, T=20" in lines
+        "note       not tried, as --set excludes them: hand-tuned, defaults · hand-tuned, T=20"
+        in lines
     )
 
 

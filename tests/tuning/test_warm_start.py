@@ -150,7 +150,7 @@ class TestInTheStudy:
         ours = self.search(options, task, directory)
         trials = ours.study.trials
         assert [trial.user_attrs["origin"] for trial in trials] == ["warm start"] * 2 + [
-            "known"
+            "baseline"
         ] * 3 + ["start-up"] * 5
         assert [trial.user_attrs.get("warm_start") for trial in trials[:3]] == [
             "earlier trial 0",
@@ -160,7 +160,7 @@ class TestInTheStudy:
         config = ours.suggest("a")
         assert config is not None
         assert (config["trial"], config["lr"], config["max_norm"]) == (0, 0.01, 1.0)
-        assert "known" not in config
+        assert "baseline" not in config
         assert not any(trial.values for trial in ours.study.trials)
         assert {file: file.stat().st_mtime_ns for file in earlier.run.path.rglob("*")} == before
 
@@ -172,7 +172,7 @@ class TestInTheStudy:
         again = self.search(options, task, directory)
         assert [trial.user_attrs["origin"] for trial in again.study.trials][:3] == [
             "warm start"
-        ] * 2 + ["known"]
+        ] * 2 + ["baseline"]
         assert (
             again.study.user_attrs["notes"][0] == "warm start: 2 earlier settings are tried first"
         )

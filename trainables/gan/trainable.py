@@ -315,7 +315,7 @@ class GANTrial(ResumableTrainable):
         A discriminator that wins from the start leaves a generator that looks collapsed: it is the
         cause, and named.
         """
-        if "known" in self.config or self.step_number < max(
+        if "baseline" in self.config or self.step_number < max(
             FAILING_FROM, self.config["max_steps"] // 3
         ):
             return None

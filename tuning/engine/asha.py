@@ -81,7 +81,7 @@ class RungScheduler(AsyncHyperBandScheduler):
         if number in self._audited:
             return TrialScheduler.CONTINUE
         decision: str = super().on_trial_result(tune_controller, trial, result)
-        spared = self._protect_baselines and "known" in trial.config
+        spared = self._protect_baselines and "baseline" in trial.config
         if number in self._cohort and self._stands(trial, result):
             self._cohort.discard(number)
             if not spared:

@@ -107,7 +107,7 @@ class Population(PopulationBasedTraining):
             if not trial.is_finished()
         }
         perturbable = sorted(
-            (trial for trial in scores if "known" not in trial.config),
+            (trial for trial in scores if "baseline" not in trial.config),
             key=lambda trial: scores[trial] or 0.0,
         )
         below = [trial for trial in perturbable if trial not in upper]
@@ -151,7 +151,7 @@ def perturbed(settings: Mapping[str, Any], space: SearchSpace, rng: Any) -> dict
     ``rng``: ``random``, or a ``random.Random``. A number that is 0 stays 0.
     """
     changed: dict[str, Any] = {}
-    for name in space.perturbed:
+    for name in space.mutable:
         if name in settings:
             match space.parameters[name].distribution:
                 case FloatDistribution(low=low, high=high):

@@ -253,8 +253,8 @@ class StudySearch(OptunaSearch):
             else trial_seed(self._options.seed, trial.number)
         )
         config = {**settings, **self._fixed, "seed": seed, "trial": trial.number}
-        if "known" in trial.user_attrs:
-            config["known"] = trial.user_attrs["known"]
+        if "baseline" in trial.user_attrs:
+            config["baseline"] = trial.user_attrs["baseline"]
         if drawn and not self._start_up.endless:
             trial.set_user_attr("origin", self._start_up.attributes(number)["origin"])
         trial.set_user_attr("seed", seed)

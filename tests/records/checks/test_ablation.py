@@ -10,7 +10,7 @@ SETTINGS = {"lr": 0.01, "max_norm": 0.1}
 
 
 def searched(run: MadeRun, *fresh: float) -> None:
-    run.trial(0, {"lr": 0.001, "max_norm": 10.0}, 0.30, known="by hand")
+    run.trial(0, {"lr": 0.001, "max_norm": 10.0}, 0.30, baseline="hand-tuned")
     run.trial(1, SETTINGS, 0.96)
     run.confirmed(1, SETTINGS, [{"mean_accuracy": one, "test_accuracy": 1.0} for one in fresh])
 
@@ -61,7 +61,7 @@ def test_on_one_seed_there_is_no_interval(lstm: MadeRun) -> None:
 
 
 def test_a_smaller_fd_is_a_gain(gan: MadeRun) -> None:
-    gan.trial(0, {"lr_g": 1e-4}, 400.0, known="by hand")
+    gan.trial(0, {"lr_g": 1e-4}, 400.0, baseline="hand-tuned")
     gan.trial(1, {"lr_g": 1e-3}, 10.0)
     gan.confirmed(1, {"lr_g": 1e-3}, [{"fd": one, "fd_ratio": 1.0} for one in (10.0, 11.0, 12.0)])
     gan.changed([("lr_g", 100.0), ("loss", 10.0)])

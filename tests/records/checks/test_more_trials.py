@@ -25,7 +25,7 @@ def test_a_young_best_is_a_tip_to_go_on(lstm: MadeRun) -> None:
 def test_an_old_best_passes_and_one_that_the_sampler_never_reached_is_a_bound(
     lstm: MadeRun,
 ) -> None:
-    lstm.trial(0, SETTINGS, 0.9, known="by hand")
+    lstm.trial(0, SETTINGS, 0.9, baseline="hand-tuned")
     for number in range(1, 13):
         lstm.trial(
             number, SETTINGS, 0.5 + number / 100, ended="budget" if number % 2 else "stopped early"
@@ -50,7 +50,7 @@ def test_random_draws_are_all_alike_but_for_the_known_ones(tmp_path: Path) -> No
         sampler="random",
         storage_path="/data/runs",
     )
-    made.trial(0, SETTINGS, 0.1, known="by hand")
+    made.trial(0, SETTINGS, 0.1, baseline="hand-tuned")
     for number in range(1, 5):
         made.trial(number, SETTINGS, 0.9 - number / 10)
     check = would_more_trials_help(made.opened)

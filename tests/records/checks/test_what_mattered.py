@@ -98,7 +98,7 @@ def test_conditional_parameters_and_values_outside_the_range_do_no_harm(gan: Mad
             **({"label_smoothing": 0.3 * draws.random()} if smooth else {}),
         }
         gan.trial(number, settings, float(100 * settings["lr_g"] + smooth))
-    gan.trial(24, {"lr_g": 1.0, "d_steps": 1, "loss": "hinge"}, 1.0, known="outside")
+    gan.trial(24, {"lr_g": 1.0, "d_steps": 1, "loss": "hinge"}, 1.0, baseline="outside")
     check = importances(gan.opened)
     assert check.sentence.startswith("fANOVA over 24 of 25 trials")
     assert check.sentence.split("budget: ")[1].startswith("loss ")

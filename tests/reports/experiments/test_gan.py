@@ -27,7 +27,7 @@ def test_a_page_with_every_picture(small_gan_search: SmallGANSearch, tmp_path: P
             assert min(picture.size) > 100
     table = page.split("How good the images are")[1].split("</table>")[0]
     for name in (
-        "by hand (step 90)",
+        "hand-tuned (step 90)",
         "best, in the search",
         "after final training (step 150)",
         "real images, by the final judge",

@@ -29,17 +29,17 @@ def points(line: Line2D) -> tuple[list[float], list[float]]:
 
 
 def test_learning_curves_draw_every_trial_held_out_and_training() -> None:
-    hand, best = Curve("by hand", reports([0.1, 0.2])), Curve("best", reports([0.5, 0.9, 1.0]))
+    hand, best = Curve("hand-tuned", reports([0.1, 0.2])), Curve("best", reports([0.5, 0.9, 1.0]))
     figure = lstm_figures.learning_curves([hand], None, best, "LSTM, T = 20")
     loss, accuracy = figure.axes
     drawn = {line.get_label(): points(line)[1] for line in accuracy.lines}
-    assert drawn["by hand"] == [0.1, 0.2]
+    assert drawn["hand-tuned"] == [0.1, 0.2]
     assert drawn["best"] == [0.5, 0.9, 1.0]
     assert (
         sum(len(points(line)[0]) == 30 for line in accuracy.lines) == 1
     )  # the best's training points
     assert loss.get_yscale() == "log"
-    assert [text.get_text() for text in figure.legends[0].texts] == ["by hand", "best"]
+    assert [text.get_text() for text in figure.legends[0].texts] == ["hand-tuned", "best"]
 
 
 def test_a_diverged_trial_is_drawn_up_to_its_end() -> None:
@@ -54,7 +54,7 @@ def trials() -> pd.DataFrame:
     outcomes = ["converged", "converged", "budget", "stopped early", "diverged", "error"]
     return pd.DataFrame(
         {"number": range(6), "ended": outcomes, "lr": [0.01] * 6, "max_norm": [0.1] * 6,
-         "steps_to_converge": [500, 900, None, None, None, None], "known": ["by hand", *[None] * 5]}
+         "steps_to_converge": [500, 900, None, None, None, None], "baseline": ["hand-tuned", *[None] * 5]}
     )  # fmt: skip
 
 
@@ -69,16 +69,16 @@ def test_the_map_shows_every_trial_by_its_outcome(trials: pd.DataFrame) -> None:
     assert (
         sum(np.asarray(group.get_offsets()).shape[0] for group in axes.collections) == 6 + 1
     )  # and the ring around the best
-    assert {text.get_text() for text in axes.texts} == {"by hand", "best"}
+    assert {text.get_text() for text in axes.texts} == {"hand-tuned", "best"}
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
 
 
 def test_what_is_known_of_one_place_stands_there_once(trials: pd.DataFrame) -> None:
-    names = pd.Series(["by hand", "by hand too", None, "elsewhere", None, None], dtype=object)
-    table = trials.assign(known=names, lr=[0.01, 0.01, 0.01, 0.02, 0.01, 0.01])
+    names = pd.Series(["hand-tuned", "hand-tuned too", None, "elsewhere", None, None], dtype=object)
+    table = trials.assign(baseline=names, lr=[0.01, 0.01, 0.01, 0.02, 0.01, 0.01])
     texts = lstm_figures.parameter_map(table, None, "RNN").axes[0].texts
     places = {text.get_text(): text.xy[0] for text in texts if isinstance(text, Annotation)}
-    assert places == {"by hand; by hand too": 0.01, "elsewhere": 0.02}
+    assert places == {"hand-tuned; hand-tuned too": 0.01, "elsewhere": 0.02}
 
 
 def test_a_setting_that_no_measured_trial_has_gets_no_panel(trials: pd.DataFrame) -> None:

@@ -280,7 +280,12 @@ class TestEndsWithAReason:
 
     def test_settings_known_beforehand_are_given_their_whole_budget(self, gan: Any) -> None:
         trial = gan(
-            lr_d=1e-7, lr_g=1e-3, batch_size=16, report_every=100, max_steps=1000, known="by hand"
+            lr_d=1e-7,
+            lr_g=1e-3,
+            batch_size=16,
+            report_every=100,
+            max_steps=1000,
+            baseline="hand-tuned",
         )
         row = self.end(trial)
         assert row["ended"] == "budget"

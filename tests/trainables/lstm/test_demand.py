@@ -11,7 +11,7 @@ from trainables.lstm.demand import demand
 from trainables.lstm.trainable import LSTMTrial
 
 TEXTBOOK = {
-    **SPACES["lstm", "extended"].known["textbook"],
+    **SPACES["lstm", "extended"].baselines["textbook"],
     "encoding": "one-hot",
     "averaging": 0.9,
     "recurrent_init": "normal",

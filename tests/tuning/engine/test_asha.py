@@ -37,7 +37,7 @@ def test_the_poorer_trials_stop_at_a_rung_and_known_settings_never(
     ]
     assert decisions == ["CONTINUE"] * 4
     assert ask(scheduler, "poor", 0.1) == "STOP"
-    assert ask(scheduler, "by hand", 0.1, known="by hand, defaults") == "CONTINUE"
+    assert ask(scheduler, "hand-tuned", 0.1, baseline="hand-tuned, defaults") == "CONTINUE"
     assert ask(scheduler, "early", 0.1, step=90) == "CONTINUE"
 
 
@@ -83,7 +83,7 @@ def test_where_an_experiment_does_not_spare_them_known_settings_stop_too(
         options, dataclasses.replace(task, protect_baselines=False), directory
     )
     assert ask(scheduler, "good", 0.8) == "CONTINUE"
-    assert ask(scheduler, "by hand", 0.1, known="by hand, defaults") == "STOP"
+    assert ask(scheduler, "hand-tuned", 0.1, baseline="hand-tuned, defaults") == "STOP"
 
 
 def end(scheduler: TrialScheduler, name: str, value: float, step: int) -> None:
@@ -176,7 +176,7 @@ class TestStartUp:
         self, local_ray: Callable[[int], None], options: LSTMOptions, task: Task, tmp_path: Path
     ) -> None:
         local_ray(2)
-        space = dataclasses.replace(task.space, known={})
+        space = dataclasses.replace(task.space, baselines={})
         task = dataclasses.replace(task, space=space)
         options = dataclasses.replace(options, num_samples=12)
         directory = RunDirectory.create(options.run_path())

@@ -21,7 +21,10 @@ from tuning.engine.pbt import FACTORS, Population, perturbed
 from tuning.task import Rungs, Task
 
 EXTENDED = SPACES["extended"]
-FOUND, R3GAN = EXTENDED.known["from an earlier search"], EXTENDED.known["in the manner of R3GAN"]
+FOUND, R3GAN = (
+    EXTENDED.baselines["from an earlier search"],
+    EXTENDED.baselines["in the manner of R3GAN"],
+)
 
 
 class TestPerturbed:
@@ -31,19 +34,19 @@ class TestPerturbed:
     ) -> None:
         for seed in range(50):
             changed = perturbed(settings, EXTENDED, random.Random(seed))
-            assert set(changed) == {name for name in EXTENDED.perturbed if name in settings}
+            assert set(changed) == {name for name in EXTENDED.mutable if name in settings}
             for name, value in changed.items():
                 distribution = EXTENDED.parameters[name].distribution
                 assert distribution._contains(distribution.to_internal_repr(value)), name
         assert {"latent_dim", "loss", "regulariser", "latent", "lr_decay", "d_steps"}.isdisjoint(
-            EXTENDED.perturbed
+            EXTENDED.mutable
         )
 
     def test_numbers_move_by_a_fifth_within_their_range(self) -> None:
         space = SearchSpace(
             {
-                "x": Parameter(FloatDistribution(0.1, 10.0, log=True), "", perturbed=True),
-                "n": Parameter(IntDistribution(1, 12), "", perturbed=True),
+                "x": Parameter(FloatDistribution(0.1, 10.0, log=True), "", mutable=True),
+                "n": Parameter(IntDistribution(1, 12), "", mutable=True),
             },
             {},
             {},
@@ -88,7 +91,7 @@ def task() -> Task:
         space=EXTENDED,
         settings={"dataset": "digits", "max_steps": 90},
         objectives=(Objective("fd", "min"),),
-        shown=("fd",),
+        console_metrics=("fd",),
         rungs=Rungs(grace_steps=10, reduction_factor=3),
         goal=Goal("fd_ratio", "most", 2.0),
     )
@@ -105,14 +108,14 @@ def test_what_is_taken_over_is_the_donors_settings_changed_and_never_who_it_is(
         "dataset": "digits",
         "trial": 2,
         "seed": 2_000_002,
-        "known": "from an earlier search",
+        "baseline": "from an earlier search",
         "restore_from": [],
     }
     trial, other = (cast(Any, SimpleNamespace(config=config)) for config in (poor, donor))
     config, _ = scheduler._get_new_config(trial, other)
     assert {name: config[name] for name in own} == own
-    assert {"known", "restore_from", "penalty"}.isdisjoint(config)
-    kept = [name for name in FOUND if name not in EXTENDED.perturbed]
+    assert {"baseline", "restore_from", "penalty"}.isdisjoint(config)
+    kept = [name for name in FOUND if name not in EXTENDED.mutable]
     assert {name: config[name] for name in kept} == {name: FOUND[name] for name in kept}
     assert config["lr_g"] in [pytest.approx(FOUND["lr_g"] * factor) for factor in FACTORS]
 
@@ -122,7 +125,7 @@ def test_the_poorest_quarter_of_what_may_change_takes_over_the_best_quarter_and_
 ) -> None:
     scheduler = Population(options, task, RunDirectory.create(options.run_path()))
     for number, fd in enumerate((30.0, 10.0, 90.0, 50.0, 40.0, 20.0, 60.0, 80.0)):
-        known = {"known": "by hand"} if number in (2, 5, 7) else {}
+        known = {"baseline": "hand-tuned"} if number in (2, 5, 7) else {}
         trial = Trial(f"stub {number}", config={"trial": number, **known}, stub=True)
         add(scheduler, trial)
         assert (

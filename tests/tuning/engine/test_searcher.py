@@ -225,7 +225,7 @@ class TestDefectsOfRaysOptunaSearch:
         self, options: LSTMOptions, task: Task, tmp_path: Path
     ) -> None:
         storage, space = InMemoryStorage(), task.space.distributions
-        known = [dict(values) for values in task.space.known.values()]
+        known = [dict(values) for values in task.space.baselines.values()]
         for _ in range(2):
             OptunaSearch(space, "mean_accuracy", "max", known, storage=storage)
         (merged,) = optuna.get_all_study_names(storage)
@@ -237,8 +237,8 @@ class TestDefectsOfRaysOptunaSearch:
         assert sorted(optuna.get_all_study_names(database)) == ["one", "two"]
         for name in ("one", "two"):
             waiting = optuna.load_study(study_name=name, storage=database).trials
-            assert [trial.user_attrs.get("known") for trial in waiting[:3]] == list(
-                task.space.known
+            assert [trial.user_attrs.get("baseline") for trial in waiting[:3]] == list(
+                task.space.baselines
             )
             assert len(waiting) == STARTUP_TRIALS
 
@@ -265,7 +265,7 @@ class TestDefectsOfRaysOptunaSearch:
             searcher.suggest("a")
             searcher.on_trial_complete("a", row(1000, 0.9, "converged"))
         assert told(ours)[0].user_attrs == {
-            "origin": "known", "known": "by hand, defaults", "tune_id": "a", "seed": 2_000_000, "directory": "trial_0000",
+            "origin": "baseline", "baseline": "hand-tuned, defaults", "tune_id": "a", "seed": 2_000_000, "directory": "trial_0000",
             "ended": "converged",
         }  # fmt: skip
         assert told(stock)[0].user_attrs == {}
@@ -284,12 +284,12 @@ class TestSuggestions:
     ) -> None:
         ours = search(options, task, directory)
         configs = [ours.suggest(str(number)) for number in range(6)]
-        known = list(task.space.known.items())
+        known = list(task.space.baselines.items())
         for config, (name, settings) in zip(configs, known, strict=False):
             assert config is not None
-            assert config["known"] == name
+            assert config["baseline"] == name
             assert {key: config[key] for key in settings} == settings
-        assert all(config and "known" not in config for config in configs[3:])
+        assert all(config and "baseline" not in config for config in configs[3:])
         assert [config["seed"] for config in configs if config] == [
             2_000_000 + number for number in range(6)
         ]
@@ -348,7 +348,7 @@ class TestStartUp:
     def test_known_settings_then_a_design_wait_in_the_study_from_its_creation(
         self, ours: StudySearch, task: Task
     ) -> None:
-        assert self.origins(ours) == ["known"] * 3 + ["start-up"] * 7
+        assert self.origins(ours) == ["baseline"] * 3 + ["start-up"] * 7
         for number in range(12):
             config = ours.suggest(str(number))
             evaluate(ours, str(number), config)
@@ -368,15 +368,15 @@ class TestStartUp:
         ours = search(dataclasses.replace(options, num_samples=num_samples), task, directory)
         assert len(ours.study.trials) == waiting
         more = search(options, task, directory)  # resumed with a larger --num-samples
-        assert self.origins(more) == ["known"] * 3 + ["start-up"] * 7
+        assert self.origins(more) == ["baseline"] * 3 + ["start-up"] * 7
 
     def test_some_design_points_however_many_settings_are_known(
         self, options: LSTMOptions, task: Task, directory: RunDirectory
     ) -> None:
         known = {str(number): {"lr": 0.001 * number, "max_norm": 1.0} for number in range(1, 10)}
-        space = dataclasses.replace(task.space, known=known)
+        space = dataclasses.replace(task.space, baselines=known)
         ours = search(options, dataclasses.replace(task, space=space), directory)
-        assert self.origins(ours) == ["known"] * 9 + ["start-up"] * 4
+        assert self.origins(ours) == ["baseline"] * 9 + ["start-up"] * 4
 
     @pytest.mark.parametrize("error", [False, True])
     def test_with_many_slots_it_is_released_whole_and_the_model_waits_for_half(
@@ -434,7 +434,8 @@ class TestStartUp:
         configs = [ours.suggest(str(number)) for number in range(16)]
         assert None not in configs
         assert (
-            self.origins(ours) == ["known"] * 3 + ["design" if sampler == "qmc" else "random"] * 13
+            self.origins(ours)
+            == ["baseline"] * 3 + ["design" if sampler == "qmc" else "random"] * 13
         )
         if sampler == "qmc":
             design = [trial.params for trial in ours.study.trials[3:]]
@@ -573,7 +574,7 @@ class TestResume:
         new = after.suggest("new")
         assert new is not None
         assert new["trial"] == 4
-        assert "known" not in new
+        assert "baseline" not in new
 
     def test_a_trial_that_ended_without_the_study_hearing_of_it_is_told_now(
         self, options: LSTMOptions, task: Task, directory: RunDirectory
@@ -648,7 +649,7 @@ def draw(folder: str) -> None:
     for sampler in ("tpe", "gp", "cmaes", "qmc", "random"):
         options = LSTMOptions(name=sampler, storage_path=folder, sampler=cast(Any, sampler), seed=5)
         task = Task(
-            trainable=LSTMTrial, space=SPACES["extended"], settings={"max_steps": 1000}, shown=(),
+            trainable=LSTMTrial, space=SPACES["extended"], settings={"max_steps": 1000}, console_metrics=(),
             objectives=(Objective("fd", "min"),), rungs=Rungs(100, 3), goal=Goal("fd_ratio", "most", 2.0),
         )  # fmt: skip
         ours = search(options, task, RunDirectory.create(options.run_path()))
