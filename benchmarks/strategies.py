@@ -279,6 +279,7 @@ def ours(curves: Curves, seed: int, folder: Path) -> tuple[Any, Any]:
     from tuning.engine.asha import create_scheduler
     from tuning.engine.searcher import StudySearch
     from tuning.engine.storage import open_storage
+    from tuning.engine.study import open_study
     from tuning.options import MAX_SAMPLES
 
     run = RunDirectory(folder / "run")
@@ -292,9 +293,8 @@ def ours(curves: Curves, seed: int, folder: Path) -> tuple[Any, Any]:
     run.path.mkdir()
     task = lstm_task(options)
     task = replace(task, space=replace(task.space, baselines={}))
-    searcher = StudySearch(
-        options, task, run, open_storage(options, run.path), trials_done=0, slots=1
-    )
+    study = open_study(options, task, run, open_storage(options, run.path))
+    searcher = StudySearch(options, task, run, study, trials_done=0, slots=1)
     scheduler = create_scheduler(options, task, run, searcher.start_up, searcher.room)
     return searcher, scheduler
 

@@ -10,7 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    distribution_to_json,
+)
 
 
 def contains(distribution: BaseDistribution, value: Any) -> bool:
@@ -39,6 +45,24 @@ class Parameter:
     def applies(self, settings: Mapping[str, Any]) -> bool:
         """Whether the parameter has a meaning beside the ``settings`` chosen so far."""
         return self.only_if is None or settings.get(self.only_if[0]) == self.only_if[1]
+
+    @property
+    def words(self) -> str:
+        """The range or the choices: ``0.001 to 0.1 (log)``, ``in ('adam', 'sgd')``."""
+        match self.distribution:
+            case FloatDistribution() | IntDistribution() as range_:
+                return f"{range_.low:g} to {range_.high:g}{' (log)' if range_.log else ''}"
+        return f"in {getattr(self.distribution, 'choices', self.distribution)}"
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The parameter's entry in ``search.json``."""
+        return {
+            "distribution": distribution_to_json(self.distribution),
+            "reason": self.reason,
+            "only_if": self.only_if,
+            "mutable": self.mutable,
+        }
 
 
 @dataclass(frozen=True)

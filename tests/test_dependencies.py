@@ -133,6 +133,11 @@ def test_imports_run_one_way(room: str) -> None:
         assert found & {*ROOMS} <= {room} | BELOW[room], file
 
 
+def test_ray_and_optuna_stay_in_the_engine_room() -> None:
+    for file in (ROOT / "tuning").glob("*.py"):
+        assert not imported([file]) & {"ray", "optuna"}, file
+
+
 def test_nothing_outside_an_experiments_own_files_names_it() -> None:
     own = ("lstm", "gan")
     for room in ROOMS:

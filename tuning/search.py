@@ -12,24 +12,22 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-import optuna
-from optuna.distributions import distribution_to_json
-
 from command_line import UsageError, exit_usage_error, from_here
 from records.commands import resume_command
 from records.run_directory import RunDirectory
 from tuning.engine import cluster as ray_cluster
+from tuning.engine.identity import open_run
+from tuning.engine.in_process import THIS_PROCESS
 from tuning.engine.nodes import check_nodes
+from tuning.engine.patience import Patience
 from tuning.engine.ray_processes import ray_processes
+from tuning.engine.start_up import STARTUP_TRIALS
+from tuning.engine.study import RunStudy
 from tuning.engine.tuner import drop_tune_state, set_up_libraries, with_shared_data
-from tuning.identity import open_run
-from tuning.in_process import THIS_PROCESS
 from tuning.interruption import FAILED, NOTHING_BEGUN, early_exit
 from tuning.options import SearchOptions
-from tuning.patience import Patience
 from tuning.phases import End, Phases, finished_trials
 from tuning.preflight import check_machine
-from tuning.start_up import STARTUP_TRIALS
 from tuning.task import Prepared, Task
 from tuning.trouble import failure_line, words, write_traceback
 
@@ -41,11 +39,16 @@ class Search:
         self.options = options
         self.task = task
         self.in_session = False
-        self.study: optuna.Study | None = None
+        self.study: RunStudy | None = None
         self.phases: Phases | None = None
+        self.prepared = Prepared(None, {})
 
     def run(self) -> int:
-        """Search, confirm, report. Returns the exit status: 0 done, 1 failed; 2 exits at once, and so does 130, interrupted."""
+        """Search, confirm, report. Returns the exit status: 0 done, 1 failed.
+
+        Bad input or a machine that cannot run the search ends the process with status 2, an
+        interruption with 130.
+        """
         set_up_libraries()
         try:
             check_machine(self.options, self.task)
@@ -54,25 +57,9 @@ class Search:
             self.lock = self.directory.lock()
         except UsageError as error:
             exit_usage_error(str(error))
-        prepare = self.task.prepare
         early_exit.last_words, early_exit.lost = self._last_words, ray_processes.lost
         try:
-            if (
-                not self.options.resume
-            ):  # now, so that a run which is killed while it prepares can be resumed
-                self._start_session()
-            self.patience = Patience(self._say)
-            self.storage, self.study, self.notes = open_run(
-                self.options, self.task, self.directory, self.patience
-            )
-            self.prepared = (
-                prepare(self._say, self.directory.path) if prepare else Prepared(None, {})
-            )
-            self.cluster = (
-                THIS_PROCESS if self.options.in_process else ray_cluster.connect(self.options)
-            )
-            if self.cluster.joined:
-                check_nodes(self.cluster, self.options, self.task, self.directory.path)
+            self.phases = self._prepare()
         except (UsageError, ImportError) as error:
             self._discard_study()
             self._discard_directory()
@@ -80,18 +67,6 @@ class Search:
         except Exception as error:
             return self._failed(error)
         try:
-            here = self.options.in_process
-            self.phases = Phases(
-                self.options,
-                self.task,
-                self.directory,
-                self.storage,
-                self.study,
-                self.cluster,
-                with_shared_data(self.task.trainable, self.prepared.shared, in_ray=not here),
-                self.patience,
-                self.directory,
-            )
             if self.options.resume:
                 self._start_session()
             self.directory.describe(self._about())
@@ -102,6 +77,22 @@ class Search:
         finally:
             ray_processes.shut_down()
         return FAILED if end == End.FAILED else 0
+
+    def _prepare(self) -> Phases:
+        """All that comes before the first trial: the study, the shared data, Ray."""
+        options, task, run = self.options, self.task, self.directory
+        if not options.resume:  # now, so that a run killed while it prepares can be resumed
+            self._start_session()
+        patience = Patience(self._say)
+        self.study, self.notes = open_run(options, task, run, patience)
+        if task.prepare:
+            self.prepared = task.prepare(self._say, run.path)
+        cluster = THIS_PROCESS if options.in_process else ray_cluster.connect(options)
+        if cluster.joined:
+            check_nodes(cluster, options, task, run.path)
+        in_ray = not options.in_process
+        trainable = with_shared_data(task.trainable, self.prepared.shared, in_ray)
+        return Phases(options, task, run, self.study, cluster, trainable, patience)
 
     def _open_directory(self) -> RunDirectory:
         if self.options.resume:
@@ -155,7 +146,7 @@ class Search:
     def _discard_study(self) -> None:
         """Remove the study of a run that never started from a database of the user's, where its name would be taken."""
         if self.study is not None and not self.options.resume and self.options.optuna_storage:
-            optuna.delete_study(study_name=self.study.study_name, storage=self.storage)
+            self.study.delete()
 
     def _discard_directory(self) -> None:
         """Remove the directory of a run that never started."""
@@ -169,15 +160,7 @@ class Search:
     def _about(self) -> dict[str, object]:
         space = self.task.space
         return {
-            "space": {
-                name: {
-                    "distribution": distribution_to_json(p.distribution),
-                    "reason": p.reason,
-                    "only_if": p.only_if,
-                    "mutable": p.mutable,
-                }
-                for name, p in space.parameters.items()
-            },
+            "space": {name: parameter.record for name, parameter in space.parameters.items()},
             "fixed": {**space.fixed, **self.task.settings},
             "baselines": {name: dict(values) for name, values in space.baselines.items()},
             "objectives": [asdict(objective) for objective in self.task.objectives],

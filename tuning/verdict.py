@@ -7,13 +7,6 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
-
 from command_line import from_here
 from records.checks import run_checks
 from records.run import Run
@@ -22,8 +15,8 @@ from tuning.confirmation import Candidate, pareto_front, winner
 from tuning.engine.cluster import Cluster
 from tuning.final import final_training
 from tuning.options import SearchOptions
-from tuning.progress import figure, settings_words
 from tuning.task import Task
+from tuning.words import metric_words, settings_words
 
 REPORT = Path(__file__).parent.parent / "reports" / "build.py"
 
@@ -54,7 +47,7 @@ def plan(
         f"{options.num_samples} trials{going_on} · {options.sampler.upper()} (seed {options.seed}) + {scheduler}"
         f" · {cluster.slots} at once on {cluster.description}",
         "varied     "
-        + " · ".join(_range(name, p.distribution) for name, p in task.space.parameters.items()),
+        + " · ".join(f"{name} {p.words}" for name, p in task.space.parameters.items()),
         "fixed      " + settings_words({**task.settings, **task.space.fixed}),
         f"confirmed  on {options.confirm} fresh seeds"
         if options.confirm
@@ -76,10 +69,7 @@ def _at_random(options: SearchOptions, task: Task) -> str | None:
         name
         for name, parameter in task.space.parameters.items()
         if parameter.only_if
-        or (
-            options.sampler == "cmaes"
-            and isinstance(parameter.distribution, CategoricalDistribution)
-        )
+        or (options.sampler == "cmaes" and hasattr(parameter.distribution, "choices"))
     ]
     if options.sampler not in ("gp", "cmaes") or not names:
         return None
@@ -132,12 +122,6 @@ def remarks(run: RunDirectory) -> list[str]:
     ]
 
 
-def _range(name: str, distribution: BaseDistribution) -> str:
-    if isinstance(distribution, FloatDistribution | IntDistribution):
-        return f"{name} {distribution.low:g} to {distribution.high:g}{' (log)' if distribution.log else ''}"
-    return f"{name} in {getattr(distribution, 'choices', distribution)}"
-
-
 def _known(candidate: Candidate) -> str:
     return f" ({candidate.config['baseline']})" if "baseline" in candidate.config else ""
 
@@ -166,7 +150,9 @@ def _selected(candidate: Candidate, task: Task) -> str:
 
 def _figures(row: Mapping[str, Any], task: Task) -> str:
     return " · ".join(
-        f"{name} {figure(row[name])}" for name in task.console_metrics if row.get(name) is not None
+        f"{name} {metric_words(row[name])}"
+        for name in task.console_metrics
+        if row.get(name) is not None
     )
 
 
@@ -177,11 +163,11 @@ def _confirmed(candidate: Candidate, task: Task, count: int) -> str:
     words = f"{reached} of {count} fresh seeds reach {goal}"
     if figures:
         worst = (
-            f"lowest {figure(min(figures))}"
+            f"lowest {metric_words(min(figures))}"
             if goal.at == "least"
-            else f"highest {figure(max(figures))}"
+            else f"highest {metric_words(max(figures))}"
         )
-        words += f" · {worst}, mean {figure(mean(figures))}"
+        words += f" · {worst}, mean {metric_words(mean(figures))}"
     steps = [row["steps_to_converge"] for row in rows if row.get("steps_to_converge")]
     if steps:
         words += f" · converged at step {min(steps):,} to {max(steps):,}"
@@ -211,7 +197,7 @@ def _front(run: RunDirectory, task: Task) -> list[str]:
         return []
     return [
         f"front      trial {number}: "
-        + " · ".join(f"{one.metric} {figure(row[one.metric])}" for one in task.objectives)
+        + " · ".join(f"{one.metric} {metric_words(row[one.metric])}" for one in task.objectives)
         for number, row in pareto_front(run, task)
     ]
 
@@ -225,7 +211,7 @@ def _hand_tuned(run: RunDirectory, task: Task) -> list[str]:
         if known and rows:
             settings = settings_words(task.space.varied(record.config))
             first = task.console_metrics[0]
-            came_to = f"{first} {figure(rows[-1][first])}" if first in rows[-1] else "nothing"
+            came_to = f"{first} {metric_words(rows[-1][first])}" if first in rows[-1] else "nothing"
             lines.append(
                 f"{'baseline':<10} {known}: {settings} · {came_to} at step {rows[-1]['step']:,} ({record.ended})"
             )

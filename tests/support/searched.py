@@ -2,12 +2,21 @@
 
 from dataclasses import asdict
 
+import tuning.engine.study
 from records.run_directory import RunDirectory
 from tune_lstm import LSTMOptions
+from tuning.engine.identity import open_run
+from tuning.engine.patience import Patience
 from tuning.engine.searcher import StudySearch
-from tuning.identity import open_run
-from tuning.patience import Patience
+from tuning.engine.storage import open_storage
+from tuning.engine.study import RunStudy
 from tuning.task import Task
+
+
+def open_study(options: LSTMOptions, task: Task, run: RunDirectory) -> RunStudy:
+    """The run's study in the run's own database."""
+    return tuning.engine.study.open_study(options, task, run, open_storage(options, run.path))
+
 
 ENDS = ("budget", "converged", "stopped early", "diverged", "error")
 """How the trials end, in turn."""
@@ -23,10 +32,11 @@ class Searched:
         self.run = RunDirectory(path) if options.resume else RunDirectory.create(path)
         if not options.resume:
             self.run.start_session(options.experiment, asdict(options))
-        storage, self.study, self.notes = open_run(options, task, self.run, Patience())
+        study, self.notes = open_run(options, task, self.run, Patience())
+        self.study = study.study
         self.run.start_session(options.experiment, asdict(options))
         done = sum(record.ended is not None for _, record in self.run.trials())
-        self.searcher = StudySearch(options, task, self.run, storage, trials_done=done, slots=100)
+        self.searcher = StudySearch(options, task, self.run, study, trials_done=done, slots=100)
 
     def hand_out(self, name: str) -> int:
         config = self.searcher.suggest(name)

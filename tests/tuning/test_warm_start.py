@@ -12,9 +12,9 @@ from records.objective import Objective
 from records.run_directory import RunDirectory
 from records.store import write_json
 from records.trial_directory import TrialRecord
+from tests.support.searched import open_study
 from tune_lstm import LSTMOptions
 from tuning.engine.searcher import StudySearch
-from tuning.engine.storage import open_storage
 from tuning.task import Task
 from tuning.warm_start import read_warm_start
 
@@ -138,7 +138,7 @@ class TestInTheStudy:
             options,
             task,
             directory,
-            open_storage(options, directory.path),
+            open_study(options, task, directory),
             trials_done=0,
             slots=100,
         )

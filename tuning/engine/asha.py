@@ -7,7 +7,6 @@ https://arxiv.org/abs/1810.05934
 
 import math
 import random
-from collections.abc import Collection
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -18,6 +17,7 @@ from records.outcome import CONVERGED
 from records.run_directory import RunDirectory
 from tuning.engine.pbt import Population
 from tuning.engine.room import Room
+from tuning.engine.start_up import StartUp
 from tuning.options import SearchOptions
 from tuning.task import Task
 
@@ -51,7 +51,7 @@ class RungScheduler(AsyncHyperBandScheduler):
     def __init__(
         self,
         run: RunDirectory,
-        start_up: Collection[int],
+        start_up: StartUp,
         room: Room,
         audit: float,
         protect_baselines: bool,
@@ -65,9 +65,9 @@ class RungScheduler(AsyncHyperBandScheduler):
             protect_baselines,
         )
         self._audited = {record.number for _, record in run.trials() if record.audited is not None}
-        self._cohort = set(start_up) - self._audited
         self._promoted: list[Trial] = []
-        self._held = room.paused_at_first_rung
+        self._start_up = start_up
+        start_up.cohort -= self._audited
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         """Ray's own draws a bracket of HyperBand from numpy's global stream; here a trial has the same one in every session."""
@@ -82,10 +82,10 @@ class RungScheduler(AsyncHyperBandScheduler):
             return TrialScheduler.CONTINUE
         decision: str = super().on_trial_result(tune_controller, trial, result)
         spared = self._protect_baselines and "baseline" in trial.config
-        if number in self._cohort and self._stands(trial, result):
-            self._cohort.discard(number)
+        if number in self._start_up.cohort and self._stands(trial, result):
+            self._start_up.cohort.discard(number)
             if not spared:
-                self._held.append(trial)
+                self._start_up.paused.append(trial)
                 return TrialScheduler.PAUSE
         if decision == TrialScheduler.CONTINUE or spared or self._to_be_audited(trial, result):
             return TrialScheduler.CONTINUE
@@ -94,9 +94,13 @@ class RungScheduler(AsyncHyperBandScheduler):
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         """A trial that was let go on, the best first, where a slot is free; else a new one. Ray's own runs any paused one."""
         trials = tune_controller.get_trials()
-        if self._held and all(trial.status == Trial.PAUSED for trial in self._held):
-            others = any(not trial.is_finished() for trial in trials if trial not in self._held)
-            if not self._cohort or not others:
+        if self._start_up.paused and all(
+            trial.status == Trial.PAUSED for trial in self._start_up.paused
+        ):
+            others = any(
+                not trial.is_finished() for trial in trials if trial not in self._start_up.paused
+            )
+            if not self._start_up.cohort or not others:
                 self._release(tune_controller)
         pending = [trial for trial in trials if trial.status == Trial.PENDING]
         busy = len(pending) + sum(trial.status == Trial.RUNNING for trial in trials)
@@ -106,16 +110,16 @@ class RungScheduler(AsyncHyperBandScheduler):
         )
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
-        self._cohort.discard(trial.config["trial"])
+        self._start_up.cohort.discard(trial.config["trial"])
         if trial.config["trial"] not in self._audited:
             self._stay(
                 trial, trial.last_result or {}
             )  # it may have converged, and only its weights are lost
-        if trial in self._held:
-            self._held.remove(trial)
+        if trial in self._start_up.paused:
+            self._start_up.paused.remove(trial)
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
-        self._cohort.discard(trial.config["trial"])
+        self._start_up.cohort.discard(trial.config["trial"])
         if trial.config["trial"] in self._audited:
             del self._trial_info[trial.trial_id]
             return
@@ -156,7 +160,7 @@ class RungScheduler(AsyncHyperBandScheduler):
         Raises RuntimeError where a trial cannot be stopped: Ray says nothing of that, and would
         wait for it for ever.
         """
-        held, self._held[:] = list(self._held), []
+        held, self._start_up.paused[:] = list(self._start_up.paused), []
         brackets = {trial.trial_id: self._trial_info[trial.trial_id] for trial in held}
         first = {name: bracket._rungs[-1][1] for name, bracket in brackets.items()}
         for trial in sorted(held, key=lambda one: first[one.trial_id][one.trial_id], reverse=True):
@@ -194,13 +198,13 @@ def create_scheduler(
     options: SearchOptions,
     task: Task,
     run: RunDirectory,
-    start_up: Collection[int] = (),
+    start_up: StartUp | None = None,
     room: Room | None = None,
 ) -> TrialScheduler:
     """The scheduler of ``--scheduler``, with what the run's ended trials left on its rungs.
 
-    ``start_up``: the numbers of the trials that wait for one another at their first rung. ``room``:
-    for how many at once; None: for one.
+    The trials of ``start_up``'s cohort wait for one another at their first rung. ``room``: None has
+    room for one trial.
     """
     if options.synchronous:
         return Population(options, task, run)
@@ -208,7 +212,7 @@ def create_scheduler(
         return FIFOScheduler()
     scheduler = RungScheduler(
         run,
-        start_up,
+        start_up or StartUp(options, task),
         room or Room(1),
         options.audit,
         task.protect_baselines,

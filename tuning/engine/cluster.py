@@ -23,10 +23,11 @@ from ray._private.authentication.authentication_token_setup import (
 )
 
 from command_line import UsageError
+from tuning.engine.address import address_of
 from tuning.engine.ray_processes import ray_processes, signals_kept
+from tuning.engine.room import room_on
 from tuning.machine import make_own, ray_folder, token_file, usable_cores
 from tuning.options import SearchOptions
-from tuning.preflight import address_of, room_on
 
 START_TIMEOUT_S = 180
 """How long Ray may take to start on this machine: seconds are usual, a minute on a busy one."""

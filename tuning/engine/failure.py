@@ -19,7 +19,7 @@ from ray.tune.experiment import Trial
 
 from records.run_directory import RunDirectory
 from trainables.resumable import SaveFailed
-from tuning.patience import STORAGE_ERRORS, Patience, check_writable
+from tuning.engine.patience import STORAGE_ERRORS, Patience, check_writable
 
 MAX_LOST = 3
 """Failures of the machine under one trial before its settings are suspected of them."""

@@ -25,8 +25,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from command_line import UsageError
 from tuning.engine.cluster import Cluster
+from tuning.engine.room import room_on
 from tuning.options import SearchOptions
-from tuning.preflight import check_memory, room_on
+from tuning.preflight import check_memory
 from tuning.task import Task
 
 TIMEOUT_S = 60.0

@@ -8,7 +8,7 @@ from ray.tune.search import Searcher
 
 from records.run_directory import RunDirectory
 from tuning.engine.failure import Failure, config_again, find_trial, wait_for_storage
-from tuning.patience import Patience
+from tuning.engine.patience import Patience
 
 
 class QueueSearcher(Searcher):

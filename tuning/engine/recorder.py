@@ -18,7 +18,7 @@ from records.outcome import COMPLETE, ERROR, STOPPED_EARLY
 from records.run_directory import RunDirectory
 from records.trial_directory import TrialDirectory, TrialRecord
 from tuning.engine.failure import Failure
-from tuning.patience import Patience
+from tuning.engine.patience import Patience
 
 KEEP_WEIGHTS = 3
 """Trials, of those that have ended, whose checkpoints stay on disk: the best ones, as candidates for ``best/``."""

@@ -1,32 +1,35 @@
-"""How many trials may run at once: what the cluster has room for, and less once a trial has run out of memory."""
+"""The room for trials: as many at once as the cluster holds, fewer once one ran out of memory."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from ray.tune.experiment import Trial
-
-from tuning.patience import say_on_stderr
+from tuning.engine.patience import say_on_stderr
 
 
 @dataclass
 class Room:
-    """Shared by the searcher, which hands out new trials, and the scheduler, which lets paused ones
-    go on.
-
-    Attributes:
-        paused_at_first_rung: Trials that wait there for the rest of the start-up, and take no slot
-            meanwhile.
-    """
+    """The number of ``slots``. The searcher, which hands out new trials, and the scheduler, which
+    lets paused trials go on, share it."""
 
     slots: int
     say: Callable[[str], None] = say_on_stderr
-    paused_at_first_rung: list[Trial] = field(default_factory=list)
 
     def __getstate__(self) -> dict[str, object]:
         return {"slots": self.slots}  # Ray pickles what its searchers hold; the console stays here
 
     def shrink(self) -> None:
-        """One slot less, for a trial that ran out of memory; the last one stays."""
+        """Take away a slot, since a trial ran out of memory; the last slot stays."""
         if self.slots > 1:
             self.slots -= 1
             self.say(f"a trial ran out of memory: from now on {self.slots} at once")
+
+
+def room_on(node: dict[str, float], request: dict[str, float]) -> int:
+    """Trials that fit on one node. A fraction of a GPU never spans two GPUs: with 0.4, each GPU
+    takes two trials, and two GPUs take four, not five."""
+    room = int(node.get("CPU", 0) / request["CPU"] + 1e-9)
+    gpu = request.get("GPU", 0)
+    if gpu:
+        gpus = int(node.get("GPU", 0))
+        room = min(room, gpus * int(1 / gpu + 1e-9) if gpu <= 1 else int(gpus / gpu))
+    return room

@@ -19,7 +19,6 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.storages import RDBStorage
 from optuna.trial import Trial, TrialState
 from ray.tune import experiment as tune_experiment
 from ray.tune.search import Searcher
@@ -29,14 +28,14 @@ from records.outcome import ERROR, STOPPED_EARLY
 from records.run_directory import RunDirectory
 from records.trial_directory import TrialRecord
 from tuning.engine.failure import Failure, config_again, find_trial, wait_for_storage
+from tuning.engine.patience import Patience
 from tuning.engine.room import Room
-from tuning.engine.samplers import MODEL_BASED, create_sampler
+from tuning.engine.samplers import create_sampler
+from tuning.engine.start_up import StartUp
 from tuning.engine.storage import one_transaction
-from tuning.engine.study import open_study, outcome
+from tuning.engine.study import RunStudy, outcome
 from tuning.options import SearchOptions
-from tuning.patience import Patience
 from tuning.seeds import trial_seed
-from tuning.start_up import StartUp
 from tuning.task import Task
 
 SAME_ERRORS = 3
@@ -66,23 +65,23 @@ class StudySearch(OptunaSearch):
         options: SearchOptions,
         task: Task,
         run: RunDirectory,
-        storage: RDBStorage,
+        study: RunStudy,
         trials_done: int,
         slots: int,
         patience: Patience | None = None,
     ) -> None:
-        study = open_study(options, task, run, storage)
         super().__init__(
             space=task.space.distributions,
             metric=[objective.metric for objective in task.objectives],
             mode=[objective.mode for objective in task.objectives],
             sampler=create_sampler(options, task.space),
-            study_name=study.study_name,
-            storage=storage,
+            study_name=study.name,
+            storage=study.storage,
         )
-        self._options, self._task, self._run, self._database = options, task, run, storage
+        self._options, self._task, self._run = options, task, run
+        self._database = study.storage
         self._fixed = {**task.space.fixed, **task.settings}
-        self._start_up = StartUp(options, task, study)
+        self.start_up = StartUp(options, task, study.warm_start)
         self._left = options.num_samples - trials_done
         self._patience = patience or Patience()
         self.room = Room(slots, self._patience.say)
@@ -90,27 +89,16 @@ class StudySearch(OptunaSearch):
         self._reported: dict[int, int] = {}
         self._latest: dict[str, dict[str, Any]] = {}
         self._same_errors: list[str] = []
-        self._first_ended = 0
         self._cut_off: list[tuple[Trial, dict[str, Any]]] = [
             (trial, {}) for trial in self._reconcile()
         ]
         trials = self.study.get_trials(deepcopy=False)
         self._numbered = len(trials)  # those that wait among them
         self._asked = sum(trial.state != TrialState.WAITING for trial in trials)
-        self._first_ended = sum(
-            trial.state.is_finished() for trial in trials[: self._start_up.count]
-        )
-
-    @property
-    def start_up(self) -> set[int]:
-        """The numbers of the start-up's trials that have not ended, of those that are still to be handed out."""
-        trials = self.study.get_trials(deepcopy=False)[: self._start_up.count]
-        return {
-            trial.number
-            for trial in [one for one in trials if not one.state.is_finished()][
-                : max(0, self._left)
-            ]
-        }
+        first = trials[: self.start_up.count]
+        open_numbers = [trial.number for trial in first if not trial.state.is_finished()]
+        self.start_up.ended = len(first) - len(open_numbers)
+        self.start_up.cohort = set(open_numbers[: max(0, self._left)])
 
     @property
     def study(self) -> optuna.Study:
@@ -163,7 +151,6 @@ class StudySearch(OptunaSearch):
         self._cut_off = [
             (Trial(self.study, trial._trial_id), lost) for trial, lost in self._cut_off
         ]
-        self._start_up = StartUp(self._options, self._task, self.study)
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         self._reported = {
             trial.number: max(trial.intermediate_values, default=0) for trial in running
@@ -173,9 +160,9 @@ class StudySearch(OptunaSearch):
         """The next trial's config; None where it is too early to say; ``Searcher.FINISHED`` once all have ended."""
         if self._left < 1:
             return None if self._ot_trials else Searcher.FINISHED
-        if len(self._ot_trials) - len(self.room.paused_at_first_rung) >= self.room.slots or (
-            not self._cut_off and self._waits()
-        ):
+        if len(self._ot_trials) - len(self.start_up.paused) >= self.room.slots:
+            return None
+        if not self._cut_off and self._ot_trials and self.start_up.delays(self._asked):
             return None
         again = bool(self._cut_off)
 
@@ -213,26 +200,12 @@ class StudySearch(OptunaSearch):
         restored = [str(folder) for folder in directory.checkpoints()]
         return trial, {**directory.config(record), **lost, "restore_from": restored}
 
-    def _waits(self) -> bool:
-        """Whether the model has too little to go by yet: until half of the start-up has ended, and
-        while some of it runs.
-
-        A population trains together: none of it has ended before all of it is there.
-        """
-        models = (
-            self._options.sampler in MODEL_BASED
-            and not self._options.synchronous
-            and self._asked >= self._start_up.count
-        )
-        return models and 2 * self._first_ended < self._start_up.count and bool(self._ot_trials)
-
     def _new_trial(self) -> tuple[Trial, dict[str, Any]]:
         number, space = self._asked, self._task.space
-        drawn = number >= self._start_up.count
-        if number == self._numbered and (self._start_up.endless or not drawn):
-            self._start_up.enqueue(
-                number
-            )  # beyond what waited: the design goes on, or what the end of a search had cut off
+        drawn = number >= self.start_up.count
+        if number == self._numbered and (self.start_up.endless or not drawn):
+            # Beyond what waited: the design goes on, or what the end of a search had cut off.
+            self.start_up.enqueue(self.study, number)
         # What waits in the queue has its settings: a model would compute in vain, and CMA-ES count
         # the trial as its own.
         options = self._options if drawn else replace(self._options, sampler="random")
@@ -255,8 +228,8 @@ class StudySearch(OptunaSearch):
         config = {**settings, **self._fixed, "seed": seed, "trial": trial.number}
         if "baseline" in trial.user_attrs:
             config["baseline"] = trial.user_attrs["baseline"]
-        if drawn and not self._start_up.endless:
-            trial.set_user_attr("origin", self._start_up.attributes(number)["origin"])
+        if drawn and not self.start_up.endless:
+            trial.set_user_attr("origin", self.start_up.attributes(number)["origin"])
         trial.set_user_attr("seed", seed)
         trial.set_user_attr("directory", directory.path.name)
         directory.write(TrialRecord(trial.number, config))
@@ -268,7 +241,7 @@ class StudySearch(OptunaSearch):
             return None
         complete = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         objective = self._task.objective
-        started = [trial for trial in complete if trial.number < self._start_up.count]
+        started = [trial for trial in complete if trial.number < self.start_up.count]
         return (
             min(started, key=lambda trial: objective.loss({objective.metric: trial.value})).params
             if started
@@ -300,7 +273,7 @@ class StudySearch(OptunaSearch):
                 ended, result = failure.outcome, failed.last_result
             self._refuse_to_repeat(failure, result)
         self._committed(lambda: self._tell(self._ot_trials[trial_id], ended, result))
-        self._first_ended += self._ot_trials[trial_id].number < self._start_up.count
+        self.start_up.ended += self._ot_trials[trial_id].number < self.start_up.count
         del self._ot_trials[trial_id]
         self._latest.pop(trial_id, None)
 

@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
@@ -14,13 +15,47 @@ from optuna.trial import Trial, TrialState
 from records.commands import command
 from records.outcome import outcome_of
 from records.run_directory import FORMAT, RunDirectory
+from tuning.engine.start_up import StartUp
 from tuning.options import SearchOptions
-from tuning.start_up import StartUp
 from tuning.task import Task
 from tuning.warm_start import WarmStart, read_warm_start
 
 RUN_ID = "run_id"
 """The study's attribute with the id of its run, as ``search.json`` has it."""
+
+
+@dataclass(frozen=True)
+class RunStudy:
+    """The study of a run, in its database."""
+
+    storage: RDBStorage
+    study: optuna.Study
+
+    @property
+    def name(self) -> str:
+        """The study's name in the database: the run's, with a number if that was taken."""
+        return self.study.study_name
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know of the runs of ``--warm-start``, a line each."""
+        return list(self.study.user_attrs["notes"])
+
+    @property
+    def warm_start(self) -> list[Any]:
+        """Settings of earlier runs to try first, each with the run that it is from."""
+        return list(self.study.user_attrs["warm_start"])
+
+    def close_running(self, ended: str) -> None:
+        """Tell FAIL for the trials still running when the search is over: Ray Tune does not."""
+        for frozen in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            trial = Trial(self.study, frozen._trial_id)
+            trial.set_user_attr("ended", ended)
+            self.study.tell(trial, state=TrialState.FAIL)
+
+    def delete(self) -> None:
+        """Remove the study from the database."""
+        optuna.delete_study(study_name=self.name, storage=self.storage)
 
 
 def find_study(storage: RDBStorage, run_id: str | None) -> str | None:
@@ -33,7 +68,7 @@ def find_study(storage: RDBStorage, run_id: str | None) -> str | None:
 
 def open_study(
     options: SearchOptions, task: Task, run: RunDirectory, storage: RDBStorage
-) -> optuna.Study:
+) -> RunStudy:
     """The run's study, with what is to be tried first waiting in it; one that is there already is
     left as it is.
 
@@ -44,13 +79,13 @@ def open_study(
     study = None if name is None else optuna.load_study(study_name=name, storage=storage)
     if study is None or "warm_start" not in study.user_attrs:
         study = create_study(options, task, run, storage, run_id)
-    start_up = StartUp(options, task, study)
+    start_up = StartUp(options, task, study.user_attrs["warm_start"])
     for number in range(
         len(study.get_trials(deepcopy=False)), min(start_up.count, options.num_samples)
     ):
-        start_up.enqueue(number)
+        start_up.enqueue(study, number)
     _mend_records(study, run)
-    return study
+    return RunStudy(storage, study)
 
 
 def create_study(
@@ -130,11 +165,3 @@ def intermediate_values(task: Task, rows: Sequence[Mapping[str, Any]]) -> dict[i
         return {}
     metric = task.objective.metric
     return {round(row[task.time_attr]): row[metric] for row in rows if row.get(metric) is not None}
-
-
-def close_running(study: optuna.Study, ended: str) -> None:
-    """Tell FAIL for the trials still in flight when the search was over: Ray Tune does not."""
-    for frozen in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        trial = Trial(study, frozen._trial_id)
-        trial.set_user_attr("ended", ended)
-        study.tell(trial, state=TrialState.FAIL)

@@ -16,7 +16,7 @@ import optuna
 import ray
 from ray import tune
 from ray.tune import Callback
-from ray.tune.schedulers import TrialScheduler
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from records.run_directory import RunDirectory
 from records.trial_directory import TrialDirectory
@@ -24,13 +24,13 @@ from trainables.resumable import ResumableTrainable
 from tuning.engine.capacity import Capacity
 from tuning.engine.cluster import Cluster
 from tuning.engine.failure import Watch
+from tuning.engine.patience import Patience
+from tuning.engine.progress import Progress
 from tuning.engine.queue_searcher import QueueSearcher
 from tuning.engine.recorder import Recorder
 from tuning.engine.searcher import StudySearch
 from tuning.engine.target import Paused, TargetPause
 from tuning.interruption import early_exit
-from tuning.patience import Patience
-from tuning.progress import Progress
 from tuning.task import Task
 
 TUNE_ENVIRONMENT = {
@@ -55,20 +55,21 @@ TUNE_STATE = (
 
 @dataclass(frozen=True)
 class Stage:
-    """What is trained in one go.
+    """The trials that one Tuner trains.
 
     Attributes:
         run: The directory in which the trials are recorded.
-        time_budget_s: Seconds after which it ends; None: when the searcher has no more.
-        resources: What a trial needs; None: what every trial of the cluster does.
-        pause: What ends it before, if a target is set.
+        scheduler: None runs every trial to its end.
+        time_budget_s: Seconds after which the stage ends; None: when the searcher has no more.
+        resources: What Ray reserves for a trial; None: the cluster's ``trial_resources``.
+        pause: Ends the stage when a trial reaches the target, if there is one.
         concurrent: Most trials at once; None: as many as the cluster has slots.
     """
 
     searcher: StudySearch | QueueSearcher
-    scheduler: TrialScheduler
     run: RunDirectory
     progress: Progress
+    scheduler: TrialScheduler | None = None
     time_budget_s: float | None = None
     resources: dict[str, float] | None = None
     pause: TargetPause | None = None
@@ -92,7 +93,7 @@ def run_trials(
         _with_resources(trainable, request),
         tune_config=tune.TuneConfig(
             search_alg=stage.searcher,
-            scheduler=stage.scheduler,
+            scheduler=stage.scheduler or FIFOScheduler(),
             num_samples=-1,  # the searcher says when it has no more
             max_concurrent_trials=stage.concurrent or cluster.slots,
             time_budget_s=stage.time_budget_s,

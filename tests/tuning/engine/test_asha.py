@@ -11,12 +11,12 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialSch
 
 from records.run_directory import RunDirectory
 from records.trial_directory import TrialRecord
+from tests.support.searched import open_study
 from tests.tuning.conftest import tune_run
 from tune_lstm import LSTMOptions
 from tuning.engine.asha import audits, create_scheduler
-from tuning.engine.room import Room
 from tuning.engine.searcher import StudySearch
-from tuning.engine.storage import open_storage
+from tuning.engine.start_up import StartUp
 from tuning.task import Rungs, Task
 
 
@@ -148,9 +148,9 @@ class TestStartUp:
     def search(
         self, options: LSTMOptions, task: Task, directory: RunDirectory, stock: bool = False
     ) -> StudySearch:
-        storage = open_storage(dataclasses.replace(options, resume=True), directory.path)
+        study = open_study(dataclasses.replace(options, resume=True), task, directory)
         slots = 1 if stock else 2  # which of two trials comes first to a rung is chance
-        searcher = StudySearch(options, task, directory, storage, trials_done=0, slots=slots)
+        searcher = StudySearch(options, task, directory, study, trials_done=0, slots=slots)
         scheduler: Any = AsyncHyperBandScheduler(
             time_attr="step",
             metric="mean_accuracy",
@@ -238,11 +238,18 @@ class Controller:
         return int(trial.config["trial"])
 
 
+def waiting(options: LSTMOptions, task: Task, count: int) -> StartUp:
+    """A start-up of which ``count`` trials wait for one another."""
+    start_up = StartUp(options, task)
+    start_up.cohort = set(range(count))
+    return start_up
+
+
 class TestHeld:
     @pytest.fixture
     def held(self, options: LSTMOptions, task: Task, directory: RunDirectory) -> Controller:
         return Controller(
-            create_scheduler(options, task, directory, range(6), room=Room(1)), range(6)
+            create_scheduler(options, task, directory, waiting(options, task, 6)), range(6)
         )
 
     def test_the_best_third_goes_on_one_a_slot_and_the_best_first(self, held: Controller) -> None:
@@ -284,7 +291,7 @@ class TestHeld:
     ) -> None:
         directory.trial(1).write(TrialRecord(1, {}, audited=100))
         controller = Controller(
-            create_scheduler(options, task, directory, range(2), room=Room(1)), range(2)
+            create_scheduler(options, task, directory, waiting(options, task, 2)), range(2)
         )
         assert controller.report(0, 0.5) == "PAUSE"
         assert controller.report(1, 0.1) == "CONTINUE"

@@ -14,7 +14,8 @@ import pytest
 from command_line import UsageError
 from tune_lstm import LSTMOptions, lstm_task
 from tuning.engine.cluster import _cause, _together, _within
-from tuning.preflight import check_machine, room_on
+from tuning.engine.room import room_on
+from tuning.preflight import check_machine
 
 pytestmark = pytest.mark.ray
 

@@ -19,13 +19,13 @@ from ray.tune import Callback
 
 from records.run_directory import RunDirectory
 from tests.conftest import ROOT, environment
+from tests.support.searched import open_study
 from tests.tuning.conftest import tune_run
 from trainables.resumable import SaveFailed
 from tune_lstm import LSTMOptions
 from tuning.engine.failure import Blame, NotTheTrials, Watch, blamed
+from tuning.engine.patience import Patience
 from tuning.engine.searcher import StudySearch
-from tuning.engine.storage import open_storage
-from tuning.patience import Patience
 from tuning.task import Task
 from tuning.trouble import Trouble
 
@@ -73,7 +73,7 @@ def test_what_a_dead_worker_lost_is_handed_out_again_and_an_own_exception_is_fin
         name="run", storage_path=options.storage_path, num_samples=7, sampler="random"
     )
     searcher = StudySearch(
-        mine, task, directory, open_storage(mine, directory.path), trials_done=0, slots=1
+        mine, task, directory, open_study(mine, task, directory), trials_done=0, slots=1
     )
     local_ray(1)
     callbacks = [KillBetween(), Watch(searcher)]
@@ -108,7 +108,7 @@ def test_an_outcome_outlives_weights_that_cannot_be_saved(
         name="run", storage_path=options.storage_path, num_samples=2, sampler="random"
     )
     searcher = StudySearch(
-        mine, task, directory, open_storage(mine, directory.path), trials_done=0, slots=1
+        mine, task, directory, open_study(mine, task, directory), trials_done=0, slots=1
     )
     local_ray(1)
     tune_run(
@@ -153,7 +153,7 @@ def test_three_setups_that_fail_alike_end_a_search_unless_one_differs_or_works(
         run.start_session(mine.experiment, asdict(mine))
         patience = Patience()
         searcher = StudySearch(
-            mine, task, run, open_storage(mine, run.path), trials_done=0, slots=1, patience=patience
+            mine, task, run, open_study(mine, task, run), trials_done=0, slots=1, patience=patience
         )
         trainable = type("Unready", (Unready,), {"errors": errors})
         with contextlib.suppress(Trouble):  # Ray Tune may swallow it

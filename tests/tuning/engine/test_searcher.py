@@ -25,13 +25,14 @@ from search_spaces.gan import SPACES
 from search_spaces.lstm import SPACES as LSTM_SPACES
 from search_spaces.sobol import design_point
 from tests.support.checkpoints import write_checkpoint
+from tests.support.searched import open_study
 from trainables.lstm.trainable import LSTMTrial
 from tune_lstm import LSTMOptions
 from tuning.engine.samplers import create_sampler
 from tuning.engine.searcher import StudySearch
+from tuning.engine.start_up import STARTUP_TRIALS
 from tuning.engine.storage import open_storage
-from tuning.engine.study import close_running
-from tuning.start_up import STARTUP_TRIALS
+from tuning.engine.study import RunStudy
 from tuning.task import Rungs, Task
 
 
@@ -40,7 +41,7 @@ def search(options: LSTMOptions, task: Task, directory: RunDirectory) -> StudySe
         directory.start_session(options.experiment, asdict(options))
     options = dataclasses.replace(options, resume=True)  # the study may be there already
     return StudySearch(
-        options, task, directory, open_storage(options, directory.path), trials_done=0, slots=100
+        options, task, directory, open_study(options, task, directory), trials_done=0, slots=100
     )
 
 
@@ -167,7 +168,7 @@ class TestDefectsOfRaysOptunaSearch:
             searcher.on_trial_result("a", row(100, 0.2))
             SearchGenerator(searcher).set_finished()  # all that Tune calls at its end
         assert [trial.state for trial in told(stock)] == [TrialState.RUNNING]
-        close_running(ours.study, "time budget")
+        RunStudy(ours._database, ours.study).close_running("time budget")
         assert [(trial.state, trial.user_attrs["ended"]) for trial in told(ours)] == [
             (TrialState.FAIL, "time budget")
         ]
@@ -398,7 +399,7 @@ class TestStartUp:
     ) -> None:
         ours.room.slots = 2
         assert [ours.suggest(str(number)) is None for number in range(3)] == [False, False, True]
-        ours.room.paused_at_first_rung.append(cast(Any, "a trial that waits"))
+        ours.start_up.paused.append(cast(Any, "a trial that waits"))
         assert [ours.suggest(str(number)) is None for number in range(3, 5)] == [False, True]
 
     def test_only_those_that_will_be_handed_out_are_waited_for(
@@ -412,9 +413,9 @@ class TestStartUp:
                 ours.on_trial_complete(str(number), row(1000, number / 20, "budget"))
         fewer = dataclasses.replace(options, num_samples=12, resume=True)
         again = StudySearch(
-            fewer, task, directory, open_storage(fewer, directory.path), trials_done=10, slots=1
+            fewer, task, directory, open_study(fewer, task, directory), trials_done=10, slots=1
         )
-        assert again.start_up == {7, 8}
+        assert again.start_up.cohort == {7, 8}
         assert [(again.suggest(name) or {}).get("trial") for name in ("a", "b")] == [7, None]
 
     def test_one_that_is_stopped_while_it_waits_is_pruned_with_its_last_figure(

@@ -20,6 +20,7 @@ from records.outcome import BUDGET, COMPLETE, CONVERGED, ERROR, STOPPED_EARLY
 from tuning.engine.capacity import Capacity
 from tuning.engine.failure import Failure
 from tuning.task import Task
+from tuning.words import duration, metric_words, settings_words
 
 QUIET_LINE_EVERY_S = 60.0
 MEASURED_TRIALS = 3
@@ -171,10 +172,8 @@ class Progress(Callback):
             parts.append(f"{failed} failed")
         parts.append((self.capacity and self.capacity.words()) or self._time_left())
         if self.best:
-            figure_words = f"{self.objective.metric} {figure(self.best.value)}"
-            parts.append(
-                f"best trial {self.best.number}: {figure_words} at step {self.best.step:,}"
-            )
+            best_words = f"{self.objective.metric} {metric_words(self.best.value)}"
+            parts.append(f"best trial {self.best.number}: {best_words} at step {self.best.step:,}")
         return Text(" · ".join(parts), style="bold", no_wrap=True, overflow="ellipsis")
 
     def _time_left(self) -> str:
@@ -197,7 +196,7 @@ class Progress(Callback):
         line.append(f"{ended:<13}", style=STYLES.get(ended, "red"))
         if "step" in result:
             figures = "  ".join(
-                f"{name} {figure(result[name])}"
+                f"{name} {metric_words(result[name])}"
                 for name in self.shown
                 if result.get(name) is not None
             )
@@ -214,23 +213,3 @@ class Progress(Callback):
         elif self.best and self.best.number == number:
             line.append("  best so far", style="bold green")
         self.say(line)
-
-
-def figure(value: float) -> str:
-    """A measured figure: four decimals below 10, where accuracies and shares lie, and four digits above."""
-    return f"{value:.4f}" if abs(value) < 10 else f"{value:,.1f}"
-
-
-def settings_words(settings: dict[str, Any]) -> str:
-    """Settings as ``lr=0.0123 max_norm=0.01``, three significant digits."""
-    return " ".join(
-        f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}"
-        for name, value in settings.items()
-    )
-
-
-def duration(seconds: float) -> str:
-    """A time as a person says it: 40 s, 3 min, 2.5 h."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -5,8 +5,9 @@ from typing import Any, cast
 
 import pytest
 
-from tuning.progress import Progress, duration
+from tuning.engine.progress import Progress
 from tuning.task import Task
+from tuning.words import duration
 
 
 def trial(number: int, ended: str | None, value: float, step: int = 900) -> Any:

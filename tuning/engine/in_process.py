@@ -11,9 +11,9 @@ from ray.tune.result import SHOULD_CHECKPOINT
 
 from trainables.resumable import ResumableTrainable
 from tuning.engine.cluster import Cluster
+from tuning.engine.patience import Patience
 from tuning.engine.recorder import KEEP_CHECKPOINTS, Recorder
 from tuning.engine.tuner import Stage
-from tuning.patience import Patience
 from tuning.task import Task
 
 THIS_PROCESS = Cluster(

@@ -24,9 +24,12 @@ from records.outcome import COMPLETE
 from records.run_directory import DAMAGED, FORMAT, RunDirectory
 from records.store import read_json, write_json
 from records.trial_directory import TrialDirectory, TrialRecord
+from tuning.engine.patience import Patience
+from tuning.engine.start_up import StartUp
 from tuning.engine.storage import open_storage
 from tuning.engine.study import (
     RUN_ID,
+    RunStudy,
     create_study,
     find_study,
     intermediate_values,
@@ -34,8 +37,6 @@ from tuning.engine.study import (
     outcome,
 )
 from tuning.options import SearchOptions
-from tuning.patience import Patience
-from tuning.start_up import StartUp
 from tuning.task import Task
 
 OWN_DATABASE = "optuna.db"
@@ -45,9 +46,8 @@ LOST = "lost"
 
 def open_run(
     options: SearchOptions, task: Task, run: RunDirectory, patience: Patience
-) -> tuple[RDBStorage, optuna.Study, list[str]]:
-    """The storage and the study of a new run, or of one that goes on; with what the user should
-    know, a line each.
+) -> tuple[RunStudy, list[str]]:
+    """The study of a new run, or of a run that goes on, with what the user should know, a line each.
 
     Raises UsageError if the database cannot be opened, or if the run cannot go on as it is.
     """
@@ -62,7 +62,7 @@ def open_run(
     else:
         storage = patience("the study's database", lambda: open_storage(options, run.path))
     study = open_study(options, task, run, storage)
-    return storage, study, [*notes, *study.user_attrs["notes"]]
+    return study, [*notes, *study.notes]
 
 
 def _is_database(file: Path) -> bool:
@@ -289,7 +289,7 @@ def _rebuild(
         record["id"] = uuid.uuid4().hex
     assert storage is not None
     study = create_study(options, task, run, storage, record["id"])
-    start_up = StartUp(options, task, study)
+    start_up = StartUp(options, task, study.user_attrs["warm_start"])
     records = {trial.number: (directory, trial) for directory, trial in run.trials()}
     for number in range(max(records, default=-1) + 1):
         study.add_trial(

@@ -18,11 +18,11 @@ from sqlalchemy.exc import OperationalError
 from command_line import UsageError
 from records.run_directory import RunDirectory
 from tests.support.postgres import Postgres
-from tests.support.searched import ENDS, Searched
+from tests.support.searched import ENDS, Searched, open_study
 from tune_lstm import LSTMOptions
+from tuning.engine.patience import Patience, check_writable, reason
 from tuning.engine.searcher import StudySearch
 from tuning.engine.storage import open_storage
-from tuning.patience import Patience, check_writable, reason
 from tuning.task import Task
 from tuning.trouble import Trouble
 
@@ -137,9 +137,9 @@ class TestALockedDatabase:
     def searcher(
         self, options: LSTMOptions, task: Task, directory: RunDirectory, patience: Patience
     ) -> StudySearch:
-        storage = open_storage(options, directory.path)
+        study = open_study(options, task, directory)
         return StudySearch(
-            options, task, directory, storage, trials_done=0, slots=100, patience=patience
+            options, task, directory, study, trials_done=0, slots=100, patience=patience
         )
 
     @pytest.mark.parametrize("what", ["hand out", "report", "end"])
