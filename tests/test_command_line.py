@@ -124,11 +124,11 @@ def test_refused_in_one_line(
     ("script", "arguments"),
     [
         ("tune_lstm.py", "--num-samples many"),
-        ("tune_lstm.py", "--set lr=0.01 max_norm=1"),
         ("tune_lstm.py", "--cpus-per-trial 4096"),
-        ("tune_lstm.py", "--optuna-storage nonsense"),
         ("tune_gan.py", "--resume"),
-        ("tune_gan.py", "--data-root /dev/null"),
+        pytest.param("tune_lstm.py", "--set lr=0.01 max_norm=1", marks=pytest.mark.slow),
+        pytest.param("tune_lstm.py", "--optuna-storage nonsense", marks=pytest.mark.slow),
+        pytest.param("tune_gan.py", "--data-root /dev/null", marks=pytest.mark.slow),
     ],
 )
 def test_refused_in_one_line_by_the_script(script: str, arguments: str, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def search(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
         "--input-length",
         5,
         "--max-steps",
-        1500,
+        500,
         "--num-samples",
         100,
         "--name",

@@ -23,9 +23,9 @@ Send = Callable[[subprocess.Popen[str], signal.Signals], None]
 
 SEARCH = (
     "--input-length",
-    6,
+    4,
     "--max-steps",
-    600,
+    500,
     "--num-samples",
     7,
     "--confirm",
@@ -34,6 +34,8 @@ SEARCH = (
     "cut",
     "--no-dashboard",
 )
+
+RESUME = ("--resume", "--name", "cut", "--no-dashboard")
 
 
 def ended(folder: Path) -> dict[int, str]:
@@ -44,16 +46,17 @@ def ended(folder: Path) -> dict[int, str]:
     }
 
 
-def search_until_two_have_ended(folder: Path) -> subprocess.Popen[str]:
-    """A search in a process group of its own, of which two trials have ended."""
-    process = start("tune_lstm.py", *SEARCH, cwd=folder, start_new_session=True)
-    wait_for(lambda: len(ended(folder)) >= 2, process)
+def search_until(count: int, folder: Path, *resume: str) -> subprocess.Popen[str]:
+    """A search in a process group of its own, of which ``count`` trials have ended."""
+    options = resume or SEARCH
+    process = start("tune_lstm.py", *options, cwd=folder, start_new_session=True)
+    wait_for(lambda: len(ended(folder)) >= count, process)
     return process
 
 
 def check_resumed(folder: Path, before: dict[int, str]) -> None:
     """Going on keeps what had ended as it was, ends with the trials asked for, and leaves the study in order."""
-    result = run("tune_lstm.py", "--resume", "--name", "cut", "--no-dashboard", cwd=folder)
+    result = run("tune_lstm.py", *RESUME, cwd=folder)
     assert result.returncode == 0, result.stderr
     assert f"{len(before)} finished before" in result.stderr
     after = ended(folder)
@@ -65,13 +68,6 @@ def check_resumed(folder: Path, before: dict[int, str]) -> None:
     for file in folder.glob("runs/cut/trial_*/result.json"):
         steps = {json.loads(line)["step"] for line in file.read_text().splitlines()}
         assert steps == set(range(100, max(steps) + 1, 100))
-
-
-def test_kill_9_of_the_driver(tmp_path: Path) -> None:
-    process = search_until_two_have_ended(tmp_path)
-    process.kill()
-    process.communicate()
-    check_resumed(tmp_path, ended(tmp_path))
 
 
 def to_the_driver(process: subprocess.Popen[str], number: signal.Signals) -> None:
@@ -93,21 +89,8 @@ def to_every_process(process: subprocess.Popen[str], number: signal.Signals) -> 
 slow = pytest.mark.slow
 
 
-@pytest.mark.parametrize(
-    ("send", "number"),
-    [
-        (to_its_group, signal.SIGTERM),
-        pytest.param(to_the_driver, signal.SIGINT, marks=slow),
-        pytest.param(to_the_driver, signal.SIGTERM, marks=slow),
-        pytest.param(to_its_group, signal.SIGINT, marks=slow),
-        pytest.param(to_its_group, signal.SIGHUP, marks=slow),
-        pytest.param(to_every_process, signal.SIGTERM, marks=slow),
-    ],
-)
-def test_a_signal_stops_cleanly_and_says_how_to_go_on(
-    send: Send, number: signal.Signals, tmp_path: Path
-) -> None:
-    process = search_until_two_have_ended(tmp_path)
+def stop(process: subprocess.Popen[str], send: Send, number: signal.Signals, run: Path) -> None:
+    """Send the signal: the search ends with the line that resumes it, and so do Ray's processes."""
     of_ray = descendants(process.pid)
     send(process, number)
     out, err = process.communicate(timeout=60)
@@ -116,8 +99,42 @@ def test_a_signal_stops_cleanly_and_says_how_to_go_on(
     assert line.startswith("interrupted with ")
     assert line.endswith("tune_lstm.py --resume --name cut")
     assert all(line.startswith(KNOWN_LINES) for line in err.splitlines()), err
-    assert sessions(tmp_path / "runs/cut") == ["interrupted"]
+    assert sessions(run) == ["interrupted"]
     check_ended(of_ray)
+
+
+def test_a_search_is_locked_stopped_resumed_killed_and_resumed(tmp_path: Path) -> None:
+    """One run in three sessions: SIGTERM to its process group, kill -9 of its driver, its end."""
+    process = search_until(2, tmp_path)
+    second = run("tune_lstm.py", "--resume", "--name", "cut", cwd=tmp_path)
+    assert second.returncode == 2
+    assert "is being searched by another process" in second.stderr
+    stop(process, to_its_group, signal.SIGTERM, tmp_path / "runs/cut")
+    stopped = ended(tmp_path)
+
+    process = search_until(len(stopped) + 1, tmp_path, *RESUME)
+    process.kill()
+    process.communicate()
+    killed = ended(tmp_path)
+    assert {number: killed[number] for number in stopped} == stopped
+    check_resumed(tmp_path, killed)
+
+
+@slow
+@pytest.mark.parametrize(
+    ("send", "number"),
+    [
+        (to_the_driver, signal.SIGINT),
+        (to_the_driver, signal.SIGTERM),
+        (to_its_group, signal.SIGINT),
+        (to_its_group, signal.SIGHUP),
+        (to_every_process, signal.SIGTERM),
+    ],
+)
+def test_a_signal_stops_cleanly_and_says_how_to_go_on(
+    send: Send, number: signal.Signals, tmp_path: Path
+) -> None:
+    stop(search_until(2, tmp_path), send, number, tmp_path / "runs/cut")
     if send == to_its_group:
         check_resumed(tmp_path, ended(tmp_path))
 
@@ -169,18 +186,6 @@ def test_a_signal_at_any_moment_of_the_start(seconds: float, tmp_path: Path) -> 
     assert (tmp_path / "runs" / "cut").exists() == ("--resume" in line)
 
 
-def test_a_second_search_of_the_same_run_is_refused(tmp_path: Path) -> None:
-    process = start("tune_lstm.py", *SEARCH, cwd=tmp_path)
-    assert process.stderr is not None
-    assert process.stderr.readline().startswith("7 trials · ")
-    second = run("tune_lstm.py", "--resume", "--name", "cut", cwd=tmp_path)
-    assert second.returncode == 2
-    assert "is being searched by another process" in second.stderr
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
-    assert process.returncode == 130
-
-
 def reports_of_running_trials(folder: Path) -> list[int]:
     """How many reports each trial that has not ended has on disk."""
     running = [
@@ -194,7 +199,7 @@ def reports_of_running_trials(folder: Path) -> list[int]:
 
 @pytest.mark.slow
 def test_a_worker_killed_while_it_trains_costs_no_trial(tmp_path: Path) -> None:
-    process = search_until_two_have_ended(tmp_path)
+    process = search_until(2, tmp_path)
     deadline = time.monotonic() + 60
     while not (
         (reports := reports_of_running_trials(tmp_path))
@@ -269,6 +274,7 @@ def test_kill_9_while_the_judges_are_trained(
     assert result.stdout.startswith("1 trials: 1 budget")
 
 
+@slow
 def test_a_trial_in_flight_that_is_no_longer_asked_for_is_closed(
     small_search: SmallSearch, tmp_path: Path
 ) -> None:

@@ -59,6 +59,7 @@ def test_a_trial_that_loses_two_workers_is_as_one_that_lost_none(tmp_path: Path)
     assert not (trial / "error.txt").exists()
 
 
+@pytest.mark.slow
 def test_out_of_memory_is_retried_with_less_at_once_and_then_a_failure_with_its_cause(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,7 +22,7 @@ from reports.experiments import lstm
 from reports.figures.style import apply
 from search_spaces.lstm import SPACES
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "50"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "20"))
 
 
 def made_run(path: Path, trials: int = 4, length: int = 4) -> Path:

@@ -56,6 +56,7 @@ def test_names_itself_by_trial_and_settings() -> None:
     )
 
 
+@pytest.mark.slow
 def test_in_a_worker_tiny_numbers_are_zero_and_a_gpu_that_torch_cannot_use_is_an_error() -> None:
     def left() -> tuple[int, int]:
         trial()

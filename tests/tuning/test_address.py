@@ -48,35 +48,33 @@ def address() -> Iterator[str]:
     node.communicate(timeout=60)
 
 
+SMALL = ["--input-length", "3", "--max-steps", "100", "--num-samples", "2", "--confirm", "0"]
+
+
+def refusal(address: str, folder: Path, *wish: object) -> str:
+    """The one line with which a search is refused, before it leaves anything."""
+    small = ("--address", address, *SMALL, "--name", "never")
+    refused = run("tune_lstm.py", *small, *wish, cwd=folder)
+    assert refused.returncode == 2
+    (line,) = refused.stderr.splitlines()
+    assert not (folder / "runs" / "never").exists()
+    return line
+
+
 def test_searches_there_and_refuses_what_no_node_can_meet(address: str, tmp_path: Path) -> None:
-    small = (
-        "--address",
-        address,
-        "--input-length",
-        3,
-        "--max-steps",
-        200,
-        "--num-samples",
-        4,
-        "--confirm",
-        0,
-    )
-    result = run("tune_lstm.py", *small, "--name", "there", cwd=tmp_path)
+    result = run("tune_lstm.py", "--address", address, *SMALL, "--name", "there", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert f"2 at once on 1 node at {address}" in result.stderr
-    assert result.stdout.splitlines()[0].startswith("4 trials: ")
-    ended = [
-        json.loads(file.read_text())["ended"]
-        for file in tmp_path.glob("runs/there/trial_*/trial.json")
+    assert result.stdout.splitlines()[0].startswith("2 trials: ")
+    records = [
+        json.loads(file.read_text()) for file in tmp_path.glob("runs/there/trial_*/trial.json")
     ]
-    assert ended == ["budget"] * 4
+    assert [record["ended"] for record in records] == ["budget"] * 2
+    line = refusal(address, tmp_path, "--gpus-per-trial", 0.5)
+    assert line.endswith("no node of the cluster can run a trial that needs 1 CPU and 0.5 GPU")
 
-    for wish, words in (
-        (("--gpus-per-trial", 0.5), "1 CPU and 0.5 GPU"),
-        (("--cpus-per-trial", 3), "3 CPU"),
-    ):
-        refused = run("tune_lstm.py", *small, *wish, "--name", "never", cwd=tmp_path)
-        assert refused.returncode == 2
-        (line,) = refused.stderr.splitlines()
-        assert line.endswith(f"no node of the cluster can run a trial that needs {words}")
-        assert not (tmp_path / "runs" / "never").exists()
+
+@pytest.mark.slow
+def test_refuses_more_cpus_than_any_node_has(address: str, tmp_path: Path) -> None:
+    line = refusal(address, tmp_path, "--cpus-per-trial", 3)
+    assert line.endswith("no node of the cluster can run a trial that needs 3 CPU")

@@ -9,6 +9,7 @@ import pytest
 from command_line import UsageError
 from search_spaces.lstm import SPACES
 from tests.conftest import run
+from tests.reports.conftest import build
 from tune_lstm import LSTMOptions, lstm_task
 from tuning.one_training import one_training, read_settings
 from tuning.options import parse
@@ -144,5 +145,4 @@ def test_a_training_in_this_process_is_recorded_and_repeated_by_its_record(tmp_p
     )
     assert again.returncode == 0, again.stderr
     assert rows(tmp_path / "runs" / "again" / "trial_0000") == rows(trial)
-    report = run("reports/build.py", cwd=tmp_path)
-    assert report.returncode == 0, report.stderr
+    build(trial.parent, tmp_path)

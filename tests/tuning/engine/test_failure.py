@@ -101,6 +101,7 @@ class Unsaveable(Mortal):
         raise SaveFailed("a checkpoint cannot be saved: No space left on device")
 
 
+@pytest.mark.slow
 def test_an_outcome_outlives_weights_that_cannot_be_saved(
     local_ray: Callable[[int], None], options: LSTMOptions, task: Task, directory: RunDirectory
 ) -> None:
