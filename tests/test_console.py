@@ -188,17 +188,9 @@ def odd_search(
     """A search in a folder with every odd character, whose stderr is a pipe that nobody reads."""
     folder = tmp_path_factory.mktemp("odd") / ODD
     folder.mkdir()
-    arguments = [
-        "--input-length",
-        "4",
-        "--max-steps",
-        "300",
-        "--num-samples",
-        "3",
-        "--confirm",
-        "1",
-        "--no-dashboard",
-    ]
+    arguments = shlex.split(
+        "--input-length 4 --max-steps 300 --num-samples 3 --confirm 1 --no-dashboard"
+    )
     arguments += ["--storage-path", f"./-runs {ODD}", "--name", "odd"]
     return folder, shell(f"{command('tune_lstm.py', *arguments)} 2> >(true)", folder)
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import signal
 import sqlite3
@@ -21,21 +22,11 @@ from tuning.interruption import NOTHING_BEGUN
 
 Send = Callable[[subprocess.Popen[str], signal.Signals], None]
 
-SEARCH = (
-    "--input-length",
-    4,
-    "--max-steps",
-    500,
-    "--num-samples",
-    7,
-    "--confirm",
-    1,
-    "--name",
-    "cut",
-    "--no-dashboard",
+SEARCH = shlex.split(
+    "--input-length 4 --max-steps 500 --num-samples 7 --confirm 1 --name cut --no-dashboard"
 )
 
-RESUME = ("--resume", "--name", "cut", "--no-dashboard")
+RESUME = shlex.split("--resume --name cut --no-dashboard")
 
 
 def ended(folder: Path) -> dict[int, str]:
@@ -144,16 +135,8 @@ def test_a_signal_is_answered_within_three_seconds_however_seldom_trials_report(
     tmp_path: Path,
 ) -> None:
     """``ray job stop`` sends SIGKILL three seconds after SIGTERM. A report of these trials takes a minute."""
-    seldom = (
-        "--input-length",
-        200,
-        "--max-steps",
-        100_000,
-        "--num-samples",
-        3,
-        "--name",
-        "cut",
-        "--no-dashboard",
+    seldom = shlex.split(
+        "--input-length 200 --max-steps 100000 --num-samples 3 --name cut --no-dashboard"
     )
     process = start("tune_lstm.py", *seldom, cwd=tmp_path, start_new_session=True)
     wait_for(
@@ -223,16 +206,8 @@ def test_a_terminal_that_closes_while_the_judges_are_trained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    search = (
-        "--dataset",
-        "digits",
-        "--num-samples",
-        1,
-        "--max-steps",
-        9,
-        "--no-dashboard",
-        "--name",
-        "early",
+    search = shlex.split(
+        "--dataset digits --num-samples 1 --max-steps 9 --no-dashboard --name early"
     )
     process = start("tune_gan.py", *search, cwd=tmp_path, start_new_session=True)
     assert process.stderr is not None
@@ -250,18 +225,8 @@ def test_kill_9_while_the_judges_are_trained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    search = (
-        "--dataset",
-        "digits",
-        "--num-samples",
-        1,
-        "--max-steps",
-        9,
-        "--confirm",
-        0,
-        "--final-steps",
-        0,
-        "--no-dashboard",
+    search = shlex.split(
+        "--dataset digits --num-samples 1 --max-steps 9 --confirm 0 --final-steps 0 --no-dashboard"
     )
     process = start("tune_gan.py", *search, "--name", "early", cwd=tmp_path)
     assert process.stderr is not None

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -65,18 +66,8 @@ def test_out_of_memory_is_retried_with_less_at_once_and_then_a_failure_with_its_
 ) -> None:
     monkeypatch.setenv("RAY_memory_usage_threshold", "0.01")  # of all memory: less than is in use
     monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "200")
-    search = (
-        "--input-length",
-        6,
-        "--max-steps",
-        1500,
-        "--num-samples",
-        3,
-        "--confirm",
-        0,
-        "--name",
-        "oom",
-        "--no-dashboard",
+    search = shlex.split(
+        "--input-length 6 --max-steps 1500 --num-samples 3 --confirm 0 --name oom --no-dashboard"
     )
     result = run("tune_lstm.py", *search, cwd=tmp_path)
     assert result.returncode == 1

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import shlex
 import signal
 import socket
 import subprocess
@@ -17,18 +18,8 @@ from tests.conftest import ROOT, run, start
 from tests.support.processes import KNOWN_LINES, check_ended, descendants, sessions, wait_for
 
 RAY = str(Path(sys.executable).parent / "ray")
-SEARCH = (
-    "--input-length",
-    6,
-    "--max-steps",
-    3000,
-    "--num-samples",
-    7,
-    "--confirm",
-    0,
-    "--name",
-    "lost",
-    "--no-dashboard",
+SEARCH = shlex.split(
+    "--input-length 6 --max-steps 3000 --num-samples 7 --confirm 0 --name lost --no-dashboard"
 )
 RESUME = "finished trials are kept, go on with: python"
 
