@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from records.checks.check import Check, amount
-from records.run import FinishedTrial, Run
+from records.finished_trial import FinishedTrial
+from records.run import Run
 
 path = partial(
     Check,
@@ -50,7 +51,9 @@ def ablation(run: Run) -> Check:
     places = stages(run)
     if not places:
         sentence = f"0 changes between hand-tuned settings and trial {run.winner.number} were trained one at a time."
-        return path(status="not applicable", sentence=sentence, do=run.resume("--ablation"))
+        return path(
+            status="not applicable", sentence=sentence, do=run.commands.resume("--ablation")
+        )
     gains = [(after.changed, before.loss - after.loss) for before, after in pairwise(places)]
     noise = seed_noise(run)
     nothing = [changed for changed, gained in gains if noise is not None and gained <= noise]

@@ -4,8 +4,9 @@ from functools import partial
 
 from records.checks.check import Check, Interval, between, counted, percent
 from records.checks.statistics import share_interval
+from records.finished_trial import FinishedTrial
 from records.outcome import STOPPED_EARLY
-from records.run import FinishedTrial, Run
+from records.run import Run
 
 AUDIT = ("--audit", "0.1")
 
@@ -25,7 +26,11 @@ def early_stopping_cost(run: Run) -> Check:
     n = len(audited)
     if not n:
         sentence = f"Stopped early: {counted(stopped, 'trial')}; let run on to see what would have come of it: 0."
-        do = run.resume("--num-samples", str(run.half_as_many_again), *AUDIT) if stopped else None
+        do = (
+            run.commands.resume("--num-samples", str(run.half_as_many_again), *AUDIT)
+            if stopped
+            else None
+        )
         return cost(status="not applicable", sentence=sentence, do=do)
     best = others[0].loss if others else float("inf")
     better = sum(one.complete and one.loss < best for one in audited)
@@ -38,7 +43,9 @@ def early_stopping_cost(run: Run) -> Check:
         f" so of {stopped} stopped early {lost} may have; {good} of {n} are among the best quarter, {reached} reached the goal."
     )
     if better:
-        return cost(status="issue", sentence=sentence, do=run.again(flags=("--scheduler", "none")))
+        return cost(
+            status="issue", sentence=sentence, do=run.commands.again(flags=("--scheduler", "none"))
+        )
     return cost(status="passed", sentence=sentence)
 
 

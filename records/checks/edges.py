@@ -10,7 +10,8 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 
 from records.checks.check import Check, amount, between, percent
 from records.checks.statistics import share_interval
-from records.run import FinishedTrial, Run
+from records.finished_trial import FinishedTrial
+from records.run import Run
 from search_spaces.overrides import widened
 from search_spaces.unit_scale import ordered_choices, place
 
@@ -66,7 +67,7 @@ def winner_at_an_edge(run: Run) -> Check:
         sentence = f"None of the {looked_at} ends that {trial}'s numbers could lie at is within {percent(EDGE)} of its range."
         return at_edge(status="passed", sentence=sentence)
     sentence = f"The best may lie beyond: {trial} has {'; '.join(found)}."
-    return at_edge(status="tip", sentence=sentence, do=run.again(*changes))
+    return at_edge(status="tip", sentence=sentence, do=run.commands.again(*changes))
 
 
 def best_trials_at_an_edge(run: Run) -> Check:
@@ -89,7 +90,9 @@ def best_trials_at_an_edge(run: Run) -> Check:
     if flagged:
         sentence = f"More of the best trials than chance puts there: {words}."
         return crowded(
-            status="issue", sentence=sentence, do=run.again(*(one.change for one in flagged))
+            status="issue",
+            sentence=sentence,
+            do=run.commands.again(*(one.change for one in flagged)),
         )
     sentence = f"Of {len(seen)} ends none holds more of the best trials than chance puts there; most: {words}."
     return crowded(status="passed", sentence=sentence)

@@ -6,8 +6,9 @@ from functools import partial
 
 from records.checks.check import Check, between, counted, percent
 from records.checks.statistics import share_interval
+from records.finished_trial import FinishedTrial
 from records.outcome import COMPLETE, ERROR, STOPPED_EARLY
-from records.run import FinishedTrial, Run
+from records.run import Run
 
 failed = partial(
     Check,

@@ -38,19 +38,21 @@ def holds_on_fresh_seeds(run: Run) -> Check:
     n = len(run.fresh_seeds)
     if not n:
         sentence = f"Trial {run.winner.number} has been trained on 0 fresh seeds."
-        return holds(status="not applicable", sentence=sentence, do=run.resume("--confirm", "5"))
+        return holds(
+            status="not applicable", sentence=sentence, do=run.commands.resume("--confirm", "5")
+        )
     reached = sum(run.goal.reached(one.last) for one in run.fresh_seeds)
     sentence = (
         f"Trial {run.winner.number} reaches {run.goal} on {reached} of {counted(n, 'fresh seed')}:"
         f" {percent(reached / n)} (95% interval {between(share_interval(reached, n))})."
     )
     if reached < n:
-        do = run.resume("--num-samples", str(run.half_as_many_again))
+        do = run.commands.resume("--num-samples", str(run.half_as_many_again))
         return holds(status="issue", sentence=sentence, do=do)
     return holds(
         status="passed",
         sentence=sentence,
-        do=run.resume("--confirm", str(SEEDS)) if n < SEEDS else None,
+        do=run.commands.resume("--confirm", str(SEEDS)) if n < SEEDS else None,
     )
 
 
@@ -65,7 +67,7 @@ def flattered_by_selection(run: Run) -> Check:
     if selected is None or n < 2:
         sentence = f"Two fresh seeds with a figure of {metric} are needed; there {'is' if n == 1 else 'are'} {n}."
         return flattered(
-            status="not applicable", sentence=sentence, do=run.resume("--confirm", "5")
+            status="not applicable", sentence=sentence, do=run.commands.resume("--confirm", "5")
         )
     more_is_better = (
         run.objective.mode == "max" if metric == run.objective.metric else run.goal.at == "least"

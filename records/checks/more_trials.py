@@ -4,7 +4,8 @@ from functools import partial
 
 from records.checks.check import Check, amount, between, counted, percent
 from records.checks.statistics import record_chance
-from records.run import FinishedTrial, Run
+from records.finished_trial import FinishedTrial
+from records.run import Run
 
 RECENT = 0.25
 """A search whose best came within this share of its trials, the latest, is still improving."""
@@ -42,7 +43,7 @@ def would_more_trials_help(run: Run) -> Check:
         f" ({run.metric} {amount(run.value(best.loss))}{_gain(run, best)}). {further} more like the {len(drawn)} {how}"
         f" beat it with a chance of {bound}{percent(chance)} (95% interval {between(interval)})."
     )
-    do = run.resume("--num-samples", str(run.half_as_many_again))
+    do = run.commands.resume("--num-samples", str(run.half_as_many_again))
     return more(status="tip" if since < RECENT * total else "passed", sentence=sentence, do=do)
 
 

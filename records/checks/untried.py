@@ -10,7 +10,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 
 from records.checks.check import Check, amount, counted, percent
 from records.checks.statistics import Box, empty_box_bound, gap_bound, gap_tail, largest_empty_box
-from records.run import FinishedTrial, Run
+from records.finished_trial import FinishedTrial
+from records.run import Run
 from search_spaces.unit_scale import at, place, range_text
 
 ENOUGH = 5
@@ -73,7 +74,7 @@ def untried_stretch(run: Run) -> Check:
         return gap(
             status="tip",
             sentence=sentence,
-            do=run.again(range_text(name, distribution, first, last)),
+            do=run.commands.again(range_text(name, distribution, first, last)),
         )
     return gap(status="passed", sentence=sentence)
 
@@ -111,7 +112,9 @@ def untried_box(run: Run) -> Check:
     )
     if largest.area > bound and good:
         return box(
-            status="tip", sentence=sentence, do=run.again(*(range_text(*one) for one in ranges))
+            status="tip",
+            sentence=sentence,
+            do=run.commands.again(*(range_text(*one) for one in ranges)),
         )
     return box(status="passed", sentence=sentence)
 
@@ -148,7 +151,7 @@ def rarely_tried_choices(run: Run) -> Check:
     return choices(
         status="tip",
         sentence=f"Rarely tried, {len(words)} of {total} choices: {'; '.join(words)}.",
-        do=run.again(*changes),
+        do=run.commands.again(*changes),
     )
 
 

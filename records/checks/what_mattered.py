@@ -11,8 +11,9 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
 from records.checks.check import Check, Interval, amount, between, counted, percent
+from records.finished_trial import FinishedTrial
 from records.outcome import CONVERGED
-from records.run import FinishedTrial, Run
+from records.run import Run
 from records.surrogate import Surrogate
 from search_spaces.unit_scale import place
 
@@ -102,7 +103,7 @@ def importances(run: Run) -> Check:
             if name in run.winner.settings
         ]
         sentence += f" Hardly mattered: {', '.join(hardly)}."
-        return at_the_end(status="tip", sentence=sentence, do=run.again(*changes))
+        return at_the_end(status="tip", sentence=sentence, do=run.commands.again(*changes))
     return at_the_end(status="passed", sentence=sentence)
 
 

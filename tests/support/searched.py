@@ -1,6 +1,9 @@
 """A run that is searched trial by trial in this process, without Ray: its records and its study are as a search leaves them."""
 
 from dataclasses import asdict
+from typing import Any
+
+from optuna.distributions import distribution_to_json
 
 from records.run_directory import RunDirectory
 from tune_lstm import LSTMOptions
@@ -13,6 +16,19 @@ ENDS = ("budget", "converged", "stopped early", "diverged", "error")
 """How the trials end, in turn."""
 
 
+def described(task: Task) -> dict[str, Any]:
+    """The least of an experiment that ``search.json`` must tell."""
+    return {
+        "space": {
+            name: {"distribution": distribution_to_json(one), "reason": "."}
+            for name, one in task.space.distributions.items()
+        },
+        "fixed": {**task.space.fixed, **task.settings},
+        "objectives": [asdict(one) for one in task.objectives],
+        "goal": asdict(task.goal),
+    }
+
+
 class Searched:
     """A run that is searched trial by trial, without Ray."""
 
@@ -23,6 +39,7 @@ class Searched:
         self.run = RunDirectory(path) if options.resume else RunDirectory.create(path)
         if not options.resume:
             self.run.start_session(options.experiment, asdict(options))
+            self.run.describe(described(task))
         storage, self.study, self.notes = open_run(options, task, self.run, Patience())
         self.run.start_session(options.experiment, asdict(options))
         done = sum(record.ended is not None for _, record in self.run.trials())
