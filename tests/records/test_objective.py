@@ -9,14 +9,14 @@ from records.objective import Objective, pareto_front
 
 
 @pytest.mark.parametrize("mode", ["max", "min"])
-@pytest.mark.parametrize("otherwise", [None, 7.0])
-def test_many_figures_are_losses_as_each_row_is(
-    mode: Literal["max", "min"], otherwise: float | None
+@pytest.mark.parametrize("default", [None, 7.0])
+def test_many_values_have_the_losses_of_each(
+    mode: Literal["max", "min"], default: float | None
 ) -> None:
-    objective = Objective("figure", mode, otherwise)
-    figures = [0.5, -2.0, None, 0.0]
-    each = [objective.loss({"figure": figure}) for figure in figures]
-    assert objective.losses(np.array(figures, dtype=np.float64)).tolist() == each
+    objective = Objective("metric", mode, default)
+    values = [0.5, -2.0, None, 0.0]
+    each = [objective.loss({"metric": value}) for value in values]
+    assert objective.losses(np.array(values, dtype=np.float64)).tolist() == each
     assert objective.losses(np.array([math.inf, -math.inf])).tolist() == [math.inf, math.inf]
 
 

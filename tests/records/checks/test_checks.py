@@ -32,7 +32,10 @@ def test_each_answers_under_its_own_code_with_a_number_in_a_sentence(lstm: MadeR
 
 
 def test_neither_ray_nor_torch_is_imported() -> None:
-    program = "import sys, records.checks; print([name for name in ('ray', 'torch', 'sklearn', 'scipy') if name in sys.modules])"
+    program = (
+        "import sys, records.checks;"
+        "print([name for name in ('ray', 'torch', 'sklearn', 'scipy') if name in sys.modules])"
+    )
     result = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )
