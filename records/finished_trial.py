@@ -45,7 +45,7 @@ class FinishedTrial:
         cost: str,
         objective: Objective,
     ) -> "FinishedTrial":
-        """The trial of a directory and its record; ``cost`` is the entry of a report to use."""
+        """The trial in a directory; ``cost`` is the entry of a report that counts its cost."""
         config, rows = directory.config(record), directory.rows()
         numbers = [[row.get(cost), row.get(objective.metric)] for row in rows]
         costs, values = np.array(numbers, dtype=np.float64).reshape(-1, 2).T

@@ -1,7 +1,4 @@
-"""Names that records of format 1 had for what has another name today.
-
-They are translated while a run is read; its files stay as they are.
-"""
+"""Today's names in place of those of format 1, while an older run is read. Its files stay as is."""
 
 import re
 from collections.abc import Mapping
@@ -9,14 +6,14 @@ from typing import Any
 
 
 def todays_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A trial's config, in which ``known`` is now ``baseline``, and "by hand" is "hand-tuned"."""
+    """A trial's config: ``known`` becomes ``baseline``, and its value "by hand" "hand-tuned"."""
     config = _renamed(config, "known", "baseline")
     label = config.get("baseline")
     return {**config, "baseline": _label(label)} if isinstance(label, str) else config
 
 
 def todays_search(search: Mapping[str, Any]) -> dict[str, Any]:
-    """``search.json`` with ``baselines``, ``mutable`` parameters and objectives' ``default``."""
+    """``search.json``: ``known``, ``perturbed`` and ``otherwise`` become what they are today."""
     search = _renamed(search, "known", "baselines")
     baselines = search.get("baselines", {})
     return {
