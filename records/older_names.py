@@ -1,4 +1,4 @@
-"""Today's names in place of those of format 1, while an older run is read. Its files stay as is."""
+"""Today's names for those of format 1, used while an older run is read; its files do not change."""
 
 import re
 from collections.abc import Mapping

@@ -44,8 +44,7 @@ at_the_end = partial(
     " (Watanabe et al. 2023) asks what distinguishes the best tenth of the trials. Only trials"
     " that used their budget or converged count; those that were stopped early, the poorer ones,"
     " are missing.",
-    matters="What hardly matters can be fixed, and the trials then go where something is to be"
-    " found.",
+    matters="What hardly matters can be fixed; the trials then explore what does matter.",
 )
 at_rungs = partial(
     Check,
