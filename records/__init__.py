@@ -1,1 +1,4 @@
-"""What a search left on disk: the one reader of it, and the checks of what it found. Imports neither Ray nor torch."""
+"""What a search left on disk: its one reader, and the checks of what the search found.
+
+Nothing here imports Ray or torch.
+"""

@@ -1,9 +1,8 @@
-"""Whose a checkpoint is: the identity written into ``model.safetensors`` and ``state.pt``, and read
-without torch.
+"""Whose a checkpoint is: an identity in ``model.safetensors`` and ``state.pt``, read without torch.
 
-A checkpoint goes on with one trial only: the number, the seed and the settings must be that trial's
-own. The identity also says after which training step the weights were saved, so that no weights are
-exported beside another step's figures.
+A trial goes on from a checkpoint only if the number, the seed and the settings are its own. The
+identity also has the training step of the weights, so that no weights are exported with the
+metrics of another step.
 Source of the file format: https://huggingface.co/docs/safetensors/index#format
 """
 
@@ -16,16 +15,16 @@ from pathlib import Path
 from typing import Any
 
 FORMAT = "1"
-"""Raised whenever an older version could not go on from a newer checkpoint, or the reverse."""
+"""Raised whenever one version of the project cannot go on from a checkpoint of another."""
 
 BOOKKEEPING_KEYS = ("trial", "seed", "baseline", "restore_from", "lost")
 """Entries of a config that say which trial it belongs to. All others are settings."""
 
 MAY_GROW = ("max_steps",)
-"""Settings of which a trial may be given more after it has begun."""
+"""Settings that may be raised after a trial has begun."""
 
 METADATA_KEY = "identity"
-"""One entry, since safetensors writes several in no fixed order: the same weights then make the same file."""
+"""The only entry: safetensors writes several in no fixed order, so equal files would differ."""
 
 LONGEST_HEADER = 10_000_000
 
@@ -36,7 +35,7 @@ def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def identity(config: Mapping[str, Any]) -> dict[str, str]:
-    """Whose a checkpoint of the trial with this config is: format, trial number, seed, and a digest of the settings."""
+    """Whose a checkpoint is: format, trial number, seed and a digest of the trial's settings."""
     settings = {name: value for name, value in settings_of(config).items() if name not in MAY_GROW}
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
     return {
@@ -53,7 +52,7 @@ def metadata(saved: Mapping[str, str]) -> dict[str, str]:
 
 
 def read_identity(folder: Path) -> dict[str, str] | None:
-    """The identity of a checkpoint, with the ``step`` at which it was saved. None if the file is missing, cut or foreign."""
+    """A checkpoint's identity and ``step``; None if the file is missing, cut off or foreign."""
     try:
         with (folder / "model.safetensors").open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))

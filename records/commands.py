@@ -1,38 +1,66 @@
-"""Command lines: as one is recorded, as one continues a run, and taken apart to be changed."""
+"""Command lines: how one is recorded, how one continues a run, and how one repeats a search."""
 
 import shlex
 import sys
+from collections.abc import Mapping
+from typing import Any
 
-from command_line import HIDDEN, from_here, hide_arguments
+from command_line import HIDDEN, from_here, hide_arguments, hide_in_command
 
 
 def command() -> str:
-    """The command line that started this process, without the secrets in it, as a shell takes it."""
+    """The command line that started this process, quoted for a shell and without secrets."""
     return shlex.join(["python", from_here(sys.argv[0]), *hide_arguments(sys.argv[1:])])
 
 
 def resume_command(script: str, name: str, storage_path: str, *flags: str) -> str:
-    """The command that goes on with run ``name``, as a shell takes it."""
+    """The command that continues run ``name``, quoted for a shell."""
     where = [] if storage_path == "runs" else ["--storage-path", storage_path]
     return shlex.join(["python", script, "--resume", "--name", name, *where, *flags])
 
 
-def split_command(words: list[str], dropped: set[str]) -> tuple[list[str], list[str]]:
-    """A command's options without those ``dropped``, and the arguments of its ``--set``."""
-    kept: list[str] = []
-    changes: list[str] = []
-    option = ""
-    if any(
-        HIDDEN in word for word in words
-    ):  # of a database's URL only, which is read from the environment as well
-        dropped = {*dropped, "--optuna-storage"}
-    for word in words:
-        if word.startswith("--"):
-            option, equals, value = word.partition("=")
-            if option == "--set" and equals:
-                changes.append(value)
-        elif option == "--set":
-            changes.append(word)
-        if option not in dropped:
-            kept.append(word)
-    return kept, changes
+class Commands:
+    """Commands that follow from a recorded run, quoted for a shell.
+
+    Attributes:
+        script: The script that searched, as one would type it in the current folder.
+    """
+
+    def __init__(self, search: Mapping[str, Any], name: str) -> None:
+        self._search, self._name = search, name
+        sessions = search.get("sessions") or [{}]
+        try:
+            words = shlex.split(hide_in_command(str(sessions[0].get("command", ""))))
+        except ValueError:  # a quote that is never closed: somebody edited the file
+            words = []
+        self.script = words[1] if len(words) > 1 else f"tune_{search.get('experiment', '')}.py"
+        self._options = words[2:]
+
+    def resume(self, *flags: str) -> str:
+        """The command that continues the run."""
+        storage_path = self._search.get("options", {}).get("storage_path", "runs")
+        return resume_command(self.script, self._name, str(storage_path), *flags)
+
+    def again(self, *changes: str, flags: tuple[str, ...] = (), less: tuple[str, ...] = ()) -> str:
+        """The command of a new search like this one.
+
+        Args:
+            changes: Changes to the space, each as ``--set`` takes it.
+            flags: Options that take the place of the run's own.
+            less: Options of the run that are left out.
+        """
+        dropped = {"--set", "--name", "--resume", *flags, *less}
+        if any(HIDDEN in word for word in self._options):  # only a database's URL has a secret
+            dropped.add("--optuna-storage")  # the environment names the database as well
+        options, all_changes, option = [], [], ""
+        for word in self._options:
+            value = word
+            if word.startswith("--"):
+                option, _, value = word.partition("=")
+            if option not in dropped:
+                options.append(word)
+            elif option == "--set" and value and "--set" not in less:
+                all_changes.append(value)
+        renamed = {change.partition("=")[0]: change for change in (*all_changes, *changes)}
+        given = ["--set", *renamed.values()] if renamed else []
+        return shlex.join(["python", self.script, *options, *given, *flags])

@@ -1,4 +1,4 @@
-"""What a search optimizes, and what a confirmed trial has to reach: both read a trial's reports."""
+"""What a search optimizes, and what a confirmed trial must reach. Both read a trial's reports."""
 
 import math
 from collections.abc import Mapping
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Objective:
-    """A figure in a trial's reports that the sampler wants large (``max``) or small (``min``).
+    """A metric in a trial's reports that the sampler maximizes (``max``) or minimizes (``min``).
 
-    A row without the figure counts as ``default``, where that says something, such as the whole
-    budget where a trial has not converged.
+    A report without the metric counts as ``default``, if there is one: a trial that has not
+    converged, say, counts as one that needed its whole budget to converge.
     """
 
     metric: str
@@ -22,32 +22,32 @@ class Objective:
     default: float | None = None
 
     def value(self, row: Mapping[str, Any]) -> float | None:
-        """The figure of a row, or None."""
+        """The metric in a report, or else ``default``."""
         value: float | None = row.get(self.metric)
         return self.default if value is None else value
 
     def loss(self, row: Mapping[str, Any]) -> float:
-        """The figure as something to minimize, for sorting; infinite where the row has none."""
+        """The metric as a number to minimize, for sorting; infinite if the report has none."""
         value = self.value(row)
-        return float("inf") if value is None else -value if self.mode == "max" else value
+        return math.inf if value is None else -value if self.mode == "max" else value
 
-    def losses(self, figures: NDArray[np.float64]) -> NDArray[np.float64]:
-        """``loss`` of many figures at once, shape (n,), not a number where there is none; infinite where it is not finite."""
-        otherwise = math.nan if self.default is None else self.default
-        figures = np.where(np.isnan(figures), otherwise, figures)
-        return np.where(np.isfinite(figures), -figures if self.mode == "max" else figures, math.inf)
+    def losses(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """``loss`` of many values, shape (n,): NaN is a missing one; no loss is NaN or -inf."""
+        missing = math.nan if self.default is None else self.default
+        values = np.where(np.isnan(values), missing, values)
+        return np.where(np.isfinite(values), -values if self.mode == "max" else values, math.inf)
 
 
 @dataclass(frozen=True)
 class Goal:
-    """What a confirmed trial must reach: ``metric`` in its last row, at least or at most ``bound``."""
+    """What a confirmed trial must reach: ``metric`` in its last report, compared with ``bound``."""
 
     metric: str
     at: Literal["least", "most"]
     bound: float
 
     def reached(self, row: Mapping[str, Any]) -> bool:
-        """Whether a trial's last row reaches the goal; a row without the figure does not."""
+        """Whether a trial's last report reaches the goal; False if it lacks the metric."""
         value = row.get(self.metric)
         return value is not None and (
             value >= self.bound if self.at == "least" else value <= self.bound
@@ -55,3 +55,16 @@ class Goal:
 
     def __str__(self) -> str:
         return f"{self.metric} {self.bound:g}" + (" or less" if self.at == "most" else "")
+
+
+def pareto_front(losses: NDArray[np.float64]) -> list[int]:
+    """Rows of ``losses``, shape (trials, objectives), that no other row beats, lowest losses first.
+
+    A row is beaten by one that is nowhere larger and somewhere smaller; equal rows all stay.
+    """
+    front = [
+        row
+        for row, own in enumerate(losses)
+        if not ((losses <= own).all(axis=1) & (losses < own).any(axis=1)).any()
+    ]
+    return sorted(front, key=lambda row: tuple(losses[row]))

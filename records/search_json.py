@@ -1,4 +1,4 @@
-"""``search.json``, read strictly: what a report needs is there and of the right kind, or the folder is no run."""
+"""``search.json``, read strictly: a folder is a run only if all that a report needs is sound."""
 
 import ast
 import json
@@ -16,6 +16,7 @@ from optuna.distributions import (
 )
 
 from command_line import hide_in_command
+from records.older_names import todays_search
 from records.run_directory import FORMAT
 from search_spaces import Parameter
 
@@ -29,7 +30,7 @@ WRONG = (
     SyntaxError,
     AssertionError,
 )
-"""What a file that was cut off or changed by hand gives rise to."""
+"""What reading a file raises that was cut off or edited."""
 
 
 class NotARun(ValueError):
@@ -37,7 +38,10 @@ class NotARun(ValueError):
 
 
 def read_search(path: Path) -> dict[str, Any]:
-    """The content of a run's ``search.json``. Raises NotARun, or one of ``WRONG`` if it is not as a search writes it."""
+    """The content of a run's ``search.json``, in today's names.
+
+    Raises NotARun, or one of ``WRONG`` if the content is not what a search writes.
+    """
     try:
         search: dict[str, Any] = json.loads((path / "search.json").read_bytes())
     except FileNotFoundError:
@@ -50,6 +54,7 @@ def read_search(path: Path) -> dict[str, Any]:
         )
     if search["sessions"] and search["options"] and "space" not in search:
         raise NotARun(f"{path} is a search that is only being prepared: no trial has begun")
+    search = todays_search(search)
     _check(search)
     return search
 
@@ -67,39 +72,33 @@ def parameters_of(search: Mapping[str, Any]) -> dict[str, Parameter]:
 
 
 def _check(search: dict[str, Any]) -> None:
-    """Raises one or another exception where ``search.json`` is not as a search writes it."""
-    fixed, goal = search["fixed"], search["goal"]
-    for one in search["objectives"]:
-        one["default"] = one.pop("otherwise", one.get("default"))  # its name in format 1
-    sound = (
-        isinstance(search["experiment"], str)
-        and isinstance(fixed, dict)
-        and isinstance(search["options"], dict)
-        and all(isinstance(one["distribution"], str) for one in search["space"].values())
-        and bool(search["objectives"])
-        and all(
-            isinstance(one["metric"], str) and one["mode"] in ("min", "max")
-            for one in search["objectives"]
-        )
-        and isinstance(goal["metric"], str)
-        and goal["at"] in ("least", "most")
-        and math.isfinite(goal["bound"])
-        and bool(search["sessions"])
-    )
+    """Complete and clean the sessions. Raises one of ``WRONG`` if the content is unsound."""
+    goal = search["goal"]
+    sound = [
+        isinstance(search["experiment"], str),
+        isinstance(search["fixed"], dict),
+        isinstance(search["options"], dict),
+        all(isinstance(one["distribution"], str) for one in search["space"].values()),
+        bool(search["objectives"]),
+        all(isinstance(one["metric"], str) for one in search["objectives"]),
+        all(one["mode"] in ("min", "max") for one in search["objectives"]),
+        isinstance(goal["metric"], str),
+        goal["at"] in ("least", "most"),
+        math.isfinite(goal["bound"]),
+        bool(search["sessions"]),
+    ]
     for session in search["sessions"]:
-        sound &= math.isfinite(session["started"]) and math.isfinite(session["ended"] or 0)
-        session.setdefault("command", "")
-        session.setdefault("how", "unknown")
-        sound &= isinstance(session["command"], str)
-        session["command"] = hide_in_command(
-            str(session["command"])
-        )  # an earlier version recorded it as it was typed
-    if not sound:
+        command = session.get("command", "")
+        sound += [isinstance(command, str), math.isfinite(session["started"])]
+        sound += [math.isfinite(session["ended"] or 0)]
+        # An earlier version recorded a command as it was typed, with its secrets.
+        session |= {"command": hide_in_command(str(command)), "how": session.get("how", "unknown")}
+    if not all(sound):
         raise ValueError("search.json")
 
 
 def _distribution(text: str) -> BaseDistribution:
-    """A distribution from ``search.json``: Optuna's JSON, or in runs of format 1 the text of its constructor."""
+    """A distribution from ``search.json``: Optuna's JSON, in older runs its constructor's text."""
     if text.startswith("{"):
         return json_to_distribution(text)
     call = ast.parse(text, mode="eval").body

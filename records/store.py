@@ -1,4 +1,4 @@
-"""JSON on disk: a file is replaced whole or not at all, a line is added even after one that a kill tore."""
+"""JSON on disk: a file is replaced whole or not at all; a line is added even after half a line."""
 
 import contextlib
 import json
@@ -11,7 +11,7 @@ import orjson
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Replace a JSON file whole: a reader, or a crash, never meets half of it."""
+    """Replace a JSON file whole: no reader, and no crash, ever finds half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(path.name + ".new")
     with new.open("w", encoding="utf-8") as file:
@@ -22,29 +22,28 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def append_line(path: Path, line: Mapping[str, Any]) -> None:
-    """Add a line to a file of JSON lines, also where a kill tore the one before."""
+    """Add a line to a file of JSON lines, also if a kill cut off the line before it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab+") as file:
         if file.tell():
             file.seek(-1, os.SEEK_END)
-            torn = file.read(1) != b"\n"
-            file.write(b"\n" * torn)
+            cut_off = file.read(1) != b"\n"
+            file.write(b"\n" * cut_off)
         file.write(json.dumps(line).encode() + b"\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """What is in a JSON file; nothing where it is not there or cannot be read."""
+    """The content of a JSON file; empty if the file is missing or cannot be read."""
     with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
         return dict(json.loads(path.read_bytes()))
     return {}
 
 
 def read_rows(file: Path) -> tuple[list[dict[str, Any]], list[int]]:
-    """The rows of a file of JSON lines, each with its ``step``, and the numbers of the lines that
-    cannot be read.
+    """The rows of a file of JSON lines, each with a ``step``, and the numbers of unreadable lines.
 
-    A large run has a million lines; orjson reads a file's at once, in a sixth of the time, but
-    knows no NaN.
+    A large run has a million lines. orjson reads a whole file in a sixth of json's time, but it
+    does not know NaN: a file with NaN is read line by line.
     """
     try:
         lines = file.read_bytes().splitlines()

@@ -1,9 +1,8 @@
-"""A random forest that predicts, from a run's trials, what other settings would come to; and what
-one asks of it.
+"""A random forest that predicts, from a run's trials, the loss of other settings; and its uses.
 
-Breiman 2001, https://doi.org/10.1023/A:1010933404324; the path from one setting to another after
-Fawcett and Hoos 2016, https://doi.org/10.1007/s10732-014-9275-9, as Biedenkapp et al. 2017 shorten
-it by a model (https://doi.org/10.1609/aaai.v31i1.10657).
+Breiman 2001, https://doi.org/10.1023/A:1010933404324. The path from one setting to another is from
+Fawcett and Hoos 2016, https://doi.org/10.1007/s10732-014-9275-9, shortened by a model as in
+Biedenkapp et al. 2017, https://doi.org/10.1609/aaai.v31i1.10657.
 """
 
 import math
@@ -12,24 +11,24 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import CategoricalDistribution
 
 from search_spaces import Parameter
 from search_spaces.unit_scale import ordered_choices, place
 
 Settings = Mapping[str, Any]
 ABSENT = -1.0
-"""What a parameter that does not apply is encoded as: outside the range, from 0 to 1, of all that do."""
+"""The code of a parameter that does not apply; the codes of others are from 0 to 1."""
 
 TREES = 100
 
 
 class Surrogate:
-    """The loss as a function of the settings, fitted to finite losses of ``trials``.
+    """The loss as a function of the settings, fitted to the finite losses of ``trials``.
 
     Attributes:
-        explained: R² on trials that the trees asked had not seen ("out of bag"): at most 1; 0 is as
-            good as the mean.
+        explained: Out-of-bag R²: each trial is predicted by the trees that were not fitted to it.
+            At most 1; 0 is as good as the mean; 0 for fewer than three trials.
     """
 
     def __init__(
@@ -41,35 +40,29 @@ class Surrogate:
         from sklearn.ensemble import RandomForestRegressor
 
         self.parameters = parameters
-        settings, losses = zip(
-            *((one, loss) for one, loss in trials if math.isfinite(loss)), strict=True
-        )
-        unseen = len(settings) > 2  # else a forest has nothing to ask about
-        self._forest = RandomForestRegressor(TREES, oob_score=unseen, random_state=seed)
+        finite = [one for one in trials if math.isfinite(one[1])]
+        settings, losses = zip(*finite, strict=True)
+        out_of_bag = len(finite) > 2
+        self._forest = RandomForestRegressor(TREES, oob_score=out_of_bag, random_state=seed)
         self._forest.fit(self._encode(settings), np.array(losses))
-        self.explained = float(self._forest.oob_score_) if unseen else 0.0
+        self.explained = float(self._forest.oob_score_) if out_of_bag else 0.0
 
     def predict(self, settings: Sequence[Settings]) -> NDArray[np.float64]:
-        """The loss expected of each of the ``settings``, shape (n,)."""
+        """The predicted loss of each of the ``settings``, shape (n,)."""
         return np.asarray(self._forest.predict(self._encode(settings)), dtype=np.float64)
 
     def importances(self) -> dict[str, float]:
-        """Each parameter's share of the variance that the trees' splits explain; they add up to 1."""
-        columns = [
-            name for name, p in self.parameters.items() for _ in _encode_value(None, p.distribution)
-        ]
-        shares = dict.fromkeys(self.parameters, 0.0)
-        for name, share in zip(columns, self._forest.feature_importances_, strict=True):
-            shares[name] += float(share)
-        return shares
+        """Each parameter's fraction of the variance that the splits explain; they add up to 1."""
+        fractions = dict.fromkeys(self.parameters, 0.0)
+        columns = [name for name, p in self.parameters.items() for _ in _encode_value(None, p)]
+        for name, one in zip(columns, self._forest.feature_importances_, strict=True):
+            fractions[name] += float(one)
+        return fractions
 
     def _encode(self, settings: Sequence[Settings]) -> NDArray[np.float64]:
+        parameters = self.parameters.items()
         rows = [
-            [
-                x
-                for name, p in self.parameters.items()
-                for x in _encode_value(one.get(name), p.distribution)
-            ]
+            [code for name, p in parameters for code in _encode_value(one.get(name), p)]
             for one in settings
         ]
         return np.array(rows, dtype=np.float64)
@@ -82,21 +75,19 @@ def ablation_path(
     trials: Sequence[tuple[Settings, float]],
     seed: int = 0,
 ) -> list[tuple[str | tuple[str, ...], dict[str, Any]]]:
-    """The way from ``start`` to ``target``, one change at a time: at each stage the one that is
-    predicted to help most.
+    """The path from ``start`` to ``target``: the next change is the one predicted to help most.
 
-    A parameter that has a meaning beside a value of another only (``only_if``) changes together
-    with that other where both differ. Without two trials to learn from the changes come in the
-    order of ``parameters``.
+    A parameter that applies only with a certain value of another (``only_if``) changes together
+    with that other if both differ. With fewer than two trials to learn from, the changes come in
+    the order of ``parameters``.
 
     Args:
-        start, target: Settings of ``parameters``; others in them are left out.
-        trials: Settings and loss (to minimize) of what has been tried; a loss that is not finite is
-            passed over.
+        start, target: Settings of ``parameters``; other settings in them are ignored.
+        trials: Settings and loss (to minimize) of earlier trials; only finite losses are used.
 
     Returns:
         What changes, a name or several in the order of ``parameters``, and the settings after that
-        change; the last settings are the target's.
+        change. The last settings are the target's.
     """
     left = _changes(parameters, start, target)
     finite = [(one, loss) for one, loss in trials if math.isfinite(loss)]
@@ -114,7 +105,7 @@ def ablation_path(
 def _changes(
     parameters: Mapping[str, Parameter], start: Settings, target: Settings
 ) -> list[tuple[str, ...]]:
-    """The names that differ, those that depend on one another together."""
+    """The names that differ, grouped with those that they depend on."""
     differ = [name for name in parameters if start.get(name) != target.get(name)]
     groups: dict[str, list[str]] = {}
     for name in differ:
@@ -130,8 +121,9 @@ def _changed(settings: Settings, names: Sequence[str], target: Settings) -> dict
     return {**kept, **{name: target[name] for name in names if name in target}}
 
 
-def _encode_value(value: Any, distribution: BaseDistribution) -> list[float]:
-    """A number by its place in its range; choices without an order as a column each."""
+def _encode_value(value: Any, parameter: Parameter) -> list[float]:
+    """A number as its place in its range; choices without an order as one column each."""
+    distribution = parameter.distribution
     if isinstance(distribution, CategoricalDistribution) and not ordered_choices(distribution):
         return [float(value is not None and value == choice) for choice in distribution.choices]
     position = place(value, distribution)

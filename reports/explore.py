@@ -20,7 +20,7 @@ from records.checks.ablation import seed_noise, stages
 from records.checks.early_stopping import let_run_on
 from records.checks.fresh_seeds import selected_and_confirmed
 from records.checks.statistics import mean_interval
-from records.checks.what_mattered import shares_by_budget
+from records.checks.what_mattered import importances_by_budget
 from records.outcome import COMPLETE, STOPPED_EARLY
 from records.run import Run
 from records.tables import stretches
@@ -195,7 +195,7 @@ class Explorer:
             )
 
     def _importances(self, name: str) -> None:
-        shares = shares_by_budget(self.run)
+        shares = importances_by_budget(self.run)
         if shares:
             told = "; ".join(
                 f"{budget}: {max(found, key=lambda one: found[one])} first"

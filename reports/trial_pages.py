@@ -98,7 +98,7 @@ def command(run: Run, number: int) -> str:
         if number != run.best:
             return ""
         parts = ("best", "config.json")
-    return run.again(flags=("--train", run.shown_path(*parts)), less=OF_A_SEARCH)
+    return run.commands.again(flags=("--train", run.shown_path(*parts)), less=OF_A_SEARCH)
 
 
 def files(directory: Path, page: Path) -> list[tuple[str, str, int]]:

@@ -9,7 +9,9 @@ settings; all of them are reported, in the order tried.
 from dataclasses import dataclass, field
 from typing import Any
 
-from records.objective import Goal
+import numpy as np
+
+from records.objective import Goal, pareto_front
 from records.outcome import COMPLETE, CUT_OFF, ERROR, STOPPED_EARLY
 from records.run_directory import RunDirectory
 from records.trial_directory import TrialRecord
@@ -96,21 +98,13 @@ def candidates(run: RunDirectory, task: Task, most: int = CANDIDATES) -> list[Ca
     return ranked[:1] + [c for c in ranked[1:most] if task.goal.reached(c.last_row)]
 
 
-def pareto_front(run: RunDirectory, task: Task) -> list[tuple[int, dict[str, Any]]]:
-    """Number and last row of the trials that used their budget and that no other beats in every objective, best first."""
+def unbeaten(run: RunDirectory, task: Task) -> list[tuple[int, dict[str, Any]]]:
+    """Number and last row of the trials on the Pareto front, of those that used their budget."""
     ended = [
         (r.number, rows[-1]) for d, r in run.trials() if r.ended in COMPLETE and (rows := d.rows())
     ]
-    losses = {number: tuple(one.loss(row) for one in task.objectives) for number, row in ended}
-
-    def dominated(number: int) -> bool:
-        mine = losses[number]
-        return any(
-            theirs != mine and all(t <= m for t, m in zip(theirs, mine, strict=True))
-            for theirs in losses.values()
-        )
-
-    return sorted((one for one in ended if not dominated(one[0])), key=lambda one: losses[one[0]])
+    losses = [[one.loss(row) for one in task.objectives] for _, row in ended]
+    return [ended[place] for place in pareto_front(np.array(losses))]
 
 
 def winner(tried: list[Candidate], goal: Goal, count: int) -> Candidate:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from command_line import UsageError, user_path
 from records.checkpoint import settings_of
+from records.older_names import todays_config
 from search_spaces import SearchSpace
 from search_spaces.overrides import override, parse_overrides, texts_of
 from tuning.options import SearchOptions
@@ -75,6 +76,7 @@ def read_settings(texts: Sequence[str]) -> dict[str, Any]:
         raise UsageError(
             f"--train {text} holds no settings: it must be an object with a value for each name"
         )
+    settings = todays_config(settings)
     return {**settings_of(settings), **({"seed": settings["seed"]} if "seed" in settings else {})}
 
 

@@ -11,7 +11,7 @@ from command_line import from_here
 from records.checks import run_checks
 from records.run import Run
 from records.run_directory import RunDirectory
-from tuning.confirmation import Candidate, pareto_front, winner
+from tuning.confirmation import Candidate, unbeaten, winner
 from tuning.engine.cluster import Cluster
 from tuning.final import final_training
 from tuning.options import SearchOptions
@@ -198,7 +198,7 @@ def _front(run: RunDirectory, task: Task) -> list[str]:
     return [
         f"front      trial {number}: "
         + " · ".join(f"{one.metric} {metric_words(row[one.metric])}" for one in task.objectives)
-        for number, row in pareto_front(run, task)
+        for number, row in unbeaten(run, task)
     ]
 
 

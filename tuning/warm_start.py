@@ -5,15 +5,15 @@ files and never written to.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
 from command_line import UsageError
 from records.outcome import COMPLETE
-from records.run_directory import RunDirectory
-from records.store import read_json
+from records.run import Run
+from records.search_json import NotARun
 from search_spaces import SearchSpace, contains
 from search_spaces.unit_scale import place
 from tuning.options import SearchOptions
@@ -61,7 +61,7 @@ def read_warm_start(options: SearchOptions, task: Task) -> WarmStart:
     return WarmStart(chosen, notes)
 
 
-def _earlier_run(name: str, options: SearchOptions) -> RunDirectory:
+def _earlier_run(name: str, options: SearchOptions) -> Run:
     folders = [
         folder
         for folder in (Path(name), Path(options.storage_path) / name)
@@ -71,47 +71,36 @@ def _earlier_run(name: str, options: SearchOptions) -> RunDirectory:
         raise UsageError(
             f"--warm-start: there is no run {name}, neither as a folder nor under {options.storage_path}/"
         )
-    run = RunDirectory(folders[0].absolute())
-    record = run.read()
-    if record is None:
-        raise UsageError(f"--warm-start: {folders[0] / 'search.json'} cannot be read")
-    if record.get("experiment") != options.experiment:
+    try:
+        run = Run.open(folders[0].absolute())
+    except NotARun as error:
+        raise UsageError(f"--warm-start: {error}") from None
+    if run.experiment != options.experiment:
         raise UsageError(
-            f"--warm-start: {name} is a run of {record.get('experiment')}, this is a search of {options.experiment}"
+            f"--warm-start: {name} is a run of {run.experiment}, this is a search of {options.experiment}"
         )
     return run
 
 
-def _ranked(run: RunDirectory, task: Task) -> tuple[list[tuple[int, dict[str, Any]]], list[str]]:
+def _ranked(run: Run, task: Task) -> tuple[list[tuple[int, dict[str, Any]]], list[str]]:
     """Number and settings of the run's trials that can be tried here, best first; and sentences on the run as a whole."""
-    record = run.read() or {}
     objective = task.objective
-    of_old = (record.get("objectives") or [{}])[0].get("metric", objective.metric)
-    ended = [
-        (replace(trial, config=directory.config(trial)), rows[-1])
-        for directory, trial in run.trials()
-        if trial.ended in COMPLETE and (rows := directory.rows())
-    ]
-    comparable = [(trial, row) for trial, row in ended if row.get(objective.metric) is not None]
-    winner = _winner(run) if of_old == objective.metric else None
-    comparable.sort(
-        key=lambda one: (one[0].number != winner, objective.loss(one[1]), one[0].number)
-    )
-    varied = record.get("space", {})
+    ended = [one for one in run.finished if one.ended in COMPLETE and one.last]
+    comparable = [one for one in ended if one.last.get(objective.metric) is not None]
+    winner = run.best if run.metric == objective.metric else None
+    comparable.sort(key=lambda one: (one.number != winner, objective.loss(one.last), one.number))
     inside = []
-    for trial, _ in comparable:
-        settings = _inside(trial.config, varied, task)
+    for trial in comparable:
+        settings = _inside(trial.config, run.parameters, task)
         if settings is not None:
             inside.append((trial.number, settings))
-    return inside, list(_notes(record, of_old, len(ended), len(comparable), len(inside), task))
+    return inside, list(_notes(run, len(ended), len(comparable), len(inside), task))
 
 
-def _notes(
-    record: Mapping[str, Any], of_old: str, ended: int, comparable: int, inside: int, task: Task
-) -> Iterator[str]:
+def _notes(run: Run, ended: int, comparable: int, inside: int, task: Task) -> Iterator[str]:
     metric = task.objective.metric
-    if of_old != metric:
-        yield f"it was searched for {of_old}, its trials are ranked by {metric} here"
+    if run.metric != metric:
+        yield f"it was searched for {run.metric}, its trials are ranked by {metric} here"
     if comparable < ended:
         yield f"{ended - comparable} of {ended} trials have no {metric} and are left out"
     if inside < comparable:
@@ -119,20 +108,13 @@ def _notes(
     if not ended:
         yield "none of its trials has ended by itself"
     here = {**task.space.fixed, **task.settings}
-    before = record.get("fixed", {})
     changed = [
-        f"{name} {before[name]} there, {here[name]} here"
+        f"{name} {run.fixed[name]} there, {here[name]} here"
         for name in here
-        if name in before and before[name] != here[name]
+        if name in run.fixed and run.fixed[name] != here[name]
     ]
     if changed:
         yield "; ".join(changed)
-
-
-def _winner(run: RunDirectory) -> int | None:
-    """The number of the run's confirmed best trial."""
-    metrics = run.path / "best" / "metrics.json"
-    return read_json(metrics).get("trial")
 
 
 def _inside(

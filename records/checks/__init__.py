@@ -1,9 +1,8 @@
-"""What an expert would say of a run, computed: checks with stable codes, each an answer with its
-interval and what to do.
+"""What an expert would say of a run, computed: checks with stable codes.
 
-They read a run directory, whole, cut off or half finished, and start nothing: neither Ray nor torch
-is imported here, so the console's verdict and the report ask the same ones. An issue asks for
-something to be done, a tip may be worth a command.
+Each check answers with numbers, an interval and what to do. An issue asks for an action; a tip may
+be worth a command. Checks read a run directory, which may be cut off or half finished, and start
+nothing. They import neither Ray nor torch: the console's verdict and the report both use them.
 """
 
 from collections.abc import Callable
@@ -40,8 +39,7 @@ CHECKS: dict[str, Callable[[Run], Check]] = {
 def run_checks(run: Run) -> list[Check]:
     """Every check of the run, in the order of ``CHECKS``.
 
-    A run's answer is not lost to a remark about it: a check that breaks, on damaged files or by a
-    defect of its own, says so.
+    A check that breaks, on damaged files or by its own defect, says so and stops no other.
     """
     answers = []
     for code, check in CHECKS.items():

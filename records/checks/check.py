@@ -1,9 +1,11 @@
-"""What one check comes to, and how its figures are printed."""
+"""The answer of a check, and how its numbers are printed."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 Status = Literal["issue", "tip", "passed", "not applicable"]
+
+NO_WINNER = "There is no winner: 0 trials used their budget."
 
 
 @dataclass(frozen=True)
@@ -11,9 +13,9 @@ class Check:
     """One answer about a run.
 
     Attributes:
-        code: Stable, such as ``EDGE01``: what a script looks for and a page links to.
-        sentence: What was found, with the number of trials or seeds it rests on and an interval.
-        detected, matters: How it was found and why one should care, the same for every run.
+        code: A stable code, such as ``EDGE01``, for scripts to look for and pages to link to.
+        sentence: What was found, with an interval and the number of trials or seeds behind it.
+        detected, matters: How it was found and why it matters, the same for every run.
         do: The command that acts on it, or None.
     """
 
@@ -33,7 +35,7 @@ class Interval(NamedTuple):
 
 
 def amount(value: Any) -> str:
-    """A figure or a setting with sensible digits: 0.00123, 0.985, 12,300, hinge."""
+    """A metric or a setting with sensible digits: 0.00123, 0.985, 12,300, hinge."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     if abs(value) >= 1000 or isinstance(value, int):
@@ -41,15 +43,15 @@ def amount(value: Any) -> str:
     return f"{value:.3g}"
 
 
-def percent(share: float) -> str:
-    """A share as a percentage; one that is neither none nor all is never printed as 0% or 100%."""
-    if 0 < share < 0.005:
+def percent(fraction: float) -> str:
+    """A fraction as a percentage; only none is printed as 0%, and only all as 100%."""
+    if 0 < fraction < 0.005:
         return "<1%"
-    return ">99%" if 0.995 <= share < 1 else f"{100 * share:.0f}%"
+    return ">99%" if 0.995 <= fraction < 1 else f"{100 * fraction:.0f}%"
 
 
 def between(interval: Interval) -> str:
-    """An interval of shares in words."""
+    """An interval of fractions in words."""
     return f"{percent(interval.low)} to {percent(interval.high)}"
 
 

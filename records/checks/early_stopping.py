@@ -1,20 +1,22 @@
 """STOP: did early stopping cost a winner?"""
 
+import math
 from functools import partial
 
-from records.checks.check import Check, Interval, between, counted, percent
-from records.checks.statistics import share_interval
+from records.checks.check import Check, between, counted, percent
+from records.checks.statistics import fraction_interval
+from records.finished_trial import FinishedTrial
 from records.outcome import STOPPED_EARLY
-from records.run import FinishedTrial, Run
-
-AUDIT = ("--audit", "0.1")
+from records.run import Run
 
 cost = partial(
     Check,
     "STOP01",
-    detected="A share of the trials that the scheduler would have stopped, drawn at random, was let run on. How many of them"
-    " beat the best of all others, with Clopper and Pearson's interval, stands for all that were stopped.",
-    matters="A trial that starts slowly can end well. Only those let run on can show it: survivors say nothing of the stopped.",
+    detected="A random fraction of the trials that the scheduler would have stopped was let run on"
+    " (--audit). The fraction of them that beat the best of all others stands for all that were"
+    " stopped, with Clopper and Pearson's interval.",
+    matters="A trial that starts slowly can end well. Only trials that were let run on can show"
+    " it.",
 )
 
 
@@ -24,32 +26,30 @@ def early_stopping_cost(run: Run) -> Check:
     audited, others = let_run_on(run)
     n = len(audited)
     if not n:
-        sentence = f"Stopped early: {counted(stopped, 'trial')}; let run on to see what would have come of it: 0."
-        do = run.resume("--num-samples", str(run.half_as_many_again), *AUDIT) if stopped else None
-        return cost(status="not applicable", sentence=sentence, do=do)
-    best = others[0].loss if others else float("inf")
+        sentence = (
+            f"Stopped early: {counted(stopped, 'trial')}. Let run on, to see how they end: 0."
+        )
+        flags = ("--num-samples", str(run.half_as_many_again), "--audit", "0.1")
+        return cost("not applicable", sentence, do=run.commands.resume(*flags) if stopped else None)
+    best = others[0].loss if others else math.inf
     better = sum(one.complete and one.loss < best for one in audited)
     good = sum(one in run.best_quarter for one in audited)
     reached = sum(run.goal.reached(one.last) for one in audited) if run.goal else 0
-    interval = share_interval(better, n)
-    lost = _times(interval, stopped)
+    interval = fraction_interval(better, n)
+    low, high = (round(end * stopped) for end in interval)
+    lost = f"{low}" if low == high else f"{low} to {high}"
     sentence = (
-        f"{better} of {n} audited trials beat the best of the others ({percent(better / n)}, 95% interval {between(interval)}),"
-        f" so of {stopped} stopped early {lost} may have; {good} of {n} are among the best quarter, {reached} reached the goal."
+        f"{better} of {n} audited trials beat the best of the others ({percent(better / n)},"
+        f" 95% interval {between(interval)}), so {lost} of the {stopped} that were stopped early"
+        f" may have. {good} of {n} are among the best quarter, {reached} reached the goal."
     )
     if better:
-        return cost(status="issue", sentence=sentence, do=run.again(flags=("--scheduler", "none")))
-    return cost(status="passed", sentence=sentence)
+        return cost("issue", sentence, do=run.commands.again(flags=("--scheduler", "none")))
+    return cost("passed", sentence)
 
 
 def let_run_on(run: Run) -> tuple[list[FinishedTrial], list[FinishedTrial]]:
-    """The trials that would have been stopped early and were let run on, and of all others the complete ones, best first."""
-    audited = [
-        one for one in run.finished if one.audited is not None and one.ended != STOPPED_EARLY.name
-    ]
-    return audited, [one for one in run.complete if one.audited is None]
-
-
-def _times(share: Interval, count: int) -> str:
-    low, high = round(share.low * count), round(share.high * count)
-    return str(low) if low == high else f"{low} to {high}"
+    """The trials audited instead of stopped, and the other complete trials, best first."""
+    audited = [one for one in run.finished if one.audited is not None]
+    others = [one for one in run.complete if one.audited is None]
+    return [one for one in audited if one.ended != STOPPED_EARLY.name], others

@@ -1,4 +1,4 @@
-"""The few formulas that the checks rest on, each with its source."""
+"""The formulas that the checks rest on, each with its source."""
 
 import math
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ from records.checks.check import Interval
 Points = NDArray[np.float64]
 
 
-def share_interval(count: int, n: int, confidence: float = 0.95) -> Interval:
-    """Clopper and Pearson's exact interval for the share that ``count`` of ``n`` stand for."""
+def fraction_interval(count: int, n: int, confidence: float = 0.95) -> Interval:
+    """Clopper and Pearson's exact interval for the fraction behind a sample, ``count`` of ``n``."""
     from scipy.stats import binomtest
 
     found = binomtest(count, n).proportion_ci(confidence, "exact")
@@ -22,48 +22,37 @@ def share_interval(count: int, n: int, confidence: float = 0.95) -> Interval:
 
 
 def mean_interval(values: Sequence[float]) -> Interval:
-    """Student's interval for the mean of what two or more ``values`` were drawn from."""
-    from scipy.stats import t
+    """Student's interval for the mean of the distribution of two or more ``values``."""
+    from scipy.stats import sem, t
 
-    half = (
-        float(t.ppf(0.975, len(values) - 1))
-        * float(np.std(values, ddof=1))
-        / math.sqrt(len(values))
-    )
-    mean = float(np.mean(values))
-    return Interval(mean - half, mean + half)
+    low, high = t.interval(0.95, len(values) - 1, loc=np.mean(values), scale=sem(values))
+    return Interval(float(low), float(high))
 
 
 def record_chance(n: int, more: int) -> tuple[float, Interval]:
-    """The chance that the best of ``n`` trials is beaten by one of ``more`` trials drawn alike, and
-    its interval.
+    """The chance, with its interval, that ``more`` trials beat the best of ``n`` drawn alike.
 
     The chance p that one draw beats the best of n has the distribution Beta(1, n), whatever the
-    figures' own is; the mean of 1 - (1 - p)^more over it is more / (n + more). Source: Arnold et
-    al., Records (1998), chapter 2.
+    distribution of the values. The mean of 1 - (1 - p)^more over it is more / (n + more).
+    Source: Arnold et al., Records (1998), chapter 2.
     """
     low, high = (1 - (1 - quantile) ** (more / n) for quantile in (0.025, 0.975))
     return more / (n + more), Interval(low, high)
 
 
 def gap_tail(n: int, gap: float) -> float:
-    """The chance that ``n`` uniform draws from [0, 1] leave a stretch longer than ``gap`` without
-    one, its ends included.
+    """The chance that ``n`` uniform draws from [0, 1] leave a stretch longer than ``gap``.
 
-    Source: Fisher 1929, https://doi.org/10.1098/rspa.1929.0151: the alternating sum of C(n + 1, j)
-    (1 - j gap)^n.
+    The stretches between 0, the draws in order, and 1 count. Source: Fisher 1929,
+    https://doi.org/10.1098/rspa.1929.0151: the alternating sum of C(n + 1, j) (1 - j gap)^n.
     """
-    if (
-        gap <= 0 or (n + 1) * (1 - gap) ** n > 20
-    ):  # a chance of 1, to 8 digits, where the sum's terms would cancel
+    if gap <= 0 or (n + 1) * (1 - gap) ** n > 20:  # 1 to 8 digits; the sum's terms would cancel
         return 1.0
     terms = [j for j in range(1, min(n + 1, math.floor(1 / gap)) + 1) if j * gap < 1]
-    logarithms = (
-        math.lgamma(n + 2) - math.lgamma(j + 1) - math.lgamma(n + 2 - j) + n * math.log1p(-j * gap)
-        for j in terms
-    )
+    binomials = (math.lgamma(n + 2) - math.lgamma(j + 1) - math.lgamma(n + 2 - j) for j in terms)
     tail = math.fsum(
-        math.exp(one) * (1 if j % 2 else -1) for j, one in zip(terms, logarithms, strict=True)
+        math.exp(binomial + n * math.log1p(-j * gap)) * (1 if j % 2 else -1)
+        for j, binomial in zip(terms, binomials, strict=True)
     )
     return min(1.0, max(0.0, tail))
 
@@ -91,11 +80,10 @@ class Box(NamedTuple):
 
 
 def largest_empty_box(points: Points) -> Box:
-    """The largest rectangle in the unit square, sides along its axes, with none of the ``points``
-    (n, 2) inside.
+    """The largest rectangle, parallel to the unit square, without any of the ``points`` (n, 2).
 
-    Every such rectangle that cannot grow leans on a point, or on the square's side, to its left and
-    to its right. For each point on the left the right side is moved outwards, and what it passes
+    A rectangle that cannot grow touches a point, or a side of the square, on its left and on its
+    right. For each point on the left, the right side moves outwards, and every point that it passes
     lowers the top or lifts the bottom.
     Source: Naamad, Lee and Hsu 1984, https://doi.org/10.1016/0166-218X(84)90124-0
     """
@@ -120,19 +108,17 @@ def _largest_right_of_a_point(points: Points) -> Box:
         areas = (right - x[place]) * (top - bottom)
         found = int(np.argmax(areas))
         if areas[found] > best.area:
-            best = Box(
-                float(x[place]), float(right[found]), float(bottom[found]), float(top[found])
-            )
+            best = Box(*map(float, (x[place], right[found], bottom[found], top[found])))
     return best
 
 
 @cache
 def empty_box_bound(n: int, pairs: int) -> float:
-    """The area that the largest empty box of ``n`` uniform points, in the worst of ``pairs`` planes, exceeds one time in 20."""
+    """The area that the largest empty box of ``n`` uniform points exceeds in 1 of 20 cases.
+
+    A case is the worst of ``pairs`` planes. Simulated.
+    """
     draws = np.random.default_rng(n)
     repeats = max(40, min(200, 10_000 // n))
-    worst = [
-        max(largest_empty_box(draws.random((n, 2))).area for _ in range(pairs))
-        for _ in range(repeats)
-    ]
-    return float(np.quantile(worst, 0.95))
+    areas = [largest_empty_box(draws.random((n, 2))).area for _ in range(repeats * pairs)]
+    return float(np.quantile(np.reshape(areas, (repeats, pairs)).max(axis=1), 0.95))

@@ -10,35 +10,40 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 
 from records.checks.check import Check, amount, counted, percent
 from records.checks.statistics import Box, empty_box_bound, gap_bound, gap_tail, largest_empty_box
-from records.run import FinishedTrial, Run
+from records.finished_trial import FinishedTrial
+from records.run import Run
 from search_spaces.unit_scale import at, place, range_text
 
 ENOUGH = 5
-"""Trials below which a gap says nothing."""
+"""With fewer trials a gap says nothing."""
 FEW_VALUES = 10
-"""Whole numbers up to this many are looked at as choices."""
+"""A range of at most this many whole numbers is treated as choices."""
 RARELY = 3
-"""A choice tried fewer times than this is judged by luck."""
+"""A choice that was tried fewer times than this is judged by luck."""
 
 gap = partial(
     Check,
     "SPACE01",
-    detected="For each range, the longest stretch (on its own scale) without a trial, against the stretch that as many uniform"
-    " draws exceed one time in 20. A sampler that learns leaves poor stretches empty on purpose, so only one that borders"
-    " on a trial of the best quarter is a tip.",
-    matters="The best can only be found where trials were made.",
+    detected="For each range, the longest stretch (on its own scale) without a trial, compared"
+    " with the stretch that as many uniform draws exceed in 1 of 20 cases. A sampler that learns"
+    " leaves poor stretches empty on purpose, so only a stretch next to a trial of the best"
+    " quarter is a tip.",
+    matters="The best settings can only be found where trials were made.",
 )
 box = partial(
     Check,
     "SPACE02",
-    detected="For each pair of ranges, the largest rectangle without a trial in their plane, against the area that as many"
-    " uniform points exceed one time in 20 (simulated); a tip only where it borders on a trial of the best quarter.",
-    matters="Each of two settings can be well covered and their combination be missing: a high rate with strong clipping, say.",
+    detected="For each pair of ranges, the largest rectangle without a trial in their plane,"
+    " compared with the area that as many uniform points exceed in 1 of 20 cases (simulated). It"
+    " is a tip only next to a trial of the best quarter.",
+    matters="Two settings can each be well covered while a combination is missing, such as a high"
+    " learning rate with strong clipping.",
 )
 choices = partial(
     Check,
     "SPACE03",
-    detected="How often each choice was tried, against the least that 39 of 40 uniform draws would give it.",
+    detected="How often each choice was tried, compared with the least that 39 of 40 uniform draws"
+    " would give it.",
     matters="A choice that was tried once or twice was rejected, or never found, by luck.",
 )
 
@@ -49,33 +54,28 @@ def untried_stretch(run: Run) -> Check:
     for name, distribution in _ranges(run).items():
         positions = _positions(run, name, distribution)
         if len(positions) >= ENOUGH:
-            edges = [0.0, *(share for share, _ in positions), 1.0]
+            edges = [0.0, *(position for position, _ in positions), 1.0]
             low, high = max(pairwise(edges), key=lambda pair: pair[1] - pair[0])
-            beside = {one.number for share, one in positions if share in (low, high)}
+            next_to = {one.number for position, one in positions if position in (low, high)}
             chance = gap_tail(len(positions), high - low)
-            found.append((chance, name, distribution, low, high, len(positions), beside))
+            found.append((chance, low - high, name, low, high, len(positions), next_to))
     if not found:
-        return gap(
-            status="not applicable",
-            sentence=f"No range has {ENOUGH} trials to look between; {_tried(run)}.",
-        )
-    chance, name, distribution, low, high, n, beside = min(
-        found, key=lambda one: (one[0], one[3] - one[4])
-    )
+        sentence = f"No range has the {ENOUGH} trials that this check needs; {_ended(run)}."
+        return gap("not applicable", sentence)
+    chance, _, name, low, high, n, next_to = min(found, key=lambda one: one[:2])
+    distribution = run.parameters[name].distribution
     first, last = at(low, distribution), at(high, distribution)
     scale = "log range" if getattr(distribution, "log", False) else "range"
-    good = beside & {one.number for one in run.best_quarter}
+    good = next_to & {one.number for one in run.best_quarter}
     sentence = (
-        f"The longest stretch without a trial is {name} from {amount(first)} to {amount(last)}: {percent(high - low)} of its"
-        f" {scale}, where {n} uniform draws leave up to {percent(gap_bound(n, 0.05))} 19 times in 20; {_borders(good)}."
+        f"The longest stretch without a trial is {name} from {amount(first)} to {amount(last)},"
+        f" {percent(high - low)} of its {scale}; {n} uniform draws leave at most"
+        f" {percent(gap_bound(n, 0.05))} in 19 of 20 cases. {_next_to(good)}."
     )
     if chance * len(found) < 0.05 and good:
-        return gap(
-            status="tip",
-            sentence=sentence,
-            do=run.again(range_text(name, distribution, first, last)),
-        )
-    return gap(status="passed", sentence=sentence)
+        do = run.commands.again(range_text(name, distribution, first, last))
+        return gap("tip", sentence, do=do)
+    return gap("passed", sentence)
 
 
 def untried_box(run: Run) -> Check:
@@ -84,36 +84,33 @@ def untried_box(run: Run) -> Check:
         name: one for name, one in _ranges(run).items() if run.parameters[name].only_if is None
     }
     pairs = list(combinations(always, 2))
-    trials = [one for one in run.finished if _points(one, always) is not None]
-    n = len(trials)
+    found = {one.number: _point(one, always) for one in run.finished}
+    points = {number: point for number, point in found.items() if point is not None}
+    n = len(points)
     if not pairs or n < 2 * ENOUGH:
-        sentence = f"It takes two ranges that always apply and {2 * ENOUGH} trials; there are {len(always)} and {n}."
-        return box(status="not applicable", sentence=sentence)
-    places = {one.number: _points(one, always) or {} for one in trials}
+        sentence = f"It takes two ranges that always apply and {2 * ENOUGH} trials;"
+        return box("not applicable", f"{sentence} there are {len(always)} and {n}.")
     boxes = []
     for across, up in pairs:
-        points = np.array([[place_of[across], place_of[up]] for place_of in places.values()])
-        boxes.append((largest_empty_box(points), across, up))
+        plane = np.array([[point[across], point[up]] for point in points.values()])
+        boxes.append((largest_empty_box(plane), across, up))
     largest, across, up = max(boxes, key=lambda one: one[0].area)
-    good = {one.number for one in run.best_quarter} & _touching(largest, across, up, places)
+    good = {one.number for one in run.best_quarter} & _touching(largest, across, up, points)
+    sides = ((across, largest.left, largest.right), (up, largest.bottom, largest.top))
     ranges = [
         (name, always[name], at(low, always[name]), at(high, always[name]))
-        for name, low, high in (
-            (across, largest.left, largest.right),
-            (up, largest.bottom, largest.top),
-        )
+        for name, low, high in sides
     ]
     bound = empty_box_bound(n, len(pairs))
     words = " and ".join(f"{name} {amount(low)} to {amount(high)}" for name, _, low, high in ranges)
     sentence = (
-        f"The largest empty box is {words}: {percent(largest.area)} of that plane, where {n} uniform points leave up to"
-        f" {percent(bound)} 19 times in 20 (the worst of {counted(len(pairs), 'plane')}); {_borders(good)}."
+        f"The largest empty box is {words}, {percent(largest.area)} of that plane; {n} uniform"
+        f" points leave at most {percent(bound)} in 19 of 20 cases (the worst of"
+        f" {counted(len(pairs), 'plane')}). {_next_to(good)}."
     )
     if largest.area > bound and good:
-        return box(
-            status="tip", sentence=sentence, do=run.again(*(range_text(*one) for one in ranges))
-        )
-    return box(status="passed", sentence=sentence)
+        return box("tip", sentence, do=run.commands.again(*(range_text(*one) for one in ranges)))
+    return box("passed", sentence)
 
 
 def rarely_tried_choices(run: Run) -> Check:
@@ -121,35 +118,30 @@ def rarely_tried_choices(run: Run) -> Check:
     from scipy.stats import binom
 
     rare: dict[str, list[str]] = {}
-    words, least, total = [], None, 0
+    tried: list[tuple[float, str]] = []
+    words = []
     for name, parameter in run.parameters.items():
         options = _choices(parameter.distribution)
         counts = Counter(one.settings[name] for one in run.finished if name in one.settings)
         n = counts.total()
         if len(options) < 2 or n < ENOUGH:
             continue
-        low, high = (int(binom.ppf(share, n, 1 / len(options))) for share in (0.025, 0.975))
+        low, high = (int(binom.ppf(tail, n, 1 / len(options))) for tail in (0.025, 0.975))
         for option in options:
-            total += 1
             told = f"{name}={option} {counts[option]} of {n} times (uniform draws: {low} to {high})"
-            if least is None or counts[option] * len(options) / n < least[0]:
-                least = (counts[option] * len(options) / n, told)
+            tried.append((counts[option] * len(options) / n, told))
             if counts[option] < min(RARELY, low):
                 words.append(told)
                 rare.setdefault(name, []).append(str(option))
-    if least is None:
-        return choices(
-            status="not applicable",
-            sentence=f"No parameter has choices and {ENOUGH} trials; {_tried(run)}.",
-        )
+    if not tried:
+        sentence = f"No parameter has choices and {ENOUGH} trials; {_ended(run)}."
+        return choices("not applicable", sentence)
     if not rare:
-        return choices(status="passed", sentence=f"Of {total} choices the least tried: {least[1]}.")
+        _, least = min(tried, key=lambda one: one[0])
+        return choices("passed", f"The least tried of {len(tried)} choices: {least}.")
     changes = [f"{name}={','.join(values)}" for name, values in rare.items()]
-    return choices(
-        status="tip",
-        sentence=f"Rarely tried, {len(words)} of {total} choices: {'; '.join(words)}.",
-        do=run.again(*changes),
-    )
+    sentence = f"Rarely tried, {len(words)} of {len(tried)} choices: {'; '.join(words)}."
+    return choices("tip", sentence, do=run.commands.again(*changes))
 
 
 def _ranges(run: Run) -> dict[str, BaseDistribution]:
@@ -170,40 +162,34 @@ def _choices(distribution: BaseDistribution) -> list[Any]:
 def _positions(
     run: Run, name: str, distribution: BaseDistribution
 ) -> list[tuple[float, FinishedTrial]]:
-    """Where the trials lie in the range, in order; those outside it (known settings may be) are left out."""
-    places = [(place(one.settings.get(name), distribution), one) for one in run.finished]
-    inside = [(share, one) for share, one in places if share is not None and 0 <= share <= 1]
+    """The trials in the range by their place in it; baselines may lie outside and are left out."""
+    points = [(_point(one, {name: distribution}), one) for one in run.finished]
+    inside = [(point[name], one) for point, one in points if point is not None]
     return sorted(inside, key=lambda pair: (pair[0], pair[1].number))
 
 
-def _points(trial: FinishedTrial, ranges: dict[str, BaseDistribution]) -> dict[str, float] | None:
-    places = {
-        name: place(trial.settings.get(name), distribution) for name, distribution in ranges.items()
-    }
-    inside = {
-        name: share for name, share in places.items() if share is not None and 0 <= share <= 1
-    }
+def _point(trial: FinishedTrial, ranges: dict[str, BaseDistribution]) -> dict[str, float] | None:
+    """The trial's place in each of the ranges; None if it lies outside one of them."""
+    places = {name: place(trial.settings.get(name), one) for name, one in ranges.items()}
+    inside = {name: one for name, one in places.items() if one is not None and 0 <= one <= 1}
     return inside if len(inside) == len(ranges) else None
 
 
-def _touching(found: Box, across: str, up: str, places: dict[int, dict[str, float]]) -> set[int]:
-    """The trials that the box leans on."""
+def _touching(found: Box, across: str, up: str, points: dict[int, dict[str, float]]) -> set[int]:
+    """The trials at the sides of the box."""
     slack = 1e-9
     return {
         number
-        for number, one in places.items()
+        for number, one in points.items()
         if found.left - slack <= one[across] <= found.right + slack
         and found.bottom - slack <= one[up] <= found.top + slack
     }
 
 
-def _borders(good: set[int]) -> str:
-    if not good:
-        return "no trial of the best quarter lies beside it"
-    return f"trial {min(good)} of the best quarter lies beside it"
+def _next_to(good: set[int]) -> str:
+    return f"{f'Trial {min(good)}' if good else 'No trial'} of the best quarter is next to it"
 
 
-def _tried(run: Run) -> str:
-    return (
-        f"{counted(len(run.finished), 'trial')} {'has' if len(run.finished) == 1 else 'have'} ended"
-    )
+def _ended(run: Run) -> str:
+    n = len(run.finished)
+    return f"{counted(n, 'trial')} {'has' if n == 1 else 'have'} ended"

@@ -11,45 +11,49 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
 from records.checks.check import Check, Interval, amount, between, counted, percent
+from records.finished_trial import FinishedTrial
 from records.outcome import CONVERGED
-from records.run import FinishedTrial, Run
+from records.run import Run
 from records.surrogate import Surrogate
 from search_spaces.unit_scale import place
 
 ENOUGH = 10
-"""Comparable trials below which importances are noise."""
+"""With fewer comparable trials importances are noise."""
 MOST = 100
-"""Trials that importances are computed from at most, drawn at random: fANOVA over 1,000 takes half a minute."""
+"""Of more trials so many are drawn at random: fANOVA over 1,000 takes half a minute."""
 HARDLY = 0.05
-"""A parameter whose interval ends below this share hardly mattered."""
+"""A parameter whose interval ends below this fraction hardly mattered."""
 NAMED = 4
 """Parameters named in a sentence."""
 RESAMPLES = 24
 TREES = 32
-"""Of a forest; one over a resample has an eighth of them: there are many."""
+"""Trees of a forest; a forest over a resample has an eighth of them."""
 TOP_TRIALS = 5
-"""PED-ANOVA asks what sets the best tenth of the trials apart, but at least this many, as Optuna advises."""
+"""The least that PED-ANOVA takes for the best tenth of the trials, as Optuna advises."""
 
 Sample = tuple[dict[str, Any], float]
 """A trial's settings and its loss."""
-Shares = dict[str, float]
+Importances = dict[str, float]
 
 at_the_end = partial(
     Check,
     "WHAT01",
-    detected="fANOVA (Hutter et al. 2014), Optuna's, each range on its own scale: how much of what a forest of trees says of"
-    " the objective a parameter explains alone, the parameters' shares adding up to 100%; the interval from 24 resamples of the"
-    " trials. PED-ANOVA (Watanabe et al. 2023) asks what sets the best tenth of the trials apart. Only trials that used"
-    " their budget or converged: those stopped early, the poorer ones, are missing.",
-    matters="What hardly matters can be fixed, and the trials then go where something is to be found.",
+    detected="Optuna's fANOVA (Hutter et al. 2014) fits a forest of trees to the objective, each"
+    " range on its own scale, and gives the fraction that each parameter explains alone; the"
+    " fractions add up to 100%, and the intervals are from 24 resamples of the trials. PED-ANOVA"
+    " (Watanabe et al. 2023) asks what distinguishes the best tenth of the trials. Only trials"
+    " that used their budget or converged count; those that were stopped early, the poorer ones,"
+    " are missing.",
+    matters="What hardly matters can be fixed; the trials then explore what does matter.",
 )
 at_rungs = partial(
     Check,
     "WHAT02",
-    detected="PED-ANOVA over all trials that reached a rung, by their objective there, with an interval from 24 resamples of"
-    " the trials. At the first rung hardly any is missing; at later ones only those that were let go on are left.",
-    matters="Early stopping judges by the first rungs: where other parameters decide there than at the end, it may stop the"
-    " wrong trials.",
+    detected="PED-ANOVA over all trials that reached a rung, by their objective there, with an"
+    " interval from 24 resamples of the trials. At the first rung hardly any trial is missing; at"
+    " later rungs only those are left that were not stopped.",
+    matters="Early stopping judges by the first rungs. If other parameters decide there than at"
+    " the end, it may stop the wrong trials.",
 )
 
 
@@ -57,53 +61,51 @@ def importances(run: Run) -> Check:
     """WHAT01."""
     samples = _thinned(_samples(run, run.complete))
     if (missing := _too_few(run, samples)) is not None:
-        return at_the_end(status="not applicable", sentence=missing)
+        return at_the_end("not applicable", missing)
     common = [name for name in run.parameters if all(name in settings for settings, _ in samples)]
     varied = [name for name in common if len({settings[name] for settings, _ in samples}) > 1]
     if len(varied) < 2:
         sentence = f"Fewer than two parameters vary in all {len(samples)} comparable trials."
-        return at_the_end(status="not applicable", sentence=sentence)
+        return at_the_end("not applicable", sentence)
+    forest = f"A random forest fitted to {len(samples)} comparable trials"
     explained = Surrogate(run.parameters, samples).explained
     if explained <= 0:
-        sentence = (
-            f"A forest over {len(samples)} comparable trials foresees those it has not seen no better than their mean does"
-            f" (R² {explained:.2f}): too few, or too noisy, to say what mattered."
-        )
-        return at_the_end(status="not applicable", sentence=sentence)
-    shares = _fanova(run, samples, varied, TREES)
-    if not shares:
-        return at_the_end(
-            status="not applicable",
-            sentence=f"A forest over {len(samples)} comparable trials tells none apart.",
-        )
+        sentence = f"{forest} predicts held-out trials no better than their mean"
+        sentence += f" (out-of-bag R² {explained:.2f}), so no importances are reported."
+        return at_the_end("not applicable", sentence)
+    fractions = _fanova(run, samples, varied, TREES)
+    if not fractions:
+        return at_the_end("not applicable", f"{forest} finds no difference between them.")
     intervals = _resampled(
         samples, lambda drawn, seed: _fanova(run, drawn, varied, TREES // 8, seed)
     )
-    peds = _ped_anova(run, samples)
-    first = max(peds, key=lambda name: peds[name])
-    told = "; ".join(
-        f"{name} {percent(share)} ({between(intervals[name])})"
-        for name, share in sorted(shares.items(), key=lambda one: -one[1])[:NAMED]
-    )
-    sentence = (
-        f"fANOVA over {len(samples)} of {counted(len(run.finished), 'trial')}, those that used their budget: {told}; PED-ANOVA"
-        f" puts {first} first ({percent(peds[first])}). The forest foresees {percent(explained)} of the variance of trials it"
-        " has not seen."
-    )
-    if beside := len(run.parameters) - len(varied):
-        sentence += (
-            f" Not judged, as not all these trials vary them: {counted(beside, 'parameter')}."
-        )
+    sentence = _importances_sentence(run, samples, fractions, intervals)
+    if unjudged := len(run.parameters) - len(varied):
+        parameters = counted(unjudged, "parameter")
+        sentence += f" Not judged: {parameters} that these trials do not all vary."
+    sentence += f" The forest predicts {percent(explained)} of the variance of held-out trials."
     hardly = [name for name in varied if intervals[name].high < HARDLY]
     if hardly and run.winner is not None:
-        changes = [
-            _fixed(name, run.winner.settings[name])
-            for name in hardly
-            if name in run.winner.settings
-        ]
+        best = run.winner.settings
+        changes = [_fixed(name, best[name]) for name in hardly if name in best]
         sentence += f" Hardly mattered: {', '.join(hardly)}."
-        return at_the_end(status="tip", sentence=sentence, do=run.again(*changes))
-    return at_the_end(status="passed", sentence=sentence)
+        return at_the_end("tip", sentence, do=run.commands.again(*changes))
+    return at_the_end("passed", sentence)
+
+
+def _importances_sentence(
+    run: Run, samples: list[Sample], fractions: Importances, intervals: dict[str, Interval]
+) -> str:
+    peds = _ped_anova(run, samples)
+    first = max(peds, key=lambda name: peds[name])
+    largest = sorted(fractions.items(), key=lambda one: -one[1])[:NAMED]
+    told = "; ".join(
+        f"{name} {percent(fraction)} ({between(intervals[name])})" for name, fraction in largest
+    )
+    return (
+        f"fANOVA over {len(samples)} of {counted(len(run.finished), 'trial')}, those that used"
+        f" their budget: {told}; PED-ANOVA puts {first} first ({percent(peds[first])})."
+    )
 
 
 def importances_at_rungs(run: Run) -> Check:
@@ -113,22 +115,21 @@ def importances_at_rungs(run: Run) -> Check:
         if _too_few(run, samples) is not None:
             words.append(f"{label}: {counted(len(samples), 'comparable trial')}, too few")
             continue
-        shares = _ped_anova(run, samples)
+        peds = _ped_anova(run, samples)
         intervals = _resampled(samples, lambda drawn, seed: _ped_anova(run, drawn))
-        leader = max(shares, key=lambda name: shares[name])
+        leader = max(peds, key=lambda name: peds[name])
         leaders.append(leader)
-        words.append(
-            f"{label}, {len(samples)} trials: {leader} {percent(shares[leader])} ({between(intervals[leader])})"
-        )
-    if len(leaders) < 2 or len(words) < 2:
-        sentence = f"It takes {ENOUGH} comparable trials at two budgets; there are {len(leaders)} such: {'; '.join(words)}."
-        return at_rungs(status="not applicable", sentence=sentence)
-    sentence = f"What decides most, by PED-ANOVA: {'; '.join(words)}."
-    return at_rungs(status="passed" if len({*leaders}) == 1 else "tip", sentence=sentence)
+        fraction = f"{percent(peds[leader])} ({between(intervals[leader])})"
+        words.append(f"{label}, {len(samples)} trials: {leader} {fraction}")
+    if len(leaders) < 2:
+        sentence = f"It takes {ENOUGH} comparable trials at two budgets, not at {len(leaders)}"
+        return at_rungs("not applicable", f"{sentence}: {'; '.join(words)}.")
+    sentence = f"The most important parameter, by PED-ANOVA: {'; '.join(words)}."
+    return at_rungs("passed" if len({*leaders}) == 1 else "tip", sentence)
 
 
-def shares_by_budget(run: Run) -> dict[str, Shares]:
-    """PED-ANOVA's share of each parameter at every rung and at the end, where enough trials compare; by the budget's name."""
+def importances_by_budget(run: Run) -> dict[str, Importances]:
+    """PED-ANOVA's importances at every rung and at the end, if enough trials compare there."""
     return {
         f"{label}, {len(samples)} trials": _ped_anova(run, samples)
         for label, samples in _by_budget(run)
@@ -144,26 +145,25 @@ def _by_budget(run: Run) -> Iterator[tuple[str, list[Sample]]]:
 
 
 def _samples(run: Run, trials: list[FinishedTrial], rung: float = math.inf) -> list[Sample]:
-    """Settings and loss at ``rung`` of the trials that came so far, or that converged before it."""
+    """Settings and loss at ``rung`` of the trials that reached it, or converged before it."""
     samples = []
     for one in trials:
         cost, losses = one.curve.T
         losses = losses[cost <= rung]
-        arrived = (
-            one.ended == CONVERGED.name
-            or rung == math.inf
+        reached = (
+            rung == math.inf
+            or one.ended == CONVERGED.name
             or one.last.get(run.time_attr, 0) >= rung
         )
-        loss = float(losses[-1]) if len(losses) and arrived else math.inf
-        if math.isfinite(loss) and all(
-            _inside(run, name, value) for name, value in one.settings.items()
-        ):
+        loss = float(losses[-1]) if len(losses) and reached else math.inf
+        inside = all(_inside(run, name, value) for name, value in one.settings.items())
+        if math.isfinite(loss) and inside:
             samples.append((one.settings, loss))
     return samples
 
 
 def _inside(run: Run, name: str, value: Any) -> bool:
-    """Whether a value is in the range: known settings may lie outside it."""
+    """Whether a value is in its range; that of a baseline may lie outside."""
     distribution = run.parameters[name].distribution
     if isinstance(distribution, CategoricalDistribution):
         return value in distribution.choices
@@ -178,14 +178,18 @@ def _thinned(samples: list[Sample]) -> list[Sample]:
 
 
 def _too_few(run: Run, samples: list[Sample]) -> str | None:
-    if len(samples) < ENOUGH:
-        return f"{len(samples)} comparable trials used their budget, of {len(run.finished)}; importances take {ENOUGH}."
+    n = len(samples)
+    if n < ENOUGH:
+        trials = f"{n} of {counted(len(run.finished), 'trial')}"
+        return f"{trials} used their budget and can be compared; importances need {ENOUGH}."
     if len({loss for _, loss in samples}) == 1:
-        return f"All {len(samples)} comparable trials came to the same {run.metric}."
+        return f"All {n} comparable trials have the same {run.metric}."
     return None
 
 
-def _fanova(run: Run, samples: list[Sample], names: list[str], trees: int, seed: int = 0) -> Shares:
+def _fanova(
+    run: Run, samples: list[Sample], names: list[str], trees: int, seed: int = 0
+) -> Importances:
     from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
     evaluator = FanovaImportanceEvaluator(n_trees=trees, seed=seed)
@@ -197,20 +201,22 @@ def _fanova(run: Run, samples: list[Sample], names: list[str], trees: int, seed:
     return {name: float(found[name]) for name in names}
 
 
-def _ped_anova(run: Run, samples: list[Sample]) -> Shares:
+def _ped_anova(run: Run, samples: list[Sample]) -> Importances:
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
     quantile = min(0.5, max(0.1, TOP_TRIALS / len(samples)))
+    evaluator = PedAnovaImportanceEvaluator(target_quantile=quantile)
     with _study(run, samples) as study:
-        found = get_param_importances(
-            study, evaluator=PedAnovaImportanceEvaluator(target_quantile=quantile)
-        )
-    return {name: float(share) for name, share in found.items()}
+        found = get_param_importances(study, evaluator=evaluator)
+    return {name: float(fraction) for name, fraction in found.items()}
 
 
 @contextmanager
 def _study(run: Run, samples: list[Sample]) -> Iterator[Any]:
-    """An Optuna study of the samples, numbers by their place in their range: fANOVA would weigh a log range linearly."""
+    """An Optuna study of the samples, with each number as its place in its range.
+
+    fANOVA would weigh a log range linearly.
+    """
     import optuna
 
     verbosity = optuna.logging.get_verbosity()
@@ -234,20 +240,19 @@ def _study(run: Run, samples: list[Sample]) -> Iterator[Any]:
 
 
 def _resampled(
-    samples: list[Sample], importance: Callable[[list[Sample], int], Shares]
+    samples: list[Sample], importance: Callable[[list[Sample], int], Importances]
 ) -> dict[str, Interval]:
-    """For each parameter the 95% interval of its share over resamples of the trials, drawn with replacement."""
+    """Each parameter's 95% interval over resamples of the trials, drawn with replacement."""
     draws = np.random.default_rng(0)
-    found: list[Shares] = []
+    found: list[Importances] = []
     for seed in range(RESAMPLES):
         drawn = [samples[place] for place in draws.integers(len(samples), size=len(samples))]
-        found += [shares] if (shares := importance(drawn, seed)) else []
-    names = {name for shares in found for name in shares}
-    ends = {
-        name: np.quantile([shares.get(name, 0.0) for shares in found], [0.025, 0.975])
-        for name in names
-    }
-    return {name: Interval(float(low), float(high)) for name, (low, high) in ends.items()}
+        found += [fractions] if (fractions := importance(drawn, seed)) else []
+    intervals = {}
+    for name in {name for fractions in found for name in fractions}:
+        values = [fractions.get(name, 0.0) for fractions in found]
+        intervals[name] = Interval(*map(float, np.quantile(values, [0.025, 0.975])))
+    return intervals
 
 
 def _fixed(name: str, value: Any) -> str:

@@ -13,7 +13,8 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 from PIL import Image
 
-from records.outcome import outcome_of
+from records.objective import pareto_front
+from records.outcome import BUDGET, outcome_of
 from records.tables import training_curve
 from reports.figures.printed import Scale
 from reports.figures.style import BEST, HAND_TUNED, INK, MUTED
@@ -281,7 +282,8 @@ def quality_plane(
             textcoords="offset points",
             fontsize=8,
         )
-    front = pareto_front(trials[trials["ended"] == "budget"].dropna(subset=["fd", "clean"]))
+    used_up = trials[trials["ended"] == BUDGET.name].dropna(subset=["fd", "clean"])
+    front = used_up.iloc[pareto_front(np.column_stack([used_up["fd"], -used_up["clean"]]))]
     axes.plot(
         front["fd"],
         front["clean"],
@@ -307,12 +309,6 @@ def quality_plane(
     )
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
     return figure
-
-
-def pareto_front(trials: pd.DataFrame) -> pd.DataFrame:
-    """The trials of which no other has both a smaller fd and a larger clean, by fd."""
-    ordered = trials.sort_values(["fd", "clean"], ascending=[True, False])
-    return ordered[ordered["clean"] > ordered["clean"].cummax().shift(fill_value=-1.0)]
 
 
 def animation(frames: Sequence[Gray], frame_ms: int, last_ms: int) -> bytes:

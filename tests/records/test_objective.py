@@ -2,18 +2,33 @@ import math
 from typing import Literal
 
 import numpy as np
+import optuna
 import pytest
 
-from records.objective import Objective
+from records.objective import Objective, pareto_front
 
 
 @pytest.mark.parametrize("mode", ["max", "min"])
-@pytest.mark.parametrize("otherwise", [None, 7.0])
-def test_many_figures_are_losses_as_each_row_is(
-    mode: Literal["max", "min"], otherwise: float | None
+@pytest.mark.parametrize("default", [None, 7.0])
+def test_many_values_have_the_losses_of_each(
+    mode: Literal["max", "min"], default: float | None
 ) -> None:
-    objective = Objective("figure", mode, otherwise)
-    figures = [0.5, -2.0, None, 0.0]
-    each = [objective.loss({"figure": figure}) for figure in figures]
-    assert objective.losses(np.array(figures, dtype=np.float64)).tolist() == each
+    objective = Objective("metric", mode, default)
+    values = [0.5, -2.0, None, 0.0]
+    each = [objective.loss({"metric": value}) for value in values]
+    assert objective.losses(np.array(values, dtype=np.float64)).tolist() == each
     assert objective.losses(np.array([math.inf, -math.inf])).tolist() == [math.inf, math.inf]
+
+
+def test_the_front_holds_every_trial_that_no_other_beats_in_all() -> None:
+    fd, clean = [30, 20, 25, 20, 40, 20], [0.7, 0.6, 0.55, 0.5, 0.9, 0.6]
+    assert pareto_front(np.column_stack([fd, -np.array(clean)])) == [1, 5, 0, 4]
+    assert pareto_front(np.empty((0, 2))) == []
+    random = np.random.default_rng(0).integers(0, 6, size=(200, 3)).astype(float)
+    study = optuna.create_study(directions=["minimize"] * 3)
+    study.add_trials([optuna.create_trial(values=list(one)) for one in random])
+    assert sorted(pareto_front(random)) == [one.number for one in study.best_trials]
+
+
+def test_a_loss_that_no_row_has_is_on_no_front_but_its_own() -> None:
+    assert pareto_front(np.array([[1.0, math.inf], [1.0, 2.0], [math.inf, 1.0]])) == [1, 2]

@@ -170,7 +170,7 @@ def test_two_searches_never_share_a_run(tmp_path: Path) -> None:
 
 
 class TestTakingOver:
-    """Trial 2 took over trial 0 at step 10, then trial 1 at step 20, which had itself taken over trial 0 there at 10."""
+    """Trials 1 and 2 took over trial 0 at step 10; trial 2 then took over trial 1 at step 20."""
 
     @pytest.fixture
     def run(self, tmp_path: Path) -> RunDirectory:
@@ -195,12 +195,8 @@ class TestTakingOver:
         trial = run.trial(2)
         assert [folder.name for folder in trial.checkpoints()] == ["checkpoint_taken_000020"]
         assert (trial.checkpoints()[0] / "state.pt").read_text() == "old 0"
-        write_checkpoint(
-            trial.path / "checkpoint_000001",
-            {"trial": 2, "seed": 102, "lr": 0.3, "size": 0},
-            25,
-            "since",
-        )
+        config = {"trial": 2, "seed": 102, "lr": 0.3, "size": 0}
+        write_checkpoint(trial.path / "checkpoint_000001", config, 25, "since")
         assert [folder.name for folder in trial.checkpoints()] == [
             "checkpoint_000001",
             "checkpoint_taken_000020",
@@ -211,11 +207,9 @@ class TestTakingOver:
 
     def test_a_copy_that_no_line_names_does_not_count(self, run: RunDirectory) -> None:
         trial = run.trial(1)
+        foreign = {"trial": 0, "seed": 0}
         write_checkpoint(
-            trial.path / "checkpoint_taken_000020",
-            {"trial": 0, "seed": 0},
-            20,
-            "killed before its line",
+            trial.path / "checkpoint_taken_000020", foreign, 20, "killed before its line"
         )
         assert [folder.name for folder in trial.checkpoints()] == ["checkpoint_taken_000010"]
         with (trial.path / "schedule.json").open("a") as file:

@@ -61,7 +61,7 @@ def test_a_search_json_cut_at_any_byte_is_refused_in_one_line(copy: Path) -> Non
 
 @pytest.mark.parametrize(
     ("number", "shown"),
-    [(None, True), (0, True), (1, True), (2, False), ("next", False), ([1], False)],
+    [(None, True), (0, True), (1, True), (2, True), (3, False), ("next", False), ([1], False)],
 )
 def test_older_formats_are_shown_and_newer_ones_refused(
     number: object, shown: bool, copy: Path

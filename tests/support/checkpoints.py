@@ -11,7 +11,7 @@ from records.checkpoint import identity, metadata
 
 
 def write_checkpoint(folder: Path, config: Mapping[str, Any], step: int, state: str = "") -> Path:
-    """A checkpoint of the trial with ``config`` after ``step`` steps, with one weight; ``state`` is what is in state.pt."""
+    """A checkpoint with one weight, after ``step`` steps; ``state`` is the content of state.pt."""
     folder.mkdir(parents=True, exist_ok=True)
     saved = metadata({**identity(config), "step": str(step)})
     save_file({"weight": torch.full((1,), float(step))}, folder / "model.safetensors", saved)

@@ -1,6 +1,9 @@
 """A run that is searched trial by trial in this process, without Ray: its records and its study are as a search leaves them."""
 
 from dataclasses import asdict
+from typing import Any
+
+from optuna.distributions import distribution_to_json
 
 import tuning.engine.study
 from records.run_directory import RunDirectory
@@ -22,6 +25,19 @@ ENDS = ("budget", "converged", "stopped early", "diverged", "error")
 """How the trials end, in turn."""
 
 
+def described(task: Task) -> dict[str, Any]:
+    """The least of an experiment that ``search.json`` must tell."""
+    return {
+        "space": {
+            name: {"distribution": distribution_to_json(one), "reason": "."}
+            for name, one in task.space.distributions.items()
+        },
+        "fixed": {**task.space.fixed, **task.settings},
+        "objectives": [asdict(one) for one in task.objectives],
+        "goal": asdict(task.goal),
+    }
+
+
 class Searched:
     """A run that is searched trial by trial, without Ray."""
 
@@ -32,6 +48,7 @@ class Searched:
         self.run = RunDirectory(path) if options.resume else RunDirectory.create(path)
         if not options.resume:
             self.run.start_session(options.experiment, asdict(options))
+            self.run.describe(described(task))
         study, self.notes = open_run(options, task, self.run, Patience())
         self.study = study.study
         self.run.start_session(options.experiment, asdict(options))

@@ -7,7 +7,7 @@ from records.objective import Goal, Objective
 from records.run_directory import RunDirectory
 from records.trial_directory import TrialRecord
 from tests.support.checkpoints import write_checkpoint
-from tuning.confirmation import Candidate, pareto_front
+from tuning.confirmation import Candidate, unbeaten
 from tuning.final import final_queue, final_training
 from tuning.task import Task
 
@@ -127,7 +127,7 @@ def test_the_front_holds_every_trial_that_no_other_beats_in_all(
         trial = directory.trial(number)
         trial.write(TrialRecord(number, {"trial": number}, ended=ended))
         trial.append({"step": 100, "fd": fd, "clean": clean})
-    assert [number for number, _ in pareto_front(directory, two_objectives)] == [1, 6, 0, 4]
+    assert [number for number, _ in unbeaten(directory, two_objectives)] == [1, 6, 0, 4]
 
 
 @pytest.mark.parametrize(

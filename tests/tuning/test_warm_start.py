@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from optuna.distributions import FloatDistribution, distribution_to_json
 
 from command_line import UsageError
 from records.objective import Objective
@@ -18,6 +19,8 @@ from tuning.engine.searcher import StudySearch
 from tuning.task import Task
 from tuning.warm_start import read_warm_start
 
+RANGE = {"distribution": distribution_to_json(FloatDistribution(0.0, 10.0)), "reason": "."}
+
 
 class Earlier:
     """A run that has been: five settings and how well each did."""
@@ -26,9 +29,12 @@ class Earlier:
         self.run = RunDirectory(folder)
         self.search = {
             "experiment": experiment,
-            "space": {"lr": {}, "max_norm": {}},
+            "space": {"lr": RANGE, "max_norm": RANGE},
             "fixed": {"input_length": 20, "model": "lstm"},
             "objectives": [{"metric": "mean_accuracy", "mode": "max"}],
+            "goal": {"metric": "test_accuracy", "at": "least", "bound": 0.99},
+            "options": {},
+            "sessions": [{"started": 0.0, "ended": None}],
         }
         write_json(folder / "search.json", self.search)
         self.add(0, 0.9, lr=0.01, max_norm=1.0)
@@ -112,7 +118,7 @@ def test_what_was_varied_there_and_is_fixed_here_must_agree(
 ) -> None:
     write_json(
         earlier.run.path / "search.json",
-        {**earlier.search, "space": {"lr": {}, "max_norm": {}, "hidden_dim": {}}},
+        {**earlier.search, "space": dict.fromkeys(("lr", "max_norm", "hidden_dim"), RANGE)},
     )
     earlier.add(5, 0.99, lr=0.003, max_norm=3.0, hidden_dim=64)
     earlier.add(6, 0.98, lr=0.001, max_norm=3.0, hidden_dim=128)

@@ -1,4 +1,4 @@
-"""Run directories made up for the checks: a space, trials with known figures, fresh seeds, a path of changes."""
+"""Run directories made up for the checks: a space, trials, fresh seeds and a path of changes."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -58,7 +58,7 @@ class MadeRun:
         row: Mapping[str, Any] | None = None,
         **config: Any,
     ) -> None:
-        """A trial that came to ``figures``: one at step 900, or by step."""
+        """A trial with these ``figures`` of the objective: one at step 900, or by step."""
         directory = (run or self.run).trial(number)
         directory.write(
             TrialRecord(number, {**settings, "seed": number, **config}, ended=ended, error=error)
@@ -67,14 +67,8 @@ class MadeRun:
             figures if isinstance(figures, Mapping) else {} if figures is None else {900: figures}
         )
         for step, value in by_step.items():
-            directory.append(
-                {
-                    "step": step,
-                    self.objective.metric: value,
-                    "train_loss": [0.1, 0.2],
-                    **(row or {}),
-                }
-            )
+            report = {"step": step, self.objective.metric: value, "train_loss": [0.1, 0.2]}
+            directory.append({**report, **(row or {})})
 
     def confirmed(
         self, winner: int, settings: Mapping[str, Any], rows: list[dict[str, Any]], **config: Any
@@ -82,29 +76,18 @@ class MadeRun:
         """The winner's fresh seeds, each with its last row; one without a row broke."""
         for number, row in enumerate(rows):
             directory = self.run.confirmation().trial(number)
-            own = {
-                **settings,
-                **config,
-                "seed": 900_000 + number,
-                "trial": number,
-                "confirms": winner,
-            }
-            directory.write(TrialRecord(number, own, ended="budget" if row else "error"))
+            own = {"seed": 900_000 + number, "trial": number, "confirms": winner}
+            whole = {**settings, **config, **own}
+            directory.write(TrialRecord(number, whole, ended="budget" if row else "error"))
             if row:
                 directory.append({"step": 900, **row})
 
     def changed(self, changes: list[tuple[Any, float]]) -> None:
-        """The path from the hand-tuned settings to the winner, trial 1: what changed and the figure after it."""
+        """The path from hand-tuned settings to trial 1: changes, and figures after them."""
         path = self.run.ablation(1)
         for place, (changed, figure) in enumerate(changes):
-            self.trial(
-                place,
-                {"lr": 0.01, "max_norm": 1.0},
-                figure,
-                run=path,
-                ablation=place,
-                changed=changed,
-            )
+            settings = {"lr": 0.01, "max_norm": 1.0}
+            self.trial(place, settings, figure, run=path, ablation=place, changed=changed)
 
     def winner(self, number: int) -> None:
         write_json(self.run.path / "best" / "metrics.json", {"trial": number})
@@ -119,7 +102,7 @@ Make = Callable[..., MadeRun]
 
 @pytest.fixture
 def lstm(tmp_path: Path) -> MadeRun:
-    """A run over lr (0.0001 to 0.1) and max_norm (0.001 to 10), both on log scales; mean_accuracy is maximized."""
+    """A run over lr (0.0001 to 0.1) and max_norm (0.001 to 10), log scales; maximizes accuracy."""
     command = "python tune_lstm.py --input-length 4 --num-samples 8 --name made"
     objective, goal = Objective("mean_accuracy", "max"), Goal("test_accuracy", "least", 0.99)
     return MadeRun(tmp_path / "made", LSTM_SPACES["lstm", "core"], objective, goal, command)
@@ -129,10 +112,5 @@ def lstm(tmp_path: Path) -> MadeRun:
 def gan(tmp_path: Path) -> MadeRun:
     """A run over the GAN's extended space; fd is minimized."""
     objective, goal = Objective("fd", "min"), Goal("fd_ratio", "most", 2.0)
-    return MadeRun(
-        tmp_path / "gan",
-        GAN_SPACES["extended"],
-        objective,
-        goal,
-        "python tune_gan.py --name gan --dataset digits",
-    )
+    command = "python tune_gan.py --name gan --dataset digits"
+    return MadeRun(tmp_path / "gan", GAN_SPACES["extended"], objective, goal, command)

@@ -32,7 +32,10 @@ def test_each_answers_under_its_own_code_with_a_number_in_a_sentence(lstm: MadeR
 
 
 def test_neither_ray_nor_torch_is_imported() -> None:
-    program = "import sys, records.checks; print([name for name in ('ray', 'torch', 'sklearn', 'scipy') if name in sys.modules])"
+    program = (
+        "import sys, records.checks;"
+        "print([name for name in ('ray', 'torch', 'sklearn', 'scipy') if name in sys.modules])"
+    )
     result = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -89,9 +92,9 @@ def test_a_new_search_keeps_the_runs_options_and_earlier_changes(lstm: MadeRun) 
         "python tune_lstm.py --set lr=1..2 max_norm=3 --name=x --input-length 9 --quiet"
     )
     (lstm.run.path / "search.json").write_text(json.dumps(record))
-    assert lstm.opened.again("max_norm=4,5") == (
+    assert lstm.opened.commands.again("max_norm=4,5") == (
         "python tune_lstm.py --input-length 9 --quiet --set lr=1..2 max_norm=4,5"
     )
-    assert lstm.opened.again(flags=("--scheduler", "none")) == (
+    assert lstm.opened.commands.again(flags=("--scheduler", "none")) == (
         "python tune_lstm.py --input-length 9 --quiet --set lr=1..2 max_norm=3 --scheduler none"
     )

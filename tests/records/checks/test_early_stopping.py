@@ -8,7 +8,7 @@ SETTINGS = {"lr": 0.01, "max_norm": 0.1}
 
 
 def audited(run: MadeRun, figures: dict[int, float]) -> Run:
-    """Two trials used their budget and eight were stopped; ``figures`` are those of others that were let run on."""
+    """Two trials used their budget, eight were stopped, others (``figures``) were let run on."""
     run.trial(0, SETTINGS, 0.9, row={"test_accuracy": 1.0})
     run.trial(1, SETTINGS, 0.8, row={"test_accuracy": 0.9})
     for number in range(2, 10):
@@ -26,10 +26,7 @@ def audited(run: MadeRun, figures: dict[int, float]) -> Run:
 def test_without_an_audit_it_says_how_to_have_one(lstm: MadeRun) -> None:
     check = early_stopping_cost(audited(lstm, {}))
     assert (check.code, check.status) == ("STOP01", "not applicable")
-    assert (
-        check.sentence
-        == "Stopped early: 8 trials; let run on to see what would have come of it: 0."
-    )
+    assert check.sentence == "Stopped early: 8 trials. Let run on, to see how they end: 0."
     assert check.do == "python tune_lstm.py --resume --name made --num-samples 15 --audit 0.1"
 
 
@@ -43,8 +40,9 @@ def test_a_stopped_winner_is_an_issue(lstm: MadeRun) -> None:
     check = early_stopping_cost(audited(lstm, {10: 0.95, 11: 0.4, 12: 0.2, 13: 0.3}))
     assert check.status == "issue"
     assert check.sentence == (
-        "1 of 4 audited trials beat the best of the others (25%, 95% interval 1% to 81%), so of 8 stopped early 0 to 6 may"
-        " have; 2 of 4 are among the best quarter, 1 reached the goal."
+        "1 of 4 audited trials beat the best of the others (25%, 95% interval 1% to 81%), so 0 to 6"
+        " of the 8 that were stopped early may have. 2 of 4 are among the best quarter, 1 reached"
+        " the goal."
     )
     assert check.do == "python tune_lstm.py --input-length 4 --num-samples 8 --scheduler none"
 
@@ -52,8 +50,6 @@ def test_a_stopped_winner_is_an_issue(lstm: MadeRun) -> None:
 def test_an_audit_that_found_nothing_says_what_it_leaves_open(lstm: MadeRun) -> None:
     check = early_stopping_cost(audited(lstm, {10: 0.4, 11: 0.2}))
     assert (check.status, check.do) == ("passed", None)
-    assert (
-        "0 of 2 audited trials beat the best of the others (0%, 95% interval 0% to 84%)"
-        in check.sentence
-    )
-    assert "of 8 stopped early 0 to 7 may have" in check.sentence
+    words = "0 of 2 audited trials beat the best of the others (0%, 95% interval 0% to 84%)"
+    assert words in check.sentence
+    assert "so 0 to 7 of the 8 that were stopped early may have" in check.sentence

@@ -5,36 +5,18 @@ from records.checks.edges import best_trials_at_an_edge, winner_at_an_edge
 from tests.records.checks.conftest import MadeRun
 
 GAN_INSIDE = {
-    **{
-        "lr_g": 3e-4,
-        "lr_d": 3e-4,
-        "beta1": 0.5,
-        "beta2": 0.99,
-        "batch_size": 64,
-        "latent_dim": 64,
-        "loss": "hinge",
-    },
-    **{
-        "ema": 0.99,
-        "regulariser": "none",
-        "shift": 1,
-        "lr_decay": "none",
-        "d_steps": 1,
-        "latent": "uniform",
-    },
-}
+    "lr_g": 3e-4, "lr_d": 3e-4, "beta1": 0.5, "beta2": 0.99, "batch_size": 64, "latent_dim": 64,
+    "loss": "hinge", "ema": 0.99, "regulariser": "none", "shift": 1, "lr_decay": "none",
+    "d_steps": 1, "latent": "uniform",
+}  # fmt: skip
 
 
 def test_a_winner_well_inside_its_ranges_passes(lstm: MadeRun) -> None:
-    lstm.trial(
-        0, {"lr": 0.06, "max_norm": 5.0}, 0.9
-    )  # the upper half, but well inside on a log scale
+    # The upper half, but well inside on a log scale.
+    lstm.trial(0, {"lr": 0.06, "max_norm": 5.0}, 0.9)
     check = winner_at_an_edge(lstm.opened)
     assert (check.code, check.status, check.do) == ("EDGE01", "passed", None)
-    assert (
-        check.sentence
-        == "None of the 4 ends that trial 0's numbers could lie at is within 5% of its range."
-    )
+    assert check.sentence == "None of trial 0's numbers is within 5% of one of the 4 ends."
 
 
 def test_a_winner_at_an_edge_is_a_tip_with_the_command_that_widens_the_range(lstm: MadeRun) -> None:
@@ -44,8 +26,8 @@ def test_a_winner_at_an_edge_is_a_tip_with_the_command_that_widens_the_range(lst
     check = winner_at_an_edge(lstm.opened)
     assert check.status == "tip"
     assert check.sentence == (
-        "The best may lie beyond: trial 7 has lr=0.000101 (lower end, as 1 of the best 2 trials: 50%, 1% to 99%);"
-        " max_norm=9.5 (upper end, as 1 of the best 2 trials: 50%, 1% to 99%)."
+        "The best may lie beyond: trial 7 has lr=0.000101 (lower end, as 1 of the best 2 trials:"
+        " 50%, 1% to 99%); max_norm=9.5 (upper end, as 1 of the best 2 trials: 50%, 1% to 99%)."
     )
     assert check.do is not None
     assert check.do.startswith("python tune_lstm.py --input-length 4 --num-samples 8 --set lr=")
@@ -54,23 +36,13 @@ def test_a_winner_at_an_edge_is_a_tip_with_the_command_that_widens_the_range(lst
 
 
 def test_natural_ends_of_choices_are_none(gan: MadeRun) -> None:
-    natural = {
-        "beta1": 0.0,
-        "d_steps": 1,
-        "shift": 0,
-        "ema": 0.0,
-        "loss": "non-saturating",
-        "label_smoothing": 0.0,
-    }
-    gan.trial(0, {**GAN_INSIDE, **natural}, 4.0)
+    natural = {"beta1": 0.0, "d_steps": 1, "shift": 0, "ema": 0.0, "label_smoothing": 0.0}
+    gan.trial(0, {**GAN_INSIDE, **natural, "loss": "non-saturating"}, 4.0)
     assert winner_at_an_edge(gan.opened).status == "passed"
     gan.trial(1, {**GAN_INSIDE, "beta1": 0.9, "d_steps": 2, "latent_dim": 32}, 3.0)
     sentence = winner_at_an_edge(gan.opened).sentence
-    assert [name for name in GAN_INSIDE if f"{name}=" in sentence] == [
-        "beta1",
-        "latent_dim",
-        "d_steps",
-    ]
+    named = [name for name in GAN_INSIDE if f"{name}=" in sentence]
+    assert named == ["beta1", "latent_dim", "d_steps"]
 
 
 def test_the_winner_is_the_confirmed_one_and_not_the_best_of_the_search(lstm: MadeRun) -> None:
@@ -85,12 +57,9 @@ def crowd(run: MadeRun, at_edge: int) -> None:
     """40 trials, the ten best of which have ``at_edge`` in the upper tenth of lr's log range."""
     places = np.linspace(0.12, 0.88, 40)
     for number, place in enumerate(places):
-        share = 0.95 if number < at_edge else place
-        run.trial(
-            number,
-            {"lr": 1e-4 * 1000**share, "max_norm": 1e-3 * 1e4**place},
-            0.9 if number < 10 else 0.1,
-        )
+        lr = 1e-4 * 1000 ** (0.95 if number < at_edge else place)
+        settings = {"lr": lr, "max_norm": 1e-3 * 1e4**place}
+        run.trial(number, settings, 0.9 if number < 10 else 0.1)
 
 
 def test_many_of_the_best_trials_at_one_edge_are_an_issue(lstm: MadeRun) -> None:
@@ -98,7 +67,8 @@ def test_many_of_the_best_trials_at_one_edge_are_an_issue(lstm: MadeRun) -> None
     check = best_trials_at_an_edge(lstm.opened)
     assert (check.code, check.status) == ("EDGE02", "issue")
     assert check.sentence == (
-        "More of the best trials than chance puts there: 6 of 10 at the upper end of lr (60%, 26% to 88%; chance: 10%)."
+        "More of the best trials lie at an end than uniform draws would: 6 of 10 at the upper end"
+        " of lr (60%, 26% to 88%; chance: 10%)."
     )
     assert check.do is not None
     assert check.do.endswith("--set lr=0.0001..1:log")
@@ -109,8 +79,8 @@ def test_a_few_of_the_best_trials_at_an_edge_are_chance(lstm: MadeRun) -> None:
     check = best_trials_at_an_edge(lstm.opened)
     assert check.status == "passed"
     assert check.sentence == (
-        "Of 4 ends none holds more of the best trials than chance puts there; most: 2 of 10 at the upper end of lr"
-        " (20%, 3% to 56%; chance: 10%)."
+        "None of 4 ends has more of the best trials than uniform draws would have; the most: 2 of"
+        " 10 at the upper end of lr (20%, 3% to 56%; chance: 10%)."
     )
 
 
@@ -135,5 +105,5 @@ def test_without_a_winner_there_is_nothing_to_look_at(lstm: MadeRun, ended: str 
     check = best_trials_at_an_edge(lstm.opened)
     assert check.status == "not applicable"
     assert (
-        check.sentence == "None of the best quarter, 0 of 0 trials, has a number with an open end."
+        check.sentence == "None of the best quarter (0 of 0 trials) has a number with an open end."
     )

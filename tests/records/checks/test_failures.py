@@ -19,8 +19,8 @@ def test_equal_causes_are_counted_together(lstm: MadeRun) -> None:
     check = failed_trials(lstm.opened)
     assert check.status == "issue"
     assert check.sentence == (
-        "7 of 8 trials failed (88%, 95% interval 47% to >99%): error: ZeroDivisionError: by zero (×6); error: OSError: disk"
-        " full (×1)."
+        "7 of 8 trials failed (88%, 95% interval 47% to >99%): error: ZeroDivisionError: by zero"
+        " (×6); error: OSError: disk full (×1)."
     )
     assert check.do is not None
     assert check.do.startswith("cat ")

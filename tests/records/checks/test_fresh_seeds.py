@@ -52,40 +52,36 @@ def test_only_the_winners_own_seeds_count(lstm: MadeRun) -> None:
 
 
 def test_the_winners_curse_has_students_interval(lstm: MadeRun) -> None:
-    lstm.trial(0, SETTINGS, 0.95)
+    lstm.trial(0, SETTINGS, 0.95, lost=1)  # its machine's failure does not make it another training
     figures = [0.90, 0.91, 0.89, 0.92, 0.90]
     lstm.confirmed(0, SETTINGS, [{"mean_accuracy": one, "test_accuracy": 1.0} for one in figures])
     interval = ttest_1samp(0.95 - np.array(figures), 0).confidence_interval()
     check = flattered_by_selection(lstm.opened)
     assert (check.code, check.status) == ("SEED02", "tip")
     assert check.sentence == (
-        "mean_accuracy 0.95 where trial 0 was selected, 0.904 on average over 5 fresh seeds: the search flattered it by 0.046"
+        "mean_accuracy of trial 0 is 0.95 in the search and 0.904 on average over 5 fresh seeds:"
+        " the search flattered it by 0.046"
         f" (95% interval {interval.low:.3g} to {interval.high:.3g})."
     )
 
 
 def test_a_figure_that_luck_explains_passes(lstm: MadeRun) -> None:
     lstm.trial(0, SETTINGS, 0.91)
-    lstm.confirmed(
-        0, SETTINGS, [{"mean_accuracy": one, "test_accuracy": 1.0} for one in (0.85, 0.95, 0.9)]
-    )
+    rows = [{"mean_accuracy": one, "test_accuracy": 1.0} for one in (0.85, 0.95, 0.9)]
+    lstm.confirmed(0, SETTINGS, rows)
     assert flattered_by_selection(lstm.opened).status == "passed"
 
 
 def test_a_figure_of_another_judge_is_not_compared_but_the_goals_is(gan: MadeRun) -> None:
     settings = {"lr_g": 1e-4}
     gan.trial(0, settings, 4.0, row={"fd_ratio": 4.2}, judge="search")
-    gan.confirmed(
-        0,
-        settings,
-        [{"fd": 99.0, "fd_ratio": ratio} for ratio in (5.6, 5.9, 4.9, 5.4)],
-        judge="final",
-    )
+    rows = [{"fd": 99.0, "fd_ratio": ratio} for ratio in (5.6, 5.9, 4.9, 5.4)]
+    gan.confirmed(0, settings, rows, judge="final")
     check = flattered_by_selection(gan.opened)
     assert check.status == "tip"
     assert check.sentence == (
-        "fd_ratio 4.2 where trial 0 was selected, 5.45 on average over 4 fresh seeds: the search flattered it by 1.25"
-        " (95% interval 0.581 to 1.92)."
+        "fd_ratio of trial 0 is 4.2 in the search and 5.45 on average over 4 fresh seeds:"
+        " the search flattered it by 1.25 (95% interval 0.581 to 1.92)."
     )
 
 

@@ -13,11 +13,12 @@ def test_a_young_best_is_a_tip_to_go_on(lstm: MadeRun) -> None:
         lstm.trial(number, SETTINGS, figure)
     check = would_more_trials_help(lstm.opened)
     assert (check.code, check.status) == ("MORE01", "tip")
-    # 3 start-up trials, so 6 of the sampler's own; 4 more: 4 / 10; 1 - 0.975^(4/6) and 1 -
-    # 0.025^(4/6).
+    # 3 start-up trials, so 6 chosen by the sampler; 4 more trials: 4 / 10, and the interval is
+    # 1 - 0.975^(4/6) to 1 - 0.025^(4/6).
     assert check.sentence == (
-        "The best came as trial 7, 1 trial ago (mean_accuracy 0.8, 0.05 better than the best before it)."
-        " 4 more like the 6 chosen by TPE beat it with a chance of 40% (95% interval 2% to 91%)."
+        "The best is trial 7, 1 trial ago (mean_accuracy 0.8, 0.05 better than the best before it)."
+        " 4 more trials like the 6 chosen by TPE beat it with a chance of 40% (95% interval 2% to"
+        " 91%)."
     )
     assert check.do == "python tune_lstm.py --resume --name made --num-samples 13"
 
@@ -33,32 +34,23 @@ def test_an_old_best_passes_and_one_that_the_sampler_never_reached_is_a_bound(
     check = would_more_trials_help(lstm.opened)
     assert check.status == "passed"
     assert check.sentence == (
-        "The best came as trial 0, 12 trials ago (mean_accuracy 0.9). 6 more like the 10 chosen by TPE beat it with a chance of"
-        " at most 38% (95% interval 2% to 89%)."
+        "The best is trial 0, 12 trials ago (mean_accuracy 0.9). 6 more trials like the 10 chosen"
+        " by TPE beat it with a chance of at most 38% (95% interval 2% to 89%)."
     )
 
 
-def test_random_draws_are_all_alike_but_for_the_known_ones(tmp_path: Path) -> None:
+def test_random_draws_are_all_alike_but_for_the_baselines(tmp_path: Path) -> None:
     objective, goal = Objective("mean_accuracy", "max"), Goal("test_accuracy", "least", 0.99)
-    command = "python tune_lstm.py --sampler random"
-    made = MadeRun(
-        tmp_path / "a run",
-        SPACES["lstm", "core"],
-        objective,
-        goal,
-        command,
-        sampler="random",
-        storage_path="/data/runs",
-    )
+    command, space = "python tune_lstm.py --sampler random", SPACES["lstm", "core"]
+    options = {"sampler": "random", "storage_path": "/data/runs"}
+    made = MadeRun(tmp_path / "a run", space, objective, goal, command, **options)
     made.trial(0, SETTINGS, 0.1, baseline="hand-tuned")
     for number in range(1, 5):
         made.trial(number, SETTINGS, 0.9 - number / 10)
     check = would_more_trials_help(made.opened)
-    assert "2 more like the 4 drawn at random beat it with a chance of 33%" in check.sentence
-    assert (
-        check.do
-        == "python tune_lstm.py --resume --name 'a run' --storage-path /data/runs --num-samples 7"
-    )
+    assert "2 more trials like the 4 drawn at random beat it with a chance of 33%" in check.sentence
+    where = "--name 'a run' --storage-path /data/runs"
+    assert check.do == f"python tune_lstm.py --resume {where} --num-samples 7"
 
 
 def test_a_smaller_figure_is_the_better_one_where_it_is_minimized(gan: MadeRun) -> None:
@@ -66,7 +58,7 @@ def test_a_smaller_figure_is_the_better_one_where_it_is_minimized(gan: MadeRun) 
         gan.trial(number, {}, figure)
     sentence = would_more_trials_help(gan.opened).sentence
     assert sentence.startswith(
-        "The best came as trial 5, 3 trials ago (fd 12.5, 2.5 better than the best before it)."
+        "The best is trial 5, 3 trials ago (fd 12.5, 2.5 better than the best before it)."
     )
 
 
@@ -75,11 +67,11 @@ def test_without_a_best_or_trials_alike_there_is_no_answer(lstm: MadeRun) -> Non
     check = would_more_trials_help(lstm.opened)
     assert (check.status, check.sentence) == (
         "not applicable",
-        "0 of 1 trial used their budget, so there is no best to beat.",
+        "0 of 1 trial used the whole budget, so there is no best trial.",
     )
     lstm.trial(1, SETTINGS, 0.2)
     check = would_more_trials_help(lstm.opened)
     assert (check.status, check.sentence) == (
         "not applicable",
-        "Too few to extrapolate from: 0 chosen by TPE, of 2 trials.",
+        "Too few trials to extrapolate from: 0 of 2 were chosen by TPE.",
     )

@@ -7,12 +7,12 @@ from scipy.stats import binom
 
 from records.checks import statistics
 from records.checks.statistics import (
+    fraction_interval,
     gap_bound,
     gap_tail,
     largest_empty_box,
     mean_interval,
     record_chance,
-    share_interval,
 )
 
 
@@ -20,7 +20,7 @@ from records.checks.statistics import (
 def test_a_shares_interval_ends_where_what_was_seen_has_a_chance_of_a_fortieth(
     count: int, n: int
 ) -> None:
-    low, high = share_interval(count, n)
+    low, high = fraction_interval(count, n)
     if count:
         assert low == pytest.approx(
             brentq(lambda p: binom.sf(count - 1, n, p) - 0.025, 1e-9, 1 - 1e-9), abs=1e-6

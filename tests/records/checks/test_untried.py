@@ -6,7 +6,7 @@ from tests.records.checks.conftest import MadeRun
 
 
 def spread(run: MadeRun, places: list[tuple[float, float]], best: int = 0) -> None:
-    """A trial at each place of lr's and max_norm's log range; the trial ``best`` is far better than the others."""
+    """A trial at each place of lr's and max_norm's log range; ``best`` is far the best of them."""
     for number, (lr, max_norm) in enumerate(places):
         settings = {"lr": 1e-4 * 1000**lr, "max_norm": 1e-3 * 1e4**max_norm}
         run.trial(number, settings, 0.99 if number == best else 0.5 - number / 1000)
@@ -35,11 +35,11 @@ def test_a_long_stretch_beside_a_good_trial_is_a_tip_with_the_command_to_look_th
     assert (check.code, check.status) == ("SPACE01", "tip")
     low = lstm.opened.finished[rightmost].settings["lr"]
     assert check.sentence.startswith(
-        f"The longest stretch without a trial is lr from {low:.3g} to 0.1: "
+        f"The longest stretch without a trial is lr from {low:.3g} to 0.1, "
     )
     assert check.sentence.endswith(
-        f"% of its log range, where 40 uniform draws leave up to 15% 19 times in 20; trial {rightmost} of the best quarter lies"
-        " beside it."
+        "% of its log range; 40 uniform draws leave at most 15% in 19 of 20 cases."
+        f" Trial {rightmost} of the best quarter is next to it."
     )
     assert (
         check.do
@@ -55,7 +55,7 @@ def test_a_stretch_beside_poor_trials_is_left_alone(lstm: MadeRun) -> None:
         )
     check = untried_stretch(lstm.opened)
     assert check.status == "passed"
-    assert "no trial of the best quarter lies beside it" in check.sentence
+    assert "No trial of the best quarter is next to it" in check.sentence
 
 
 def test_an_empty_corner_that_no_single_range_shows_is_found(lstm: MadeRun) -> None:
@@ -90,9 +90,8 @@ def test_uniform_draws_seldom_raise_an_alarm(lstm: MadeRun) -> None:
 
 def test_few_trials_say_nothing(lstm: MadeRun) -> None:
     spread(lstm, halton(4))
-    assert (
-        untried_stretch(lstm.opened).sentence
-        == "No range has 5 trials to look between; 4 trials have ended."
+    assert untried_stretch(lstm.opened).sentence == (
+        "No range has the 5 trials that this check needs; 4 trials have ended."
     )
     assert untried_box(lstm.opened).sentence == (
         "It takes two ranges that always apply and 10 trials; there are 2 and 4."
@@ -118,7 +117,6 @@ def test_choices_tried_alike_pass(gan: MadeRun) -> None:
         gan.trial(number, {"d_steps": 1 + number % 2}, 50.0)
     check = rarely_tried_choices(gan.opened)
     assert check.status == "passed"
-    assert (
-        check.sentence
-        == "Of 2 choices the least tried: d_steps=2 15 of 31 times (uniform draws: 10 to 21)."
+    assert check.sentence == (
+        "The least tried of 2 choices: d_steps=2 15 of 31 times (uniform draws: 10 to 21)."
     )

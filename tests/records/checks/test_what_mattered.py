@@ -7,7 +7,7 @@ from tests.records.checks.conftest import MadeRun
 
 
 def drawn(run: MadeRun, n: int, early_by_max_norm: bool = False, stopped: int = 0) -> None:
-    """``n`` uniform draws whose figure at the end is lr's alone; the last ``stopped`` never came there."""
+    """``n`` uniform draws whose last figure depends on lr alone; the last ``stopped`` have none."""
     draws = np.random.default_rng(3)
     for number in range(n):
         lr, max_norm = draws.random(2)
@@ -71,7 +71,7 @@ def test_pure_noise_is_told_from_a_finding(lstm: MadeRun) -> None:
     assert len(noise) >= 4
     for one in noise:
         assert one.sentence.startswith(
-            "A forest over 40 comparable trials foresees those it has not seen no better than"
+            "A random forest fitted to 40 comparable trials predicts held-out trials no better than"
         )
 
 
@@ -82,9 +82,11 @@ def test_few_trials_or_equal_ones_say_nothing(lstm: MadeRun, figure: float | Non
     check = importances(lstm.opened)
     assert check.status == "not applicable"
     if figure is None:
-        assert check.sentence == "9 comparable trials used their budget, of 9; importances take 10."
+        assert check.sentence == (
+            "9 of 9 trials used their budget and can be compared; importances need 10."
+        )
     else:
-        assert check.sentence == "All 12 comparable trials came to the same mean_accuracy."
+        assert check.sentence == "All 12 comparable trials have the same mean_accuracy."
 
 
 def test_conditional_parameters_and_values_outside_the_range_do_no_harm(gan: MadeRun) -> None:
@@ -110,7 +112,7 @@ def test_another_parameter_in_the_lead_at_an_early_rung_is_a_tip(lstm: MadeRun) 
     check = importances_at_rungs(lstm.opened)
     assert (check.code, check.status) == ("WHAT02", "tip")
     assert check.sentence.startswith(
-        "What decides most, by PED-ANOVA: step 100, 60 trials: max_norm "
+        "The most important parameter, by PED-ANOVA: step 100, 60 trials: max_norm "
     )
     assert "; step 300, 40 trials: lr " in check.sentence
     assert "; the end, 40 trials: lr " in check.sentence

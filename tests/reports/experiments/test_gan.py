@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from reports.experiments.gan import early_middle_late, spread
-from reports.experiments.gan_figures import animation, pareto_front, schedules, tiled
+from reports.experiments.gan_figures import animation, schedules, tiled
 from tests.conftest import SmallGANSearch
 from tests.reports.conftest import build
 
@@ -88,7 +88,7 @@ def test_every_way_a_trial_ends_is_said_in_words(
     words = {
         "discriminator won": "the discriminator won outright",
         "generator collapsed": "the generator collapsed",
-        "diverged": "a figure was no longer finite",
+        "diverged": "a metric was no longer finite",
     }
     for number, ended in zip((0, 2, 3), words, strict=True):
         file = copy / f"trial_{number:04d}" / "trial.json"
@@ -160,13 +160,6 @@ def test_frames_are_spread_from_the_first_step_to_the_last() -> None:
     assert len(frames) <= 40
     assert frames[1] - frames[0] < frames[-1] - frames[-2]
     assert spread([500], 40) == [500]
-
-
-def test_the_front_leaves_out_what_another_trial_beats_in_both() -> None:
-    trials = pd.DataFrame(
-        {"number": range(5), "fd": [30, 20, 25, 20, 40], "clean": [0.7, 0.6, 0.55, 0.5, 0.9]}
-    )
-    assert pareto_front(trials)["number"].tolist() == [1, 0, 4]
 
 
 def test_images_are_laid_out_in_rows() -> None:

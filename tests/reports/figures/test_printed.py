@@ -63,7 +63,7 @@ def test_the_map_shows_every_trial_by_its_outcome(trials: pd.DataFrame) -> None:
     axes = figure.axes[0]
     labels = [text.get_text() for text in axes.get_legend().texts]  # type: ignore[union-attr]
     assert sorted(labels) == [
-        "converged (2)", "diverged: a figure was no longer finite (1)", "failed (1)", "stopped early (1)",
+        "converged (2)", "diverged: a metric was no longer finite (1)", "failed (1)", "stopped early (1)",
         "used the whole budget (1)",
     ]  # fmt: skip
     assert (

@@ -1,0 +1,69 @@
+"""A trial that has ended, as typed values that the checks, the verdict and the report read."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from records.objective import Objective
+from records.outcome import COMPLETE
+from records.trial_directory import TrialDirectory, TrialRecord
+
+
+@dataclass(frozen=True)
+class FinishedTrial:
+    """A trial that has ended.
+
+    Attributes:
+        config: Its config at the end, after all changes of its settings.
+        settings: The part of ``config`` that the search varied.
+        last: Its last report, without the training curves; empty if there is no report.
+        curve: Cost and loss at each report, shape (reports, 2).
+        loss: The loss of the last report; infinite if there is no report.
+        audited: The cost at which the scheduler would have stopped it, if it was audited.
+    """
+
+    number: int
+    config: Mapping[str, Any]
+    settings: dict[str, Any]
+    ended: str
+    error: str | None
+    last: dict[str, Any]
+    curve: NDArray[np.float64]
+    loss: float
+    audited: float | None
+
+    @classmethod
+    def read(
+        cls,
+        directory: TrialDirectory,
+        record: TrialRecord,
+        varied: Sequence[str],
+        cost: str,
+        objective: Objective,
+    ) -> "FinishedTrial":
+        """The trial in a directory; ``cost`` is the entry of a report that counts its cost."""
+        config, rows = directory.config(record), directory.rows()
+        numbers = [[row.get(cost), row.get(objective.metric)] for row in rows]
+        costs, values = np.array(numbers, dtype=np.float64).reshape(-1, 2).T
+        losses = objective.losses(values)
+        last = rows[-1] if rows else {}
+        return cls(
+            number=record.number,
+            config=config,
+            settings={name: config[name] for name in varied if name in config},
+            ended=str(record.ended),
+            error=record.error,
+            last={name: value for name, value in last.items() if not isinstance(value, list)},
+            curve=np.column_stack([costs, losses]),
+            loss=float(losses[-1]) if rows else math.inf,
+            audited=record.audited,
+        )
+
+    @property
+    def complete(self) -> bool:
+        """Whether its metrics cover its whole budget."""
+        return self.ended in COMPLETE and math.isfinite(self.loss)
