@@ -21,9 +21,9 @@ SOLVED = 0.99  # accuracy on unseen sums: a trial with two such reports in a row
 class ModularAdditionTrial(ResumableTrainable):
     """Config: ``p``, ``train_fraction``; AdamW's ``lr``, ``weight_decay``, ``beta1``, ``beta2``.
 
-    A report's row: ``loss`` and ``accuracy`` on half of the unseen sums; ``mean_accuracy``, its
-    mean over all steps of the budget so far; ``train_loss`` and ``train_accuracy``; in the last row
-    ``test_accuracy``, on the other half of them.
+    A report's row: ``loss`` and ``accuracy`` on half of the unseen sums; ``mean_accuracy``, over
+    all steps so far or, once converged, the whole budget; ``train_loss`` and ``train_accuracy``; in
+    the last row ``test_accuracy``, on the other half of the unseen sums.
     """
 
     saved = ("optimizer", "accuracy_area", "reports_solved")

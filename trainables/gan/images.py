@@ -174,8 +174,9 @@ def _folder(dataset: Dataset, data_root: str | Path) -> Path:
     for part in (folder.parent.parent, folder.parent, folder):
         if not os.path.lexists(part):
             break
-        fault = "cannot be read (no permission)" if os.path.isdir(part) else "is not a folder"  # noqa: PTH112 (raises)
-        if not os.path.isdir(part) or not os.access(part, os.R_OK | os.X_OK):  # noqa: PTH112 (raises)
+        is_folder = os.path.isdir(part)  # noqa: PTH112 (Path.is_dir raises)
+        if not is_folder or not os.access(part, os.R_OK | os.X_OK):
+            fault = "cannot be read (no permission)" if is_folder else "is not a folder"
             raise ImagesUnavailable(
                 f"{part} {fault}: --data-root must be a folder that holds {NAMES[dataset]}/raw"
             )
@@ -217,7 +218,7 @@ def _fetch(dataset: Dataset, folder: Path, say: Say) -> None:
     published = getattr(datasets, NAMES[dataset])
     root = folder.parent.parent
     lock = root / ".download.lock"
-    made = [part for part in (folder, *folder.parents) if not os.path.exists(part)]  # noqa: PTH110 (likewise)
+    made = [part for part in (folder, *folder.parents) if not os.path.lexists(part)]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with held(lock, say, f"fetching {dataset}"):

@@ -229,14 +229,14 @@ class GANTrial(ResumableTrainable):
 
     def _compare_with_training_images(self, made: Tensor) -> float:
         found = nearest_training_images(made, self.images)
-        stored = {
-            "made": to_uint8(made[:SHOWN_NEIGHBOURS].clone()),
-            "nearest": self.images[found.index[:SHOWN_NEIGHBOURS]],
-            "distance": found.distance[:SHOWN_NEIGHBOURS],
-            "own": found.own[:SHOWN_NEIGHBOURS],
-        }
-        content = io.BytesIO()
-        np.savez_compressed(content, **{name: part.cpu().numpy() for name, part in stored.items()})
+        first, content = slice(SHOWN_NEIGHBOURS), io.BytesIO()
+        np.savez_compressed(
+            content,
+            made=to_uint8(made[first].clone()).cpu().numpy(),
+            nearest=self.images[found.index[first]].cpu().numpy(),
+            distance=found.distance[first].cpu().numpy(),
+            own=found.own[first].cpu().numpy(),
+        )
         self.files["nearest.npz"] = content.getvalue()
         return found.copied
 
