@@ -16,7 +16,7 @@ TEXTBOOK = {
 }  # fmt: skip
 TINY, SMALL, MIDDLE, WIDE = (
     {**TEXTBOOK, "input_length": length, "batch_size": batch, "hidden_dim": hidden}
-    for length, batch, hidden in ((2, 2, 2), (50, 128, 128), (50, 512, 256), (5, 16, 1000))
+    for length, batch, hidden in ((2, 2, 2), (50, 128, 128), (20, 512, 256), (5, 16, 1000))
 )
 CONFIGS = [SMALL, MIDDLE, {**MIDDLE, "model": "rnn"}, WIDE]
 
