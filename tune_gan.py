@@ -113,7 +113,7 @@ def preparation(options: GANOptions) -> "Callable[[Callable[[str], None], Path],
     def prepare(say: Callable[[str], None], run: Path) -> "Prepared":
         from records.run_directory import RunDirectory
         from trainables.gan.images import ImagesUnavailable, load_images
-        from trainables.gan.trainable import create_shared
+        from trainables.gan.shared import create_shared
         from tuning.task import Prepared
 
         try:

@@ -25,7 +25,8 @@ from trainables.gan.images import Images
 from trainables.gan.judge import Judge
 from trainables.gan.model import SimpleDiscriminator, SimpleGenerator
 from trainables.gan.quality import create_evaluator
-from trainables.gan.trainable import GANTrial, Shared
+from trainables.gan.shared import Shared
+from trainables.gan.trainable import GANTrial
 
 COUNT = 60_000
 ROUNDS, STEPS = 15, 20

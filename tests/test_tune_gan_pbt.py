@@ -20,7 +20,8 @@ from reports.pages import Site
 from search_spaces.gan import SPACES
 from tests.conftest import OneSearch, run, start
 from trainables.gan.images import load_images
-from trainables.gan.trainable import GANTrial, create_shared
+from trainables.gan.shared import create_shared
+from trainables.gan.trainable import GANTrial
 from trainables.resumable import settings_at
 
 pytestmark = pytest.mark.slow

@@ -1,1 +1,1 @@
-"""One trial: the models, their data, the training step and the checkpoint. Knows Ray's Trainable and nothing above it."""
+"""One trial: models, data, training steps, checkpoints. Knows Ray's Trainable, nothing above it."""

@@ -1,12 +1,11 @@
-"""The name under which a trial's actor stands in the Ray dashboard, kept right when the actor is
-reused.
+"""The name of a trial's actor in the Ray dashboard, renewed when the actor gets its next trial.
 
 Ray reads an actor's ``__repr__`` once, when it creates the actor. The dashboard follows the actor
 table's channel in the cluster's control store (GCS). An actor that serves several trials therefore
 publishes its own entry again under its new name. The dashboard's Actors page and
 ``/logical/actors`` show it within seconds; ``ray list actors`` reads the table itself and keeps the
-first name. Ray has no public call for this. With a version of Ray in which these private ones are
-missing or different, the first name stays, and nothing is said.
+first name. Ray has no public call for this. If a version of Ray lacks these private functions, the
+first name stays, without a message.
 Source: https://docs.ray.io/en/latest/ray-observability/getting-started.html#actors-view
 """
 
@@ -21,9 +20,7 @@ def show_actor_as(name: str) -> None:
     """Show this process's actor as ``name`` in the dashboard. Does nothing outside an actor."""
     try:
         _publish(name)
-    except (
-        Exception
-    ) as error:  # whatever another version of Ray makes of it: a label is worth no trial
+    except Exception as error:  # no trial may fail because of a label
         logger.debug("the dashboard keeps this actor's old name: %s", error)
 
 

@@ -1,8 +1,8 @@
-"""What one trial needs of the machine that it runs on: the answer of each training's own formula.
+"""What one trial needs of its machine, by a formula of each training.
 
-A search asks before it starts, with the largest settings that its space can give. A trial whose
-network alone is larger than the machine's memory is then refused in a line, and not by the kernel
-in the middle of the night.
+A search asks before it starts, with the largest settings of its space. If one trial's network is
+larger than the machine's memory, the search is refused in one line; otherwise the kernel would
+kill it hours later.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Demand:
-    """Bytes of a trial.
+    """Bytes that a trial needs.
 
     Attributes:
         memory: On its device: weights, gradients, the optimizer's state, and what a training step

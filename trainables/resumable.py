@@ -1,10 +1,9 @@
-"""What every trial shares: its device and seeds, reset for the next trial, exact checkpoints, and
-why it ended.
+"""What every trial shares: its device, its seeds, exact checkpoints, and why it ended.
 
 A trial is a Ray Tune class trainable, so that one worker process serves many trials:
-``reset_config`` rebuilds all of a trial from its config, which makes a trial some fifteen times
-cheaper to start than a new process. A trainable fills in five short methods (``build``,
-``advance``, ``evaluate``, ``state_dict``, ``load_state_dict``); this file does the rest.
+``reset_config`` rebuilds the whole trial from the next config. That is some fifteen times faster
+than a new process. A trainable fills in three methods (``build``, ``advance``, ``evaluate``) and
+names what its checkpoints hold (``saved``); this file does the rest.
 Source: https://docs.ray.io/en/latest/tune/api/trainable.html
 """
 
@@ -15,6 +14,7 @@ import random
 import tempfile
 from abc import abstractmethod
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -34,19 +34,19 @@ logger = logging.getLogger(__name__)
 
 Row = dict[str, Any]
 REPORT_EVERY = 100
-"""Training steps between two reports, unless the config has ``report_every``: each trains this long, then evaluates."""
+"""Training steps between two reports, unless the config has ``report_every``."""
 
 RECORD_EVERY = 10
 """Training steps between two points of the training curves."""
 
 STREAMS = ("weights", "train", "evaluation", "test", "samples")
-"""The trial's own random streams. Drawing from one never shifts another."""
+"""A trial's random streams. Drawing from one never shifts another."""
 
 
 def generator(seed: int, stream: str, device: torch.device) -> torch.Generator:
-    """The generator of one of the trial's ``STREAMS``, on ``device``.
+    """The random generator of one of the trial's ``STREAMS``, on ``device``.
 
-    The streams of one seed, and those of neighbouring seeds, are unrelated: numpy's SeedSequence
+    The streams of one seed and of neighbouring seeds are unrelated, since numpy's SeedSequence
     mixes both numbers.
     """
     mixed = np.random.SeedSequence((seed, STREAMS.index(stream))).generate_state(1, np.uint64)[0]
@@ -54,95 +54,98 @@ def generator(seed: int, stream: str, device: torch.device) -> torch.Generator:
 
 
 def settings_at(config: Mapping[str, Any], step: int) -> dict[str, Any]:
-    """The config as it is after ``step`` training steps: with the changes that its ``schedule`` has for up to there."""
-    changes = [change for at, change in config.get("schedule", ()) if at <= step]
-    return {**config, **{name: value for change in changes for name, value in change.items()}}
+    """The config after ``step`` training steps: changed as its ``schedule`` says."""
+    settings = dict(config)
+    for at, change in config.get("schedule", ()):
+        if at <= step:
+            settings |= change
+    return settings
 
 
 def assigned_device() -> torch.device:
-    """The GPU that Ray gave this process, or the CPU with as many threads as it was given cores.
+    """The GPU that Ray gave this process, or the CPU with one thread for each core it was given.
 
-    Raises RuntimeError if Ray gave it a GPU that torch cannot use: to train on the CPU instead
-    would take all day unsaid.
+    Raises RuntimeError if Ray gave it a GPU that torch cannot use: the CPU would take far longer,
+    and nobody would know why.
 
-    In a Ray worker, numbers below 1e-38 count as zero. A recurrent network whose gates saturate is
-    full of them, and a CPU takes ten times as long over each.
+    In a Ray worker, numbers below 1e-38 count as zero. A recurrent network whose gates saturate
+    has many of them, and a CPU takes ten times as long for each.
     """
     if not ray.is_initialized():
         return torch.device("cpu")
     torch.set_flush_denormal(True)
     resources = ray.get_runtime_context().get_assigned_resources()
     torch.set_num_threads(max(1, int(resources.get("CPU", 1))))
-    share = resources.get("GPU", 0.0)
-    if not share:
+    gpus = resources.get("GPU", 0.0)
+    if not gpus:
         return torch.device("cpu")
     if not torch.cuda.is_available():
         raise RuntimeError(
-            f"Ray gave this trial {share:g} GPU on {platform.node()}, but torch {torch.__version__} cannot use it: install a"
-            " torch that fits the node's GPU driver, or search with --gpus-per-trial 0"
+            f"Ray gave this trial {gpus:g} GPU on {platform.node()}, but torch {torch.__version__}"
+            " cannot use it: install a torch that fits the node's GPU driver, or search with"
+            " --gpus-per-trial 0"
         )
-    if share < 1:  # A fraction of a GPU isolates nothing by itself: bound the memory too.
-        torch.cuda.set_per_process_memory_fraction(share)
+    if gpus < 1:  # Ray does not bound the memory of a trial that has a fraction of a GPU
+        torch.cuda.set_per_process_memory_fraction(gpus)
     return torch.device("cuda")
 
 
 class SaveFailed(OSError):
-    """A checkpoint could not be written: the storage's failure, not the trial's."""
+    """A checkpoint could not be written: the storage failed, not the trial."""
 
 
 class ResumableTrainable(tune.Trainable):
-    """One trial of a search: trains in pieces of ``REPORT_EVERY`` steps, and says by itself when
-    and why it has ended.
+    """One trial of a search: trains ``REPORT_EVERY`` steps, reports, and so on until it ends.
 
-    Config keys that every trial has: ``seed``, ``max_steps``, and in a search ``trial``, its
-    number. ``restore_from`` may list checkpoint folders, the latest first: the trial goes on from
-    the first one that can be read. ``schedule`` may list settings that change on the way, as
-    ``[step, {name: value}]`` in order of the steps after which they do; only settings that the
-    model's weights do not depend on can. The rest is the trainable's own.
+    Every config has ``seed`` and ``max_steps``, and in a search ``trial``, the trial's number.
+    ``restore_from`` may list checkpoint folders, the latest first: the trial continues from the
+    first that can be read. ``schedule`` may list settings that change during the training, as
+    ``[step, {name: value}]`` in order of the steps after which they change. Settings that decide
+    the shape of the model's weights cannot change. All other keys are the trainable's own.
 
-    Each report is a flat row. Every row has ``step`` and ``ended``: None while the trial could go
-    on, else ``budget`` (all of ``max_steps`` used), ``diverged`` (a figure that is not finite) or
-    what the trainable says of itself. A trial whose last row has ``ended`` None was stopped from
-    outside, by the scheduler or by the end of the search. A row that is handed out may carry
-    ``files``, by their path in the trial's directory, which are no part of the record.
+    Each report is a flat row. Every row has ``step`` and ``ended``: None while the trial can go
+    on, ``budget`` (all of ``max_steps`` is used), ``diverged`` (a value is not finite) or an
+    outcome that the trainable itself reports. A trial whose last row has ``ended`` None was
+    stopped from outside, by the scheduler or by the end of the search. A row that is handed out
+    may carry ``files``, by their path in the trial's directory; they are no part of the record.
     """
 
     shared: Any = None
-    """What all trials of a search read and none changes, such as images: in a search, a reference into Ray's object store."""
+    """What all trials of a search read and none changes, such as images. A search stores it in
+    Ray's object store and gives a reference."""
 
     outcomes: ClassVar[tuple[Outcome, ...]] = ()
-    """How its trials may end beside ``converged``, ``budget`` and ``diverged``."""
+    """How its trials may end, other than ``converged``, ``budget`` and ``diverged``."""
+
+    saved: ClassVar[tuple[str, ...]] = ()
+    """Names of the attributes that a checkpoint holds in addition to the weights of ``model``:
+    optimizers and whatever else has a ``state_dict``, random generators, numbers, tuples."""
 
     model: nn.Module
 
     def setup(self, config: dict[str, Any]) -> None:
         self.device = assigned_device()
         if isinstance(self.shared, ray.ObjectRef):
-            self.shared = ray.get(self.shared)  # this worker's own view of it, for all its trials
+            self.shared = ray.get(self.shared)  # once for all trials of this worker
         self.files: dict[str, bytes] = {}
         self._start(config)
         for folder in config.get("restore_from", ()):
             try:
                 self.load_checkpoint(folder)
                 break
-            except (
-                Exception
-            ) as error:  # a torn file raises whatever its first torn byte happens to mean
-                logger.warning(
-                    "checkpoint %s cannot be read, trying an earlier one: %s", folder, error
-                )
+            except Exception as error:  # a damaged file can raise anything
+                logger.warning("cannot read %s, trying an earlier checkpoint: %s", folder, error)
                 self._start(config)
 
     def _start(self, config: dict[str, Any], step: int = 0) -> None:
-        """Build the trial anew, with its settings as they are after ``step`` steps."""
+        """Build the trial anew with its settings after ``step`` steps."""
         self._given = config
         self.config = settings_at(config, step)
         seed = int(config["seed"])
         random.seed(seed)
         np.random.seed(seed % 2**32)
         torch.manual_seed(seed)
-        self.step_number = 0
-        self.steps_since_report = 0
+        self.step_number = self.steps_since_report = 0
         self.last_row: Row = {"ended": None}
         self.build(self.config)
 
@@ -160,15 +163,12 @@ class ResumableTrainable(tune.Trainable):
         return f"trial {self.config.get('trial', self.trial_id)}: {settings}"
 
     def step(self) -> Row:
-        """Train for one report's steps and evaluate; a trial that has ended repeats its last row."""
+        """Train until the next report and evaluate; a trial that has ended repeats its last row."""
         if self.last_row["ended"] is None:
             self.last_row = self._train_and_report()
+        row = {**self.last_row, "done": self.last_row["ended"] is not None}
         files, self.files = self.files, {}
-        return {
-            **self.last_row,
-            "done": self.last_row["ended"] is not None,
-            **({"files": files} if files else {}),
-        }
+        return {**row, "files": files} if files else row
 
     def _train_and_report(self) -> Row:
         max_steps = int(self.config["max_steps"])
@@ -187,53 +187,37 @@ class ResumableTrainable(tune.Trainable):
             for name in measured
         }
         row: Row = {"step": self.step_number, **curves}
-        if not all(math.isfinite(value) for values in curves.values() for value in values):
+        if not all(map(math.isfinite, chain(*curves.values()))):
             return self._diverged(row, curves)
-        figures = self.evaluate(curves)
-        if not all(math.isfinite(value) for value in figures.values() if isinstance(value, float)):
+        metrics = self.evaluate(curves)
+        if not all(math.isfinite(value) for value in metrics.values() if isinstance(value, float)):
             return self._diverged(row, curves)
-        row |= figures
+        row |= metrics
         if row["ended"] is None and self.step_number == max_steps:
             row["ended"] = BUDGET.name
         return row
 
     def _follow_schedule(self) -> None:
-        """Where a setting changes now, go on from a checkpoint of this very moment, as a trial with other settings would."""
+        """If a setting changes now, continue from a checkpoint, as another trial would."""
         if settings_at(self._given, self.step_number) != self.config:
             with tempfile.TemporaryDirectory() as folder:
                 self.save_checkpoint(folder)
                 self.load_checkpoint(folder)
 
     def _diverged(self, row: Row, curves: Mapping[str, list[float]]) -> Row:
-        finite = {
-            name: [v if math.isfinite(v) else None for v in values]
-            for name, values in curves.items()
-        }
+        finite = {k: [v if math.isfinite(v) else None for v in vs] for k, vs in curves.items()}
         return {**row, **finite, **self.diverged_row(), "ended": DIVERGED.name}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """``model.safetensors`` (weights) and ``state.pt`` (everything else, random states
-        included).
+        """Write ``model.safetensors`` (the weights) and ``state.pt`` (all else, random states too).
 
-        Both say whose they are and after which step they were saved (see ``records.checkpoint``).
-        Raises SaveFailed if they cannot be written.
+        Both files name their trial and training step (see ``records.checkpoint``). Raises
+        SaveFailed if they cannot be written.
         """
-        try:
-            self._save(Path(checkpoint_dir))
-        except (
-            OSError,
-            RuntimeError,
-            SafetensorError,
-        ) as error:  # torch and safetensors each have their own word for it
-            raise SaveFailed(
-                f"a checkpoint cannot be saved: {' '.join(str(error).split())}"
-            ) from error
-
-    def _save(self, folder: Path) -> None:
-        saved = {**identity(self._given), "step": str(self.step_number)}
-        save_file(self.model.state_dict(), folder / "model.safetensors", metadata(saved))
+        folder = Path(checkpoint_dir)
+        whose = {**identity(self._given), "step": str(self.step_number)}
         state = {
-            "identity": saved,
+            "identity": whose,
             "step_number": self.step_number,
             "max_steps": int(self.config["max_steps"]),
             "last_row": self.last_row,
@@ -241,13 +225,18 @@ class ResumableTrainable(tune.Trainable):
             "cuda_rng": torch.cuda.get_rng_state() if self.device.type == "cuda" else None,
             **self.state_dict(),
         }
-        torch.save(state, folder / "state.pt")
+        try:
+            save_file(self.model.state_dict(), folder / "model.safetensors", metadata(whose))
+            torch.save(state, folder / "state.pt")
+        except (OSError, RuntimeError, SafetensorError) as error:  # torch raises RuntimeError
+            reason = " ".join(str(error).split())
+            raise SaveFailed(f"a checkpoint cannot be saved: {reason}") from error
 
     def load_checkpoint(self, checkpoint: Any) -> None:
-        """Continue exactly where ``save_checkpoint`` left off; ``checkpoint`` is the folder's path.
+        """Continue exactly where ``save_checkpoint`` stopped; ``checkpoint`` is the folder's path.
 
-        It may be another trial's, with other settings: this trial's own hold from there on. Raises
-        ValueError if the two files of the checkpoint were not saved together.
+        It may be the checkpoint of a trial with other settings: this trial's own settings apply
+        from there on. Raises ValueError if its two files were not saved together.
         """
         folder = Path(checkpoint)
         state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
@@ -258,18 +247,36 @@ class ResumableTrainable(tune.Trainable):
         self.model.load_state_dict(load_file(folder / "model.safetensors", device=str(self.device)))
         self.step_number = state["step_number"]
         self.last_row = state["last_row"]
-        if self.last_row["ended"] == BUDGET.name and state["max_steps"] < int(
-            self.config["max_steps"]
-        ):
-            self.last_row = {**self.last_row, "ended": None}  # the budget has grown since
+        grown = state["max_steps"] < int(self.config["max_steps"])
+        if self.last_row["ended"] == BUDGET.name and grown:
+            self.last_row = {**self.last_row, "ended": None}
         torch.set_rng_state(state["torch_rng"])
         if self.device.type == "cuda" and state["cuda_rng"] is not None:
             torch.cuda.set_rng_state(state["cuda_rng"])
         self.load_state_dict(state)
 
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint holds of the ``saved`` attributes."""
+        state = {}
+        for name in self.saved:
+            own = getattr(self, name)
+            get = getattr(own, "get_state", None) or getattr(own, "state_dict", None)
+            state[name] = get() if get else own
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The reverse of ``state_dict``, on a trial just built."""
+        for name in self.saved:
+            own = getattr(self, name)
+            put = getattr(own, "set_state", None) or getattr(own, "load_state_dict", None)
+            if put is None:
+                setattr(self, name, state[name])
+            elif state[name] is not None:  # else the checkpoint's trial did without it
+                put(state[name])
+
     @abstractmethod
     def build(self, config: dict[str, Any]) -> None:
-        """Make everything of the trial anew from ``config``: model, optimizer, data, counters."""
+        """Make the whole trial anew from ``config``: model, optimizer, data, counters."""
 
     def report_due(self, steps: int) -> bool:
         """Whether to report now, ``steps`` training steps after the last report."""
@@ -277,20 +284,16 @@ class ResumableTrainable(tune.Trainable):
 
     @abstractmethod
     def advance(self) -> dict[str, Tensor]:
-        """One training step. Returns 0-dimensional tensors for the training curves; nothing waits for the device here."""
+        """One training step. Returns the values of the training curves as 0-dimensional tensors.
+
+        They stay on the device: to read one (``item``) would wait for it.
+        """
 
     @abstractmethod
     def evaluate(self, curves: Mapping[str, list[float]]) -> Row:
-        """Measure the model: the report's figures, ``ended`` among them. ``curves``: the training points since the last one."""
+        """Measure the model: the metrics of a report and ``ended``. ``curves``: the training curves
+        since the last report."""
 
-    @abstractmethod
     def diverged_row(self) -> Row:
-        """What a trial reports in place of ``evaluate`` when a figure is no longer finite: the worst there is, or nothing."""
-
-    @abstractmethod
-    def state_dict(self) -> dict[str, Any]:
-        """Tensors, numbers and lists that ``load_state_dict`` needs to go on exactly, without the model's weights."""
-
-    @abstractmethod
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The reverse of ``state_dict``, on a trial just built."""
+        """The metrics of a trial with a value that is not finite: the worst of each, or none."""
+        return {}

@@ -1,33 +1,16 @@
-"""What is searched for modular addition: AdamW's four numbers, around the defaults of torch."""
+"""What is searched for modular addition: AdamW's four numbers, around torch's defaults."""
 
-from optuna.distributions import FloatDistribution
+from optuna.distributions import FloatDistribution as Float
 
 from search_spaces import Parameter, SearchSpace
 
 SPACE = SearchSpace(
     parameters={
-        "lr": Parameter(
-            FloatDistribution(1e-4, 1e-1, log=True),
-            "torch's default of 0.001 and a hundred times either way.",
-        ),
-        "weight_decay": Parameter(
-            FloatDistribution(1e-3, 1e1, log=True),
-            "What moves a network from learning by heart to a rule; torch's default of 0.01 hardly does.",
-        ),
-        "beta1": Parameter(FloatDistribution(0.5, 0.99), "Momentum.", below=1.0),
-        "beta2": Parameter(
-            FloatDistribution(0.9, 0.999),
-            "Over how many steps a gradient's size is averaged.",
-            below=1.0,
-        ),
+        "lr": Parameter(Float(1e-4, 1e-1, log=True), "0.1 to 100 times torch's default."),
+        "weight_decay": Parameter(Float(1e-3, 1e1, log=True), "Favours a rule over rote learning."),
+        "beta1": Parameter(Float(0.5, 0.99), "Momentum.", below=1.0),
+        "beta2": Parameter(Float(0.9, 0.999), "Memory of squared gradients.", below=1.0),
     },
     fixed={},
-    baselines={
-        "hand-tuned, torch's defaults": {
-            "lr": 1e-3,
-            "weight_decay": 0.01,
-            "beta1": 0.9,
-            "beta2": 0.999,
-        }
-    },
+    baselines={"torch defaults": {"lr": 1e-3, "weight_decay": 0.01, "beta1": 0.9, "beta2": 0.999}},
 )

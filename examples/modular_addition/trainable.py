@@ -1,7 +1,6 @@
-"""One trial: train a small transformer on half of all sums modulo p, and see when it can do the
-other half.
+"""One trial: a small transformer learns half of all sums modulo p and is tested on the other half.
 
-It first learns its half by heart; sums that it has not seen come right much later, or never
+It first learns its half by heart. Sums that it has not seen come right much later, or never
 (grokking: Power et al. 2022, https://arxiv.org/abs/2201.02177).
 """
 
@@ -16,84 +15,55 @@ from torch.nn.functional import cross_entropy
 from records.outcome import CONVERGED
 from trainables.resumable import ResumableTrainable, Row, generator
 
-SOLVED = 0.99
-"""Accuracy on unseen sums at which a trial has converged, if the next report has it too."""
-CPU = torch.device("cpu")
+SOLVED = 0.99  # accuracy on unseen sums: a trial with two such reports in a row has converged
 
 
 class ModularAdditionTrial(ResumableTrainable):
-    """Config: ``p``, ``train_fraction``; AdamW's ``lr``, ``weight_decay``, ``beta1`` and ``beta2``;
-    ``max_steps``, ``report_every``, ``seed``.
+    """Config: ``p``, ``train_fraction``; AdamW's ``lr``, ``weight_decay``, ``beta1``, ``beta2``.
 
-    A row: ``loss`` and ``accuracy`` on half of the sums that no training step sees;
-    ``mean_accuracy``, that accuracy averaged over the whole step budget; ``train_loss`` and
-    ``train_accuracy``, a value every 10 steps; in the last row ``test_accuracy``, on the other
-    half, which no decision sees.
+    A report's row: ``loss`` and ``accuracy`` on half of the unseen sums; ``mean_accuracy``, over
+    all steps so far or, once converged, the whole budget; ``train_loss`` and ``train_accuracy``; in
+    the last row ``test_accuracy``, on the other half of the unseen sums.
     """
 
+    saved = ("optimizer", "accuracy_area", "reports_solved")
+
     def build(self, config: dict[str, Any]) -> None:
-        p, seed = int(config["p"]), int(config["seed"])
-        self.model = ModularAdder(p, generator(seed, "weights", CPU)).to(self.device)
-        pairs = torch.cartesian_prod(torch.arange(p), torch.arange(p))
-        pairs = pairs[torch.randperm(len(pairs), generator=generator(seed, "train", CPU))].to(
-            self.device
-        )
-        seen = round(float(config["train_fraction"]) * len(pairs))
-        self.train_pairs, self.validation_pairs, self.test_pairs = pairs.split(
-            [seen, (len(pairs) - seen) // 2, len(pairs) - seen - (len(pairs) - seen) // 2]
-        )
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(),
-            lr=float(config["lr"]),
-            weight_decay=float(config["weight_decay"]),
-            betas=(float(config["beta1"]), float(config["beta2"])),
-        )
+        p, seed, cpu = config["p"], config["seed"], torch.device("cpu")
+        self.model = ModularAdder(p, generator(seed, "weights", cpu)).to(self.device)
+        pairs = torch.cartesian_prod(torch.arange(p), torch.arange(p))  # (p * p, 2)
+        order = torch.randperm(len(pairs), generator=generator(seed, "train", cpu))
+        seen = round(config["train_fraction"] * len(pairs))
+        half = (len(pairs) - seen) // 2
+        parts = pairs[order].to(self.device).split([seen, half, len(pairs) - seen - half])
+        self.train_pairs, self.validation_pairs, self.test_pairs = parts
+        betas, decay = (config["beta1"], config["beta2"]), config["weight_decay"]
+        weights = self.model.parameters()
+        self.optimizer = torch.optim.AdamW(weights, config["lr"], betas, weight_decay=decay)
         self.accuracy_area = 0.0  # accuracy summed over training steps
         self.reports_solved = 0
 
-    def sums(self, pairs: Tensor) -> Tensor:
-        """(a + b) mod p of pairs (B, 2)."""
-        return pairs.sum(1) % int(self.config["p"])
+    def measure(self, pairs: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean cross-entropy (nats) and accuracy on pairs (B, 2)."""
+        logits, target = self.model(pairs), pairs.sum(1) % self.config["p"]  # (B, p), (B,)
+        return cross_entropy(logits, target), (logits.argmax(1) == target).float().mean()
 
     def advance(self) -> dict[str, Tensor]:
-        logits, target = self.model(self.train_pairs), self.sums(self.train_pairs)
-        loss = cross_entropy(logits, target)
+        loss, accuracy = self.measure(self.train_pairs)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
-        return {"loss": loss.detach(), "accuracy": (logits.argmax(1) == target).float().mean()}
+        return {"loss": loss.detach(), "accuracy": accuracy}
 
+    @torch.no_grad()
     def evaluate(self, curves: Mapping[str, list[float]]) -> Row:
-        loss, accuracy = self.measure(self.validation_pairs)
+        loss, accuracy = (value.item() for value in self.measure(self.validation_pairs))
         self.accuracy_area += accuracy * self.steps_since_report
         self.reports_solved = self.reports_solved + 1 if accuracy >= SOLVED else 0
-        converged, left = self.reports_solved > 1, int(self.config["max_steps"]) - self.step_number
-        row: Row = {
-            "loss": loss,
-            "accuracy": accuracy,
-            "mean_accuracy": (self.accuracy_area + accuracy * left * converged)
-            / (self.step_number + left * converged),
-            "ended": CONVERGED.name if converged else None,
-        }
-        if converged or left == 0:
-            row["test_accuracy"] = self.measure(self.test_pairs)[1]
-        return row
-
-    @torch.inference_mode()
-    def measure(self, pairs: Tensor) -> tuple[float, float]:
-        """Mean cross-entropy (nats) and accuracy on pairs (B, 2)."""
-        logits, target = self.model(pairs), self.sums(pairs)
-        return cross_entropy(logits, target).item(), (
-            logits.argmax(1) == target
-        ).float().mean().item()
-
-    def diverged_row(self) -> Row:
-        return {"loss": None, "accuracy": 0.0, "mean_accuracy": 0.0}
-
-    def state_dict(self) -> dict[str, Any]:
-        counters = {name: getattr(self, name) for name in ("accuracy_area", "reports_solved")}
-        return {"optimizer": self.optimizer.state_dict(), **counters}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.accuracy_area, self.reports_solved = state["accuracy_area"], state["reports_solved"]
+        converged, left = self.reports_solved > 1, self.config["max_steps"] - self.step_number
+        spared = left * converged  # steps not needed: they count with the last accuracy
+        mean = (self.accuracy_area + accuracy * spared) / (self.step_number + spared)
+        row: Row = {"loss": loss, "accuracy": accuracy, "mean_accuracy": mean}
+        if converged or not left:
+            row["test_accuracy"] = self.measure(self.test_pairs)[1].item()
+        return {**row, "ended": CONVERGED.name if converged else None}

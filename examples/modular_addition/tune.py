@@ -1,8 +1,4 @@
-"""Search AdamW's settings with which a small transformer learns addition modulo p from half of all
-sums.
-
-python examples/modular_addition/tune.py --num-samples 12
-"""
+"""The search script: python examples/modular_addition/tune.py --num-samples 12"""
 
 from tuning.interruption import early_exit
 
@@ -10,28 +6,23 @@ if __name__ == "__main__":
     early_exit.install()  # before the imports below, which take a while
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
 
 from command_line import UsageError, run_script
+from records.objective import Goal, Objective
 from tuning.options import MAX_STEPS, SearchOptions
 from tuning.script import search_script
-
-if TYPE_CHECKING:
-    from tuning.task import Task
+from tuning.task import Rungs, Task
 
 
 @dataclass(frozen=True, kw_only=True)
 class AdditionOptions(SearchOptions):
-    """Search AdamW's settings with which a small transformer learns addition modulo p from half of all sums."""
+    """Search AdamW's settings with which a small transformer learns addition modulo p."""
 
-    experiment: ClassVar[str] = "modular_addition"
-
-    num_samples: int = 16
-    """Trials to run, the hand-tuned one among them."""
+    experiment = "modular_addition"
     p: int = 31
     """The modulus: there are p * p sums."""
     max_steps: int = 2_000
-    """Training steps of a trial at most, each on the whole training set."""
+    """Maximum number of training steps of a trial, each on the whole training set."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -41,31 +32,22 @@ class AdditionOptions(SearchOptions):
             raise UsageError(f"--max-steps must be 1 to {MAX_STEPS:,}, got {self.max_steps}")
 
 
-def addition_task(options: AdditionOptions) -> "Task":
-    """What the options ask to be searched."""
+def addition_task(options: AdditionOptions) -> Task:
+    """The search that the options ask for."""
     from space import SPACE
     from trainable import ModularAdditionTrial
 
-    from records.objective import Goal, Objective
-    from tuning.task import Rungs, Task
-
+    steps = options.max_steps
     return Task(
         trainable=ModularAdditionTrial,
         space=options.searched(SPACE),
-        settings={
-            "p": options.p,
-            "train_fraction": 0.5,
-            "max_steps": options.max_steps,
-            "report_every": 50,
-        },
+        settings={"p": options.p, "train_fraction": 0.5, "max_steps": steps, "report_every": 50},
         objectives=(Objective("mean_accuracy", "max"),),
         console_metrics=("accuracy", "mean_accuracy"),
-        rungs=Rungs(grace_steps=options.max_steps // 4, reduction_factor=2),
+        rungs=Rungs(grace_steps=max(1, steps // 4), reduction_factor=2),
         goal=Goal("test_accuracy", "least", 0.99 if options.target is None else options.target),
     )
 
 
-main = search_script(AdditionOptions, addition_task)
-
 if __name__ == "__main__":
-    run_script(main)
+    run_script(search_script(AdditionOptions, addition_task))

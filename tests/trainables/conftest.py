@@ -1,4 +1,4 @@
-"""What tests of several trainables share: how much memory a training takes."""
+"""What tests of several trainables share: the memory that a training needs."""
 
 import json
 import os
@@ -14,10 +14,10 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 def status(name):
-    line, = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
-    return int(line.split()[1]) * 1024
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
 def peak(config):
-    gc.collect()  # what trained before
+    gc.collect()  # of the training before
     before = status("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")
     train(config)
@@ -29,12 +29,10 @@ print(json.dumps([peak(config) for config in configs]))
 
 
 def peaks(train: str, tiny: Mapping[str, Any], configs: Sequence[Mapping[str, Any]]) -> list[float]:
-    """The most memory, in bytes, that ``train(config)`` takes beyond what a process has that has trained ``tiny`` before."""
+    """Peak memory of ``train(config)``, in bytes above a process that has trained ``tiny``."""
     root = Path(__file__).parent.parent.parent
-    environment = {
-        **os.environ,
-        "MALLOC_MMAP_THRESHOLD_": "65536",
-    }  # what is freed goes back to the system
+    # With this threshold, freed memory goes back to the system
+    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}
     command = [sys.executable, "-c", train + MEASURE]
     text = json.dumps([tiny, configs])
     result = subprocess.run(

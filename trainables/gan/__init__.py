@@ -1,1 +1,1 @@
-"""The GAN that draws digits: models, images, losses, the judge of its quality, and one trial of its training."""
+"""The GAN that draws digits: models, images, losses, the judges of its quality, one trial."""

@@ -1,8 +1,7 @@
-"""IDX files, in which MNIST and its kin are published: read whole, plain or gzipped, with a plain
-word for every fault.
+"""IDX files, the format of MNIST and similar data sets, plain or gzipped; every fault is named.
 
-A file is a magic number, the sizes of its dimensions (big-endian, four bytes each) and one byte a
-pixel or label (http://yann.lecun.com/exdb/mnist).
+A file is a magic number, the sizes of its dimensions (big-endian, four bytes each) and one byte for
+each pixel or label (http://yann.lecun.com/exdb/mnist).
 """
 
 import gzip
@@ -26,7 +25,7 @@ PIECE = 1 << 20
 
 
 class BadFile(Exception):
-    """What was found in place of a good file: a predicate for the file's name, such as "is empty"."""
+    """What is wrong with a file: words that follow its name, such as "is empty"."""
 
 
 def read_images(file: Path) -> NDArray[np.uint8]:
@@ -45,7 +44,7 @@ def read_labels(file: Path) -> NDArray[np.int64]:
 
 
 def _read(file: Path, holds: Holds) -> tuple[bytes, bytearray]:
-    """The header and what follows it, in the length that the header says."""
+    """The header and the bytes after it, as many as the header says."""
     try:
         if not stat.S_ISREG(file.stat().st_mode):
             raise BadFile("is a folder" if file.is_dir() else "is no ordinary file")
@@ -61,18 +60,16 @@ def _read(file: Path, holds: Holds) -> tuple[bytes, bytearray]:
         raise BadFile("is cut off or is no gzip file") from None
     except OSError as error:
         raise BadFile(f"cannot be read ({error.strerror})") from None
-    if len(body) != size:
-        whole = f"the {len(header) + size:,} bytes that its header says"
-        raise BadFile(
-            f"is longer than {whole}"
-            if len(body) > size
-            else f"ends after {len(header) + len(body):,} of {whole}"
-        )
+    whole = f"the {len(header) + size:,} bytes that its header says"
+    if len(body) > size:
+        raise BadFile(f"is longer than {whole}")
+    if len(body) < size:
+        raise BadFile(f"ends after {len(header) + len(body):,} of {whole}")
     return header, body
 
 
 def _size(header: bytes, holds: Holds) -> int:
-    """Bytes after the header, if it is the right one."""
+    """Number of bytes after the header. Raises BadFile if the header is not that of ``holds``."""
     magic, length = MAGIC[holds], HEADER[holds]
     if not header:
         raise BadFile("is empty")

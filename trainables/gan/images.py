@@ -1,9 +1,8 @@
-"""The images: MNIST and its kin in torchvision's layout, or scikit-learn's digits, whole in memory
-as uint8 arrays.
+"""The images: MNIST and similar sets in torchvision's layout, or scikit-learn's digits.
 
-A batch is one gather. Nothing is decoded, scaled or collated an image at a time. Files are checked
-one by one as they are read. A file that is not there is fetched from torchvision's mirrors, checked
-by its published MD5, and put in its place whole; a file that is there is never replaced.
+They are held in memory as uint8 arrays, so that a batch is one gather. Each file is checked as it
+is read. A missing file is fetched from torchvision's mirrors, checked by its published MD5 and
+written whole or not at all; an existing file is never replaced.
 """
 
 import contextlib
@@ -22,7 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import pad
+from torch.nn.functional import interpolate, pad
 
 from trainables.gan.idx import PIECE, BadFile, Holds, read_images, read_labels
 from trainables.gan.model import IMAGE_SIDE
@@ -38,8 +37,7 @@ NAMES: dict[Dataset, str] = {
     "kmnist": "KMNIST",
     "digits": "digits",
 }
-"""What torchvision calls each data set, which is also the folder its files lie in."""
-
+"""torchvision's name of each data set, and of the folder with its files."""
 
 FILES: dict[str, Holds] = {
     "train-images-idx3-ubyte": "images",
@@ -47,24 +45,23 @@ FILES: dict[str, Holds] = {
     "t10k-images-idx3-ubyte": "images",
     "t10k-labels-idx1-ubyte": "labels",
 }
-"""The files of a data set, each as it is or gzipped with .gz after its name, and what each of them holds."""
+"""The files of a data set (plain, or gzipped with .gz after the name) and what each holds."""
 
 SHOULD_HOLD: dict[Holds, str] = {
-    "images": f"{IMAGE_SIDE} x {IMAGE_SIDE} images, a byte a pixel, in IDX format",
-    "labels": "labels from 0 to 9, a byte each, in IDX format",
+    "images": f"{IMAGE_SIDE} x {IMAGE_SIDE} images, one byte for each pixel, in IDX format",
+    "labels": "labels from 0 to 9, one byte each, in IDX format",
 }
 
 
 class ImagesUnavailable(Exception):
-    """The images, or the judges made of them, cannot be used; the message is one line and says what to do."""
+    """The images or their judges cannot be used. The message is one line and says what to do."""
 
 
 @dataclass(frozen=True)
 class Images:
-    """A data set: images (N, 28, 28) uint8 from 0 (background) to 255, labels (N,) int64 from 0 to
-    9.
+    """A data set: images (N, 28, 28) uint8, background 0, and labels (N,) int64 from 0 to 9.
 
-    Arrays, not tensors: Ray's object store hands them to every trial of a node without a copy.
+    Ray's object store gives arrays, unlike tensors, to every trial of a node without a copy.
     """
 
     dataset: Dataset
@@ -79,11 +76,10 @@ def silent(line: str) -> None:
 
 
 def load_images(dataset: Dataset, data_root: str | Path, say: Say = silent) -> Images:
-    """The data set, read from ``data_root`` (torchvision's layout); files that are missing there
-    are fetched into it.
+    """The data set in ``data_root`` (torchvision's layout); missing files are fetched into it.
 
-    ``say`` is given a line now and then if that takes long. Raises ImagesUnavailable if files are
-    missing and cannot be fetched, or are not what they should be.
+    ``say`` is given a line now and then if that takes long. Raises ImagesUnavailable if a file
+    cannot be fetched or does not hold what it should.
     """
     if dataset == "digits":
         return _digits()
@@ -109,22 +105,22 @@ def to_uint8(images: Tensor) -> Tensor:
 
 
 def shifted(images: Tensor, most: int, generator: torch.Generator) -> Tensor:
-    """Each of images (B, 28, 28) in [-1, 1] moved by up to ``most`` pixels either way, background moving in."""
-    down, right = torch.randint(
-        2 * most + 1, (2, len(images)), generator=generator, device=images.device
-    )
-    padded = pad(images, (most, most, most, most), value=-1.0)
-    places = padded.unfold(1, IMAGE_SIDE, 1).unfold(
-        2, IMAGE_SIDE, 1
-    )  # (B, 2 most + 1, 2 most + 1, 28, 28), nothing copied
-    return places[torch.arange(len(images), device=images.device), down, right]
+    """Images (B, 28, 28) in [-1, 1], each moved by up to ``most`` pixels in both directions.
+
+    Background fills the edge.
+    """
+    count, places, device = len(images), 2 * most + 1, images.device
+    down, right = torch.randint(places, (2, count), generator=generator, device=device)  # (B,)
+    padded = pad(images, (most, most, most, most), value=-1.0)  # (B, 28 + 2 most, 28 + 2 most)
+    moved = padded.unfold(1, IMAGE_SIDE, 1).unfold(2, IMAGE_SIDE, 1)  # (B, places, places, 28, 28)
+    return moved[torch.arange(count, device=device), down, right]  # (B, 28, 28)
 
 
 class Batches:
-    """Endless epochs over ``count`` images, shuffled anew each time: places in the data set,
-    ``batch_size`` at a time.
+    """Endless epochs over ``count`` images, each in a new order, as places in the data set.
 
-    What an epoch leaves over is dropped; a data set smaller than a batch is a batch.
+    ``batch_size`` places are drawn at a time. The rest of an epoch is dropped; a data set smaller
+    than a batch is one batch.
     """
 
     def __init__(self, count: int, batch_size: int, generator: torch.Generator) -> None:
@@ -133,9 +129,8 @@ class Batches:
 
     def _shuffle(self) -> None:
         self.epoch_state = self.generator.get_state()
-        self.order = torch.randperm(
-            self.count, generator=self.generator, device=self.generator.device
-        )
+        device = self.generator.device
+        self.order = torch.randperm(self.count, generator=self.generator, device=device)
         self.position = 0
 
     def draw(self) -> Tensor:
@@ -156,16 +151,14 @@ class Batches:
 
 
 def _digits() -> Images:
-    """scikit-learn's 1,797 digits of 8 x 8, resized to 28 x 28; a third of each class for testing."""
+    """scikit-learn's 1,797 digits, resized from 8 x 8 to 28 x 28, a third of each class as test."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
     bunch = load_digits()
     small = torch.from_numpy(bunch.images / 16).float()[:, None]  # (N, 1, 8, 8)
-    large = torch.nn.functional.interpolate(small, (IMAGE_SIDE, IMAGE_SIDE), mode="bicubic")[
-        :, 0
-    ].clamp(0, 1)
-    images = (large * 255).round().byte().numpy()
+    large = interpolate(small, (IMAGE_SIDE, IMAGE_SIDE), mode="bicubic")[:, 0].clamp(0, 1)
+    images = (large * 255).round().byte().numpy()  # (N, 28, 28)
     labels = bunch.target.astype(np.int64)
     train, test, train_labels, test_labels = train_test_split(
         images, labels, test_size=1 / 3, random_state=0, stratify=labels
@@ -174,15 +167,16 @@ def _digits() -> Images:
 
 
 def _folder(dataset: Dataset, data_root: str | Path) -> Path:
-    """Where the data set's files lie or are to lie."""
-    with contextlib.suppress(RuntimeError):  # no such user: then the folder is named so
+    """The folder of the data set's files, which need not exist."""
+    with contextlib.suppress(RuntimeError):  # "~name" of no user is a folder's name
         data_root = Path(data_root).expanduser()
     folder = Path(data_root) / NAMES[dataset] / "raw"
     for part in (folder.parent.parent, folder.parent, folder):
         if not os.path.lexists(part):
             break
-        fault = "cannot be read (no permission)" if os.path.isdir(part) else "is not a folder"  # noqa: PTH112 (raises)
-        if not os.path.isdir(part) or not os.access(part, os.R_OK | os.X_OK):  # noqa: PTH112 (raises)
+        is_folder = os.path.isdir(part)  # noqa: PTH112 (Path.is_dir raises)
+        if not is_folder or not os.access(part, os.R_OK | os.X_OK):
+            fault = "cannot be read (no permission)" if is_folder else "is not a folder"
             raise ImagesUnavailable(
                 f"{part} {fault}: --data-root must be a folder that holds {NAMES[dataset]}/raw"
             )
@@ -197,57 +191,49 @@ def _read_files(dataset: Dataset, folder: Path) -> Images:
         try:
             read[name] = read_images(file) if holds == "images" else read_labels(file)
             images = name.replace("labels-idx1", "images-idx3")
-            if images in read and len(read[images]) != len(read[name]):
+            if images in read and (count := len(read[images])) != len(read[name]):
                 raise BadFile(
-                    f"has {len(read[name]):,} labels for the {len(read[images]):,} images of {images}"
+                    f"has {len(read[name]):,} labels for the {count:,} images of {images}"
                 )
         except BadFile as fault:
             bad.append(f"{file} {fault}; it should hold {SHOULD_HOLD[holds]}")
     if bad:
-        more = (
-            f" ({len(bad) - 1} more of the {len(FILES)} files cannot be used either)"
-            if len(bad) > 1
-            else ""
-        )
+        others = f" ({len(bad) - 1} more of the {len(FILES)} files cannot be used either)"
         raise ImagesUnavailable(
-            f"{bad[0]}{more}: get the files of {dataset} again (those you delete are fetched), or use --dataset digits"
+            f"{bad[0]}{others if len(bad) > 1 else ''}: get the files of {dataset} again (delete a"
+            " file and it is fetched), or use --dataset digits"
         )
     return Images(dataset, *read.values())
 
 
 def _find(folder: Path, name: str) -> Path | None:
-    """The file, or the gzipped one, if either is there (if only as a broken link)."""
-    return next(
-        (file for file in (folder / name, folder / f"{name}.gz") if os.path.lexists(file)), None
-    )
+    """The file or its gzipped form, if there is one, even as a broken link."""
+    return next(filter(os.path.lexists, (folder / name, folder / f"{name}.gz")), None)
 
 
 def _fetch(dataset: Dataset, folder: Path, say: Say) -> None:
-    """Fetch the files that are missing. Raises ImagesUnavailable; leaves no part of a file and no empty folder behind."""
+    """Fetch the missing files. Raises ImagesUnavailable; leaves no partial file or empty folder."""
     from torchvision import datasets
 
     published = getattr(datasets, NAMES[dataset])
     root = folder.parent.parent
     lock = root / ".download.lock"
-    made = [part for part in (folder, *folder.parents) if not os.path.exists(part)]  # noqa: PTH110 (likewise)
+    made = [part for part in (folder, *folder.parents) if not os.path.lexists(part)]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with held(lock, say, f"fetching {dataset}"):
             for resource, md5 in published.resources:
                 if _find(folder, name := Path(resource).stem) is None:
-                    content = _download(
-                        [mirror + resource for mirror in published.mirrors], md5, say
-                    )
-                    write_whole(folder / name, gzip.decompress(content))
+                    addresses = [mirror + resource for mirror in published.mirrors]
+                    write_whole(folder / name, gzip.decompress(_download(addresses, md5, say)))
     except OSError as error:
-        there = [name for name in FILES if _find(folder, name)]
-        what = f"{dataset} is not under {root}"
-        if there:
-            missing = [name for name in FILES if name not in there]
-            what = f"{' and '.join(missing)} of {dataset} not found in {folder}"
+        missing = [name for name in FILES if not _find(folder, name)]
+        what, put = f"{dataset} is not under {root}", "its four IDX files"
+        if len(missing) < len(FILES):
+            what, put = f"{' and '.join(missing)} of {dataset} not found in {folder}", "it"
         raise ImagesUnavailable(
-            f"{what} and cannot be fetched ({error.strerror or error}): put {'it' if there else 'its four IDX files'} into"
-            f" {folder}, or use --dataset digits, which needs no network"
+            f"{what} and cannot be fetched ({error.strerror or error}): put {put} into {folder},"
+            " or use --dataset digits, which needs no network"
         ) from None
     finally:
         with contextlib.suppress(OSError):
@@ -257,7 +243,7 @@ def _fetch(dataset: Dataset, folder: Path, say: Say) -> None:
 
 
 def _download(addresses: Sequence[str], md5: str, say: Say) -> bytes:
-    """The content of the first address that has what the checksum says. Raises OSError, which says why none had."""
+    """The first address's content that has the checksum. Raises OSError with the last reason."""
     reason = ""
     for address in addresses:
         content = bytearray()
@@ -274,17 +260,14 @@ def _download(addresses: Sequence[str], md5: str, say: Say) -> bytes:
             reason = f"{address}: HTTP status {error.code}"
         except TimeoutError:
             reason = f"{address}: no answer for {DOWNLOAD_TIMEOUT_S:.0f} s"
-        except (
-            OSError,
-            HTTPException,
-            ValueError,
-        ) as error:  # ValueError: a proxy's address that is none
+        except (OSError, HTTPException, ValueError) as error:  # ValueError: of a proxy's address
             cause = error.reason if isinstance(error, URLError) else error
             reason = f"{address}: {getattr(cause, 'strerror', None) or cause}"
         else:
             if hashlib.md5(content, usedforsecurity=False).hexdigest() == md5:
                 return bytes(content)
-            reason = f"{address}: {len(content):,} bytes came, whose MD5 checksum is not the published one"
+            size = f"{len(content):,} bytes"
+            reason = f"{address}: {size} came, whose MD5 checksum is not the published one"
     raise OSError(reason)
 
 

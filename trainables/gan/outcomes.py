@@ -1,4 +1,4 @@
-"""How a GAN's trial ends beside the ways that every training knows: one of the two networks has lost."""
+"""Outcomes of a GAN's trial, in addition to those of every training: one network has lost."""
 
 from records.outcome import Outcome, register
 

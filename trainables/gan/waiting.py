@@ -1,29 +1,28 @@
-"""What a search says, through a function for one line, while it prepares: how far long work is, and whom it waits for."""
+"""Lines that a search prints while it prepares: how far long work is, and what it waits for."""
 
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 
 from filelock import FileLock, Timeout
 
 Say = Callable[[str], None]
 
 EVERY_S = 15.0
-"""Seconds between two lines about the same work; work that is shorter says nothing."""
+"""Seconds between two lines about the same work; shorter work has no line."""
 
 SILENT_WAIT_S = 3.0
 LONGEST_WAIT_S = 600.0
-"""How long a search waits for another one before it says so, and before it does the work itself."""
+"""How long a search waits for another search before it says so, and before it goes on alone."""
 
 
 class Heartbeat:
     """A context in which a thread says every ``EVERY_S`` seconds how far the work is.
 
-    Set ``done`` (and ``total``) as the work goes on: the lines then say how long the rest will
-    take.
+    Update ``done`` (and ``total``) during the work: then the lines also say how long the rest
+    takes.
     """
 
     def __init__(self, say: Say, work: str, total: int = 0) -> None:
@@ -37,50 +36,42 @@ class Heartbeat:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._over.set()
         self._thread.join()
 
     def _beat(self) -> None:
         while not self._over.wait(EVERY_S):
             elapsed = time.monotonic() - self._started
-            if 0 < self.done <= self.total:
-                left = elapsed * (self.total - self.done) / self.done
-                self._say(
-                    f"{self._work} {self.done:,} of {self.total:,}, about {_duration(left)} left"
-                )
+            done, total = self.done, self.total
+            if 0 < done <= total:
+                left = _duration(elapsed * (total - done) / done)
+                self._say(f"{self._work} {done:,} of {total:,}, about {left} left")
             else:
                 self._say(f"{self._work}, {_duration(elapsed)} so far")
 
 
 @contextmanager
 def held(lock: Path, say: Say, work: str) -> Iterator[None]:
-    """Hold a lock among processes, or go on without it after ``LONGEST_WAIT_S``: its holder may be
-    stopped.
+    """Hold a lock between processes, or go on without it after ``LONGEST_WAIT_S``.
 
-    The work under the lock must therefore be safe to do in two processes at once. Raises OSError if
-    the file cannot be made.
+    Its holder may be stopped for ever, so the work must be safe to do in two processes at once.
+    Raises OSError if the file cannot be made.
     """
-    one = FileLock(lock)
+    file_lock = FileLock(lock)
     try:
-        one.acquire(timeout=SILENT_WAIT_S)
+        file_lock.acquire(timeout=SILENT_WAIT_S)
     except Timeout:
         say(f"waiting for another search that is {work} (it holds {lock})")
         try:
-            one.acquire(timeout=LONGEST_WAIT_S)
+            file_lock.acquire(timeout=LONGEST_WAIT_S)
         except Timeout:
-            say(
-                f"the other search is still {work} after {_duration(LONGEST_WAIT_S)}: this one does not wait any longer"
-            )
+            still = f"the other search is still {work} after {_duration(LONGEST_WAIT_S)}"
+            say(f"{still}: this one does not wait any longer")
     try:
         yield
     finally:
-        one.release()
+        file_lock.release()
 
 
 def _duration(seconds: float) -> str:

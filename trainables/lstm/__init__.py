@@ -1,1 +1,1 @@
-"""The first training: a hand-written LSTM that remembers the first digit of a palindrome until its last."""
+"""The first training: an LSTM that remembers the first digit of a palindrome until its last."""

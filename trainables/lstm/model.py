@@ -1,14 +1,13 @@
-"""The LSTM and the vanilla RNN, written from their equations, each beside torch's own fused kernel
-on the same parameters.
+"""The LSTM and the vanilla RNN, from their equations and by torch's fused kernel.
 
 The equations are those of Hochreiter & Schmidhuber (1997) with the forget gate of Gers et al.
-(2000), without peepholes. ``forward_reference`` is the one to read: a plain loop over time, a line
-an equation. ``forward_native`` hands the very same tensors to the kernel behind ``torch.nn.LSTM`` /
-``torch.nn.RNN`` (oneDNN on a CPU, cuDNN on a GPU) and is what trials use. Shapes: T time steps, B
-batch, D input features, H hidden units, C classes.
+(2000), without peepholes. ``forward_reference`` is the method to read: a loop over time with one
+line for each equation. ``forward_native`` gives the same parameters to the kernel behind
+``torch.nn.LSTM`` and ``torch.nn.RNN`` (oneDNN on a CPU, cuDNN on a GPU); trials use it. Shapes: T
+time steps, B batch, D input features, H hidden units, C classes.
 
-Weights start as ``torch.randn``, biases and the first states as zeros; other starts are in
-``initialisation.py``.
+Weights start as ``torch.randn``, biases and the first states as zeros; ``initialisation.py`` has
+other starts.
 """
 
 import json
@@ -26,7 +25,7 @@ from trainables.lstm.palindromes import NUM_DIGITS
 
 Kernel = Literal["native", "reference"]
 Encoding = Literal["raw", "standardised", "one-hot"]
-"""What the network sees of a digit: the number itself, the number with mean 0 and variance 1, or one unit a digit."""
+"""How a digit enters: as the number itself, scaled to mean 0 and variance 1, or as 10 units."""
 
 DIGIT_MEAN = (NUM_DIGITS - 1) / 2
 DIGIT_STD = math.sqrt((NUM_DIGITS**2 - 1) / 12)
@@ -40,9 +39,8 @@ class RecurrentClassifier(nn.Module, ABC):
     """Reads a sequence of digits and names its class after the last step: p = W_ph h + b_p.
 
     Args:
-        encoding: How the digits enter; D is 1, or 10 where each digit has its own unit.
-        kernel: ``native`` runs torch's fused kernel, ``reference`` the loop over time. Both read
-            the same parameters.
+        encoding: How the digits enter; D is 10 for ``one-hot``, else 1.
+        kernel: ``native`` runs torch's fused kernel, ``reference`` the loop over time.
     """
 
     gates: ClassVar[int]
@@ -64,22 +62,18 @@ class RecurrentClassifier(nn.Module, ABC):
         self.b = nn.Parameter(torch.zeros(self.gates, hidden_dim))
         self.W_ph = _randn(num_classes, hidden_dim, generator=generator)
         self.b_p = nn.Parameter(torch.zeros(num_classes))
-        # torch's kernels add a second bias; ours has one, so the second is a constant zero.
+        # torch's kernels add a second bias, which is a constant zero here.
         self.no_bias: Tensor
         self.register_buffer("no_bias", torch.zeros(self.gates * hidden_dim), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits p of shape (B, C) for digits ``x`` of shape (T, B, 1)."""
+        """Logits p (B, C) for digits ``x`` (T, B, 1)."""
         return self.read(self.hidden_states(x)[-1])
 
     def hidden_states(self, x: Tensor) -> Tensor:
-        """The hidden state after every time step, shape (T, B, H), for digits ``x`` of shape (T, B, 1)."""
-        encoded = self.encode(x)
-        return (
-            self.forward_native(encoded)
-            if self.kernel == "native"
-            else self.forward_reference(encoded)
-        )
+        """The hidden states (T, B, H) after every time step, for digits ``x`` (T, B, 1)."""
+        forward = self.forward_native if self.kernel == "native" else self.forward_reference
+        return forward(self.encode(x))
 
     def read(self, h: Tensor) -> Tensor:
         """Logits (..., C) for hidden states (..., H)."""
@@ -97,14 +91,15 @@ class RecurrentClassifier(nn.Module, ABC):
 
     @abstractmethod
     def forward_reference(self, x: Tensor) -> Tensor:
-        """The hidden states, shape (T, B, H), of inputs (T, B, D) by a loop over time."""
+        """The hidden states (T, B, H) of inputs (T, B, D), by a loop over time."""
 
     @abstractmethod
     def forward_native(self, x: Tensor) -> Tensor:
-        """The hidden states, shape (T, B, H), of inputs (T, B, D) by torch's fused kernel."""
+        """The hidden states (T, B, H) of inputs (T, B, D), by torch's fused kernel."""
 
     def _native_parameters(self) -> list[Tensor]:
-        """The parameters in the layout of torch's kernels: (gates * H, D), (gates * H, H) and two biases (gates * H,)."""
+        """The parameters as torch's kernels expect them: (gates * H, D), (gates * H, H) and two
+        biases (gates * H,)."""
         return [self.W_x.flatten(0, 1), self.W_h.flatten(0, 1), self.b.flatten(), self.no_bias]
 
     def _zeros(self, x: Tensor) -> Tensor:
@@ -171,14 +166,13 @@ MODELS: dict[str, type[LSTM] | type[RNN]] = {"lstm": LSTM, "rnn": RNN}
 
 
 def load_model(folder: str | Path, device: str = "cpu") -> LSTM | RNN:
-    """The network of an exported trial, such as ``runs/NAME/best``: it takes raw digits (T, B, 1),
-    of any length T.
+    """The network in the folder of an exported trial, such as ``runs/NAME/best``.
 
-    Raises OSError where ``config.json`` or ``model.safetensors`` is missing.
+    It takes raw digits (T, B, 1) of any length T. Raises OSError if ``config.json`` or
+    ``model.safetensors`` is missing.
     """
     config = json.loads((Path(folder) / "config.json").read_bytes())
-    model = MODELS[config["model"]](
-        config["hidden_dim"], encoding=config.get("encoding", "raw")
-    ).to(device)
+    encoding = config.get("encoding", "raw")
+    model = MODELS[config["model"]](config["hidden_dim"], encoding=encoding).to(device)
     model.load_state_dict(load_file(Path(folder) / "model.safetensors", device=device))
     return model.eval()

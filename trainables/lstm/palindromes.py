@@ -1,9 +1,9 @@
-"""The palindrome task: read the first T digits of a palindrome of T + 1, name the last one.
+"""The palindrome task: read the first T digits of a palindrome of T + 1 digits, name the last one.
 
-The last digit equals the first, so the network has to carry one digit over T steps in which other
-random digits arrive. Digits are uniform over 0-9 in the free half of the palindrome and mirrored in
-the other, so guessing is right one time in ten. There are 10^ceil((T+1)/2) palindromes: training
-draws fresh ones for every batch and no batch is ever repeated.
+The last digit equals the first, so the network has to remember one digit over T steps in which
+other random digits arrive. The digits of the first half are uniform over 0-9 and the second half
+mirrors them, so a guess is right one time in ten. There are 10^ceil((T+1)/2) palindromes: training
+draws fresh ones for every batch.
 """
 
 import torch
@@ -13,20 +13,16 @@ NUM_DIGITS = 10
 
 
 def draw_palindromes(batch_size: int, input_length: int, generator: torch.Generator) -> Tensor:
-    """Whole palindromes of ``input_length + 1`` digits, drawn on the generator's device.
+    """Whole palindromes, int64 (input_length + 1, batch_size), drawn on the generator's device.
 
-    Returns an int64 tensor of shape (input_length + 1, batch_size), time first.
-
-    Raises ValueError if ``input_length`` is below 2: a palindrome of two digits has nothing to
-    remember over.
+    Raises ValueError if ``input_length`` is below 2: a palindrome of two digits has no delay.
     """
     if input_length < 2:
         raise ValueError(f"input_length must be at least 2, got {input_length}")
     length = input_length + 1
     free = (length + 1) // 2
-    half = torch.randint(
-        NUM_DIGITS, (free, batch_size), generator=generator, device=generator.device
-    )  # (free, B)
+    shape, device = (free, batch_size), generator.device
+    half = torch.randint(NUM_DIGITS, shape, generator=generator, device=device)  # (free, B)
     mirrored = half[: length - free].flip(0)  # (length - free, B)
     return torch.cat([half, mirrored])
 
@@ -36,8 +32,8 @@ def draw_batch(
 ) -> tuple[Tensor, Tensor]:
     """One batch of the task: what the network reads and what it must answer.
 
-    Returns ``x``, the first T digits as raw floats, shape (T, batch_size, 1), and ``target``, the
-    last digit as int64, shape (batch_size,).
+    Returns ``x`` (T, batch_size, 1), the first T digits as floats, and ``target`` (batch_size,),
+    the last digit as int64.
     """
     palindromes = draw_palindromes(batch_size, input_length, generator)  # (T + 1, B)
     return palindromes[:-1].unsqueeze(-1).float(), palindromes[-1]

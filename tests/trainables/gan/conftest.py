@@ -1,16 +1,18 @@
-"""scikit-learn's digits with its judges, made once, and the settings of small trials over them."""
+"""scikit-learn's digits with their judges, made once, and the settings of small trials."""
 
 from typing import Any
 
 import pytest
 
 from trainables.gan.images import Images, load_images
-from trainables.gan.trainable import GANTrial, Shared, create_shared
+from trainables.gan.shared import Shared, create_shared
+from trainables.gan.trainable import GANTrial
 
 COURSEWORK = {
-    "lr_g": 2e-4, "lr_d": 2e-4, "beta1": 0.9, "beta2": 0.999, "batch_size": 64, "latent_dim": 100, "latent": "normal",
-    "loss": "non-saturating", "ema": 0.0, "regulariser": "none", "shift": 0, "lr_decay": "none", "d_steps": 1,
-    "judge": "search", "report_every": 10, "max_steps": 40, "seed": 3, "trial": 0,
+    "lr_g": 2e-4, "lr_d": 2e-4, "beta1": 0.9, "beta2": 0.999, "batch_size": 64, "latent_dim": 100,
+    "latent": "normal", "loss": "non-saturating", "ema": 0.0, "regulariser": "none", "shift": 0,
+    "lr_decay": "none", "d_steps": 1, "judge": "search", "report_every": 10, "max_steps": 40,
+    "seed": 3, "trial": 0,
 }  # fmt: skip
 
 
@@ -26,6 +28,6 @@ def shared(digits: Images, tmp_path_factory: pytest.TempPathFactory) -> Shared:
 
 @pytest.fixture
 def gan(shared: Shared, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A trial with the coursework's settings but for those given."""
+    """Makes a trial with the coursework's settings, except for those given."""
     monkeypatch.setattr(GANTrial, "shared", shared)
     return lambda **settings: GANTrial({**COURSEWORK, **settings})

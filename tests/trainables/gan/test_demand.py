@@ -1,4 +1,4 @@
-"""The formula for the memory of a GAN's trial, held against what a process is seen to take."""
+"""The formula for the memory of a GAN's trial, compared with a process's measured memory."""
 
 import json
 from pathlib import Path
@@ -11,26 +11,18 @@ from trainables.gan.demand import DIGITS, demand
 from trainables.gan.images import load_images
 from trainables.gan.trainable import GANTrial
 
-TINY = {
-    **R3GAN,
-    "dataset": "digits",
-    "judge": "search",
-    "max_steps": 100,
-    "seed": 0,
-    "batch_size": 8,
-    "latent_dim": 10,
-}
-SMALL, MIDDLE = (
-    {**TINY, "batch_size": 128, "latent_dim": 100},
-    {**TINY, "batch_size": 1_000, "latent_dim": 2_000},
-)
+DIGIT_TRIAL = {**R3GAN, "dataset": "digits", "judge": "search", "max_steps": 100, "seed": 0}
+TINY = {**DIGIT_TRIAL, "batch_size": 8, "latent_dim": 10}
+SMALL = {**TINY, "batch_size": 128, "latent_dim": 100}
+MIDDLE = {**TINY, "batch_size": 1_000, "latent_dim": 2_000}
 LATENT = {**TINY, "latent_dim": 30_000}
 
 SHARED = """
 from trainables.gan.images import load_images
 from trainables.gan.judge import Judge
 from trainables.gan.quality import Gaussian, Evaluator
-from trainables.gan.trainable import GANTrial, Shared
+from trainables.gan.shared import Shared
+from trainables.gan.trainable import GANTrial
 import torch
 real = Gaussian(torch.zeros(128).double(), torch.eye(128).double())
 bare = Evaluator(Judge().eval(), 1.0, real, torch.zeros(2, 128), torch.ones(10) / 10, {"fd": 1.0})

@@ -35,6 +35,11 @@ from trainables.gan.images import (
 )
 
 
+def idx(*sizes: int) -> bytes:
+    """The header of a file of images (three sizes) or labels (one size)."""
+    return struct.pack(f">{1 + len(sizes)}I", 0x800 + len(sizes), *sizes)
+
+
 def write_idx(folder: Path, images: Images) -> None:
     """The four files of an MNIST-like data set, as published (http://yann.lecun.com/exdb/mnist)."""
     folder.mkdir(parents=True)
@@ -42,11 +47,10 @@ def write_idx(folder: Path, images: Images) -> None:
         ("train", images.train, images.train_labels),
         ("t10k", images.test, images.test_labels),
     ):
-        header = struct.pack(">IIII", 0x803, len(pixels), 28, 28)
-        (folder / f"{part}-images-idx3-ubyte").write_bytes(header + pixels.tobytes())
-        (folder / f"{part}-labels-idx1-ubyte").write_bytes(
-            struct.pack(">II", 0x801, len(labels)) + bytes(labels.tolist())
-        )
+        written = idx(len(pixels), 28, 28) + pixels.tobytes()
+        (folder / f"{part}-images-idx3-ubyte").write_bytes(written)
+        written = idx(len(labels)) + bytes(labels.tolist())
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(written)
 
 
 def test_digits_are_the_1797_of_scikit_learn_a_third_for_testing(digits: Images) -> None:
@@ -92,15 +96,8 @@ def refusal(root: Path | str, dataset: Dataset = "mnist") -> str:
     line = str(caught.value)
     assert "\n" not in line
     assert "--dataset digits" in line or "--data-root" in line
-    for foreign in (
-        "invalid literal",
-        "base 16",
-        "Errno",
-        "urlopen",
-        "buffer",
-        "Dataset not found",
-    ):
-        assert foreign not in line
+    foreign = ("invalid literal", "base 16", "Errno", "urlopen", "buffer", "Dataset not found")
+    assert [words for words in foreign if words in line] == []
     return line
 
 
@@ -123,24 +120,36 @@ PAGE = b"<!DOCTYPE html><html><title>302 Found</title></html>"
         (LABELS, b"", "is empty"),
         (IMAGES, bytes((0, 0, 8)), "ends after 3 bytes, within its header"),
         (LABELS, bytes((0, 0, 8, 1, 0, 0, 0)), "ends after 7 bytes, within its header"),
-        (IMAGES, struct.pack(">IIII", 0x803, 2, 28, 28), "ends after 16 of the 1,584 bytes that its header says"),
-        (IMAGES, struct.pack(">IIII", 0x803, 2**32 - 1, 28, 28) + bytes(99), "ends after 115 of the 3,367,254,359,296 bytes"),
-        (IMAGES, struct.pack(">IIII", 0x803, 1, 28, 28) + bytes(785), "is longer than the 800 bytes that its header says"),
-        (LABELS, struct.pack(">II", 0x801, 2) + bytes(3), "is longer than the 10 bytes"),
-        (IMAGES, struct.pack(">IIII", 0x803, 1, 32, 30) + bytes(960), "holds images of 32 x 30 pixels"),
-        (IMAGES, struct.pack(">IIII", 0x803, 0, 28, 28), "holds no images"),
-        (LABELS, struct.pack(">II", 0x801, 0), "holds no labels"),
-        (IMAGES, struct.pack(">II", 0x801, 2) + bytes(2), "holds labels"),
-        (LABELS, struct.pack(">IIII", 0x803, 1, 28, 28) + bytes(784), "holds images"),
-        (IMAGES, struct.pack(">IIII", 0xD03, 1, 28, 28) + bytes(784), "begins with the bytes 00 00 0d 03, not 00 00 08 03"),
+        (IMAGES, idx(2, 28, 28), "ends after 16 of the 1,584 bytes that its header says"),
+        (
+            IMAGES,
+            idx(2**32 - 1, 28, 28) + bytes(99),
+            "ends after 115 of the 3,367,254,359,296 bytes",
+        ),
+        (
+            IMAGES,
+            idx(1, 28, 28) + bytes(785),
+            "is longer than the 800 bytes that its header says",
+        ),
+        (LABELS, idx(2) + bytes(3), "is longer than the 10 bytes"),
+        (IMAGES, idx(1, 32, 30) + bytes(960), "holds images of 32 x 30 pixels"),
+        (IMAGES, idx(0, 28, 28), "holds no images"),
+        (LABELS, idx(0), "holds no labels"),
+        (IMAGES, idx(2) + bytes(2), "holds labels"),
+        (LABELS, idx(1, 28, 28) + bytes(784), "holds images"),
+        (
+            IMAGES,
+            struct.pack(">IIII", 0xD03, 1, 28, 28) + bytes(784),
+            "begins with the bytes 00 00 0d 03, not 00 00 08 03",
+        ),
         (IMAGES, bytes(1000), "begins with the bytes 00 00 00 00"),
         (IMAGES, gzip.compress(b"x", mtime=0), "is gzipped"),
         (IMAGES, PAGE, "is a text that begins with '<!DOCTYPE html>"),
         (LABELS, b"version https://git-lfs.github.com", "is a text that begins with 'version"),
-        (LABELS, struct.pack(">II", 0x801, 3) + bytes((1, 47, 3)), "has the label 47 at place 1"),
-        (LABELS, struct.pack(">II", 0x801, 3) + bytes(3), "has 3 labels for the 599 images of t10k-images-idx3-ubyte"),
+        (LABELS, idx(3) + bytes((1, 47, 3)), "has the label 47 at place 1"),
+        (LABELS, idx(3) + bytes(3), "has 3 labels for the 599 images of t10k-images-idx3-ubyte"),
     ],
-)  # fmt: skip
+)
 def test_a_bad_file_is_named_with_what_was_found_and_what_it_should_hold(
     raw: Path, name: str, content: bytes, found: str
 ) -> None:
@@ -155,13 +164,8 @@ def test_a_bad_file_is_named_with_what_was_found_and_what_it_should_hold(
 def test_a_file_that_is_cut_off_at_any_byte_is_refused(raw: Path) -> None:
     for name in FILES:
         whole = (raw / name).read_bytes()
-        for end in (
-            *range(20),
-            len(whole) // 2,
-            len(whole) - 785,
-            len(whole) - 784,
-            len(whole) - 1,
-        ):
+        size = len(whole)
+        for end in (*range(20), size // 2, size - 785, size - 784, size - 1):
             (raw / name).write_bytes(whole[: max(end, 0)])
             assert refusal(raw.parent.parent).startswith(str(raw / name))
         packed = gzip.compress(whole, 1)
@@ -190,9 +194,7 @@ def broken_link(file: Path) -> None:
 
 
 def unreadable(file: Path) -> None:
-    file.symlink_to(
-        "/proc/self/mem"
-    )  # an ordinary file to look at, and an error to read, for the superuser too
+    file.symlink_to("/proc/self/mem")  # looks ordinary, and is an error to read, for root too
 
 
 @pytest.mark.parametrize(
@@ -276,7 +278,7 @@ def test_a_folder_that_may_not_be_read_is_named(raw: Path, closed: str) -> None:
 
 
 class Mirror:
-    """A server on this machine with the files of KMNIST as they would be published, but with other images."""
+    """A server on this machine with the files of KMNIST, but with other images."""
 
     def __init__(self, folder: Path, images: Images) -> None:
         write_idx(folder / "plain", images)
@@ -326,9 +328,8 @@ class TestFetching:
     ) -> None:
         raw = tmp_path / "data" / "KMNIST" / "raw"
         raw.mkdir(parents=True)
-        own = gzip.compress(
-            (mirror.folder / "plain" / IMAGES).read_bytes(), 2
-        )  # not as it is published
+        plain = (mirror.folder / "plain" / IMAGES).read_bytes()
+        own = gzip.compress(plain, 2)  # not the published file
         (raw / f"{IMAGES}.gz").write_bytes(own)
         np.testing.assert_array_equal(load_images("kmnist", tmp_path / "data").test, digits.test)
         assert (raw / f"{IMAGES}.gz").read_bytes() == own
@@ -417,19 +418,13 @@ def test_each_image_is_moved_by_its_own_few_pixels_and_background_moves_in() -> 
     images = to_float(torch.from_numpy(load_images("digits", "nowhere").train[:200]))
     moved = shifted(images, 2, torch.Generator().manual_seed(0))
     padded = np.pad(images.numpy(), ((0, 0), (2, 2), (2, 2)), constant_values=-1)
+    every = [(y, x) for y in range(5) for x in range(5)]
     found = [
-        [
-            (y, x)
-            for y in range(5)
-            for x in range(5)
-            if np.array_equal(image, large[y : y + 28, x : x + 28])
-        ]
+        [(y, x) for y, x in every if np.array_equal(image, large[y : y + 28, x : x + 28])]
         for image, large in zip(moved.numpy(), padded, strict=True)
     ]
     assert all(found)
-    assert {places[0] for places in found if len(places) == 1} == {
-        (y, x) for y in range(5) for x in range(5)
-    }
+    assert {places[0] for places in found if len(places) == 1} == set(every)
 
 
 class TestBatches:

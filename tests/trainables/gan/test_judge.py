@@ -26,7 +26,7 @@ from trainables.gan.judge import (
     load_judge,
     train_judge,
 )
-from trainables.gan.trainable import Shared
+from trainables.gan.shared import Shared
 
 
 def test_both_judges_know_the_test_images_and_are_two(shared: Shared, digits: Images) -> None:
@@ -268,9 +268,7 @@ def test_ctrl_c_leaves_no_file_no_lock_and_torchs_threads(
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        load_judge(
-            small, SEARCH_JUDGE, interrupt, tmp_path / "run"
-        )  # at its first line: under the lock
+        load_judge(small, SEARCH_JUDGE, interrupt, tmp_path / "run")  # at a line under the lock
     assert torch.get_num_threads() == threads
     assert not list(tmp_path.rglob("*.safetensors*"))
     (lock,) = cache.glob("*.lock")

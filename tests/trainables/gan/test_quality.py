@@ -22,7 +22,7 @@ from trainables.gan.quality import (
     frechet_distance,
     nearest_training_images,
 )
-from trainables.gan.trainable import Shared
+from trainables.gan.shared import Shared
 
 
 def cloud(count: int, dim: int, seed: int, scale: float = 1.0, shift: float = 0.0) -> Tensor:
@@ -224,12 +224,24 @@ class TestCheckImages:
     @pytest.mark.parametrize(
         ("changed", "said"),
         [
-            (lambda d: {"test": d.test[:300], "test_labels": d.test_labels[:300]}, "only 300 different test images"),
-            (lambda d: {"train": d.train[:129], "train_labels": d.train_labels[:129]}, "only 129 different training images"),
-            (lambda d: {"test_labels": np.minimum(d.test_labels, 7)}, "none of the 599 test images of digits has the label 8"),
-            (lambda d: {"test": np.concatenate((d.test[:590], d.train[:9]))}, "9 of the 599 test images of digits are train"),
+            (
+                lambda d: {"test": d.test[:300], "test_labels": d.test_labels[:300]},
+                "only 300 different test images",
+            ),
+            (
+                lambda d: {"train": d.train[:129], "train_labels": d.train_labels[:129]},
+                "only 129 different training images",
+            ),
+            (
+                lambda d: {"test_labels": np.minimum(d.test_labels, 7)},
+                "none of the 599 test images of digits has the label 8",
+            ),
+            (
+                lambda d: {"test": np.concatenate((d.test[:590], d.train[:9]))},
+                "9 of the 599 test images of digits are train",
+            ),
         ],
-    )  # fmt: skip
+    )
     def test_images_that_measure_poorly_get_a_caution(
         self, digits: Images, changed: Any, said: str
     ) -> None:
@@ -246,9 +258,9 @@ class TestCheckEvaluator:
         [
             (
                 {"accuracy": 0.1},
-                "judge 1 names 10.0% of the 599 test images of digits rightly, and must name 50%",
+                "judge 1 recognises 10.0% of the 599 test images of digits, and needs at least 50%",
             ),
-            ({"accuracy": math.nan}, "judge 1 names nan%"),
+            ({"accuracy": math.nan}, "judge 1 recognises nan%"),
             (
                 {"accuracy": 0.92, "shares": torch.tensor([0.9, 0.1] + [0] * 8)},
                 "hardly more than the 90.0%",
@@ -276,4 +288,4 @@ class TestCheckEvaluator:
         (caution,) = check_evaluator(
             replace(shared.evaluators["search"], accuracy=0.913), 2, digits
         )
-        assert "judge 2 names 91.3% of the 599 test images" in caution
+        assert "judge 2 recognises 91.3% of the 599 test images" in caution

@@ -6,7 +6,8 @@ import torch
 from trainables.lstm.curriculum import CHECK_EVERY, Curriculum
 
 GROWING: dict[str, Any] = {
-    "input_length": 20, "curriculum": "growing", "start_length": 5, "length_growth": 1.5, "length_threshold": 0.9,
+    "input_length": 20, "curriculum": "growing", "start_length": 5, "length_growth": 1.5,
+    "length_threshold": 0.9,
 }  # fmt: skip
 
 

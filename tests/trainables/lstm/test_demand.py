@@ -1,4 +1,4 @@
-"""The formula for the memory of an LSTM's trial, held against what a process is seen to take."""
+"""The formula for the memory of an LSTM's trial, compared with a process's measured memory."""
 
 import json
 from pathlib import Path
@@ -12,29 +12,14 @@ from trainables.lstm.demand import demand
 from trainables.lstm.trainable import LSTMTrial
 
 TEXTBOOK = {
-    **SPACES["lstm", "extended"].baselines["textbook"],
-    "encoding": "one-hot",
-    "averaging": 0.9,
-    "recurrent_init": "normal",
-}
-TINY, SMALL, MIDDLE = (
-    {
-        **TEXTBOOK,
-        "max_steps": 100,
-        "seed": 0,
-        "model": "lstm",
-        "input_length": length,
-        "batch_size": batch,
-        "hidden_dim": hidden,
-    }
-    for length, batch, hidden in ((2, 2, 2), (50, 128, 128), (50, 512, 256))
+    **SPACES["lstm", "extended"].baselines["textbook"], "encoding": "one-hot", "averaging": 0.9,
+    "recurrent_init": "normal", "max_steps": 100, "seed": 0, "model": "lstm",
+}  # fmt: skip
+TINY, SMALL, MIDDLE, WIDE = (
+    {**TEXTBOOK, "input_length": length, "batch_size": batch, "hidden_dim": hidden}
+    for length, batch, hidden in ((2, 2, 2), (50, 128, 128), (20, 512, 256), (5, 16, 1000))
 )
-CONFIGS = [
-    MIDDLE,
-    {**MIDDLE, "model": "rnn"},
-    SMALL,
-    {**SMALL, "input_length": 5, "batch_size": 16, "hidden_dim": 1000},
-]
+CONFIGS = [MIDDLE, {**MIDDLE, "model": "rnn"}, SMALL, WIDE]
 
 TRAIN = """
 from trainables.lstm.trainable import LSTMTrial

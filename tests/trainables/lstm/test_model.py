@@ -18,9 +18,8 @@ def build(name: str, kernel: Kernel = "reference", scale: float = 0.3) -> LSTM |
     ).double()
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.copy_(
-                parameter * scale + 0.05 * torch.randn_like(parameter)
-            )  # biases are no zeros in this test
+            noise = 0.05 * torch.randn_like(parameter)  # biases are not 0 in this test
+            parameter.copy_(parameter * scale + noise)
     return model
 
 

@@ -29,8 +29,9 @@ def to_the_end(one: LSTMTrial) -> list[dict[str, Any]]:
 
 
 GROWING: dict[str, Any] = {
-    "input_length": 12, "curriculum": "growing", "start_length": 3, "length_growth": 1.5, "length_threshold": 0.9,
-    "lr_schedule": "settling", "averaging": 0.9, "forget_bias": 3.0, "init_scale": 0.2, "encoding": "standardised",
+    "input_length": 12, "curriculum": "growing", "start_length": 3, "length_growth": 1.5,
+    "length_threshold": 0.9, "lr_schedule": "settling", "averaging": 0.9, "forget_bias": 3.0,
+    "init_scale": 0.2, "encoding": "standardised",
 }  # fmt: skip
 """A trial with everything that the extended space adds."""
 
@@ -171,9 +172,7 @@ def test_a_curriculum_solves_what_a_cold_start_does_not_at_the_same_work() -> No
     grown = to_the_end(trial(**GROWING))[-1]
     assert grown["ended"] == "converged"
     assert grown["length"] == 12
-    assert (
-        grown["work_to_converge"] < grown["steps_to_converge"] * 12
-    )  # it trained on shorter ones too
+    assert grown["work_to_converge"] < grown["steps_to_converge"] * 12  # some were shorter
     cold = trial(**{**GROWING, "curriculum": "none"})
     row = cold.step()
     while row["ended"] is None and row["work"] < grown["work_to_converge"]:
