@@ -6,7 +6,7 @@ BIN := .venv/bin
 .PHONY: help setup demo demo-gan test test-fast lint format report bench bench-search pictures clean
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 setup: .venv/installed ## install into .venv what the searches and the report need
 

@@ -154,7 +154,7 @@ def settings_of(table: pd.DataFrame, space: SearchSpace) -> Iterator[Setting]:
         for name, parameter in space.parameters.items():
             if parameter.applies(values):
                 values[name] = _value(parameter.distribution, last[name])
-        rows = curve[[*METRICS]].astype(float).to_dict("records")
+        rows: Any = curve[[*METRICS]].astype(float).to_dict("records")
         yield Setting(
             number=int(str(number)),
             values=values,

@@ -26,8 +26,8 @@ ENVIRONMENT = {
 class Replayed(tune.Trainable):
     """A trial whose reports are those of the nearest recorded setting."""
 
-    def setup(self, config: dict[str, Any], curves: Curves) -> None:
-        self.curves = curves
+    def setup(self, config: dict[str, Any], **shared: Curves) -> None:
+        self.curves = shared["curves"]
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:

@@ -1,6 +1,6 @@
 """How long the report of a large run takes, how much memory, and how large its page is.
 
-    python -m benchmarks.report RUN [--trials 1000] [--rows 1000]
+    python -m benchmarks.report runs/lstm-T20 --trials 1000 --rows 1000
 
 The large run is made from a real one: its trials are repeated under new numbers, and their reports
 are stretched to ``--rows`` each. Then ``reports/build.py`` runs as a user runs it, in a process of

@@ -137,7 +137,7 @@ def compare(options: Options) -> pd.DataFrame:
     if elsewhere and PEERS.exists() and Path(sys.executable) != PEERS:
         with tempfile.NamedTemporaryFile(suffix=".csv") as file:
             theirs = replace(options, strategies=elsewhere, results=Path(file.name))
-            command = [PEERS, "-m", "benchmarks.search", *arguments(theirs)]
+            command = [str(PEERS), "-m", "benchmarks.search", *arguments(theirs)]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=HERE.parent)
             results.append(pd.read_csv(file.name))
     return pd.concat(results, ignore_index=True)

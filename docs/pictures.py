@@ -44,8 +44,8 @@ def report(run: Path, browser: Browser, output: Path) -> str:
     """Picture the top of the run's page and copy pictures from it; returns the run's experiment."""
     experiment = str(json.loads((run / "search.json").read_bytes())["experiment"])
     with tempfile.TemporaryDirectory() as folder:
-        build = [sys.executable, ROOT / "reports" / "build.py", run, "--output", folder]
-        subprocess.run(build, check=True)
+        build = str(ROOT / "reports" / "build.py")
+        subprocess.run([sys.executable, build, str(run), "--output", folder], check=True)
         site = Path(folder) / run.name
         page = browser.new_page(viewport={"width": 1100, "height": 830})
         page.goto((site / "index.html").as_uri())
@@ -69,8 +69,11 @@ def interactive(page: Page, output: Path) -> None:
     top, end = (
         page.locator(one).evaluate("one => one.offsetTop") for one in ("#filter", "#plot-rungs")
     )
-    clip = {"x": 0, "y": top - 10, "width": 1100, "height": end - top - 40}
-    page.screenshot(path=output / "report-search.png", full_page=True, clip=clip)
+    page.screenshot(
+        path=output / "report-search.png",
+        full_page=True,
+        clip={"x": 0, "y": top - 10, "width": 1100, "height": end - top - 40},
+    )
 
 
 def dashboard(browser: Browser, output: Path) -> None:
