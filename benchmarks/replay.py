@@ -16,12 +16,6 @@ from ray.tune.search import Searcher
 from benchmarks.curves import Curves, Ledger
 from tuning.engine.searcher import StudySearch
 
-ENVIRONMENT = {
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-}
-
 
 class Replayed(tune.Trainable):
     """A trial whose reports are those of the nearest recorded setting."""
@@ -70,7 +64,8 @@ def tune_search(
     ledger: Ledger, searcher: Searcher, scheduler: TrialScheduler, folder: Path
 ) -> None:
     """Search one trial at a time until the ledger is over; Ray Tune's files go to ``folder``."""
-    os.environ.update(ENVIRONMENT)
+    os.environ.update(TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1")
+    os.environ.update(RAY_AIR_NEW_OUTPUT="0", RAY_CHDIR_TO_TRIAL_DIR="0")
     for name in ("ray.tune", "ray.train", "ray.air"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     trainable = tune.with_parameters(Replayed, curves=ledger.curves)

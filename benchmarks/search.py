@@ -131,7 +131,8 @@ def compare(options: Options) -> pd.DataFrame:
     elsewhere = tuple(name for name in options.strategies if name not in here)
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     jobs = [(name, seed, options.curves, options.budget) for name in here for seed in seeds]
-    with ray_session(any(STRATEGIES[name].needs == "ray" for name in here)):
+    needs_ray = any(STRATEGIES[name].needs == "ray" for name in here)
+    with ray_session() if needs_ray else contextlib.nullcontext():
         rows = list(in_processes(run, jobs, options.processes, f"{len(here)} strategies"))
     results = [pd.DataFrame(rows, columns=["strategy", "seed", "trials", *GOALS])]
     if elsewhere and PEERS.exists() and Path(sys.executable) != PEERS:
@@ -153,17 +154,13 @@ def arguments(options: Options) -> list[str]:
 
 
 @contextlib.contextmanager
-def ray_session(needed: bool) -> Iterator[None]:
+def ray_session() -> Iterator[None]:
     """One Ray for all searches, which their processes join."""
-    if not needed:
-        yield
-        return
     import ray
 
     os.environ.update(RAY_worker_niceness="0", RAY_USAGE_STATS_ENABLED="0")
-    context: Any = ray.init(
-        address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR
-    )
+    quiet: Any = {"log_to_driver": False, "logging_level": logging.ERROR}
+    context: Any = ray.init(address="local", include_dashboard=False, **quiet)
     os.environ["RAY_ADDRESS"] = context.address_info["address"]
     try:
         yield

@@ -58,17 +58,16 @@ def suggest(trial: optuna.trial.BaseTrial, curves: Curves) -> dict[str, Any]:
     return values
 
 
-def plain_optuna(
-    sampler: Callable[[int], BaseSampler],
-    pruner: Callable[[Curves], BasePruner] = lambda curves: NopPruner(),
-) -> Search:
+def plain_optuna(sampler: Callable[..., BaseSampler], pruner: Callable[..., BasePruner]) -> Search:
     """Optuna's own ask-and-tell loop; the pruner is asked after every report."""
 
     def search(ledger: Ledger, seed: int) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        name = f"seed {seed}"  # Hyperband draws its brackets by the study's name
+        most = {"max_resource": ledger.curves.max_reports} if pruner is HyperbandPruner else {}
         study = optuna.create_study(
-            study_name=name, sampler=sampler(seed), pruner=pruner(ledger.curves)
+            study_name=f"seed {seed}",  # Hyperband draws its brackets by it
+            sampler=sampler(seed=seed),
+            pruner=pruner(**most),
         )
         while not ledger.over:
             trial = study.ask()
@@ -155,38 +154,22 @@ def ours(curves: Curves, seed: int, folder: Path) -> tuple[Any, Any]:
     return searcher, scheduler
 
 
-def tpe(seed: int) -> BaseSampler:
-    return TPESampler(seed=seed)
-
-
-def random(seed: int) -> BaseSampler:
-    return RandomSampler(seed=seed)
-
-
-def halving(curves: Curves) -> BasePruner:
-    return SuccessiveHalvingPruner()
-
-
-def hyperband(curves: Curves) -> BasePruner:
-    return HyperbandPruner(max_resource=curves.max_reports)
-
-
-def median(curves: Curves) -> BasePruner:
-    return MedianPruner()
-
-
 STRATEGIES = {
     "ours": Strategy("ours", ray_tune(ours), "ray"),
     "stock": Strategy("stock Ray Tune: OptunaSearch + ASHAScheduler", ray_tune(stock), "ray"),
-    "optuna-asha": Strategy("Optuna: TPE + SuccessiveHalvingPruner", plain_optuna(tpe, halving)),
-    "optuna-hyperband": Strategy("Optuna: TPE + HyperbandPruner", plain_optuna(tpe, hyperband)),
-    "optuna-median": Strategy("Optuna: TPE + MedianPruner", plain_optuna(tpe, median)),
-    "optuna-tpe": Strategy("Optuna: TPE, no pruner", plain_optuna(tpe)),
+    "optuna-asha": Strategy(
+        "Optuna: TPE + SuccessiveHalvingPruner", plain_optuna(TPESampler, SuccessiveHalvingPruner)
+    ),
+    "optuna-hyperband": Strategy(
+        "Optuna: TPE + HyperbandPruner", plain_optuna(TPESampler, HyperbandPruner)
+    ),
+    "optuna-median": Strategy("Optuna: TPE + MedianPruner", plain_optuna(TPESampler, MedianPruner)),
+    "optuna-tpe": Strategy("Optuna: TPE, no pruner", plain_optuna(TPESampler, NopPruner)),
     "syne-asha": Strategy("Syne Tune: ASHA", partial(peers.syne_tune, "ASHA"), "syne_tune"),
     "syne-bohb": Strategy("Syne Tune: BOHB", partial(peers.syne_tune, "BOHB"), "syne_tune"),
     "syne-cqr": Strategy("Syne Tune: ASHACQR", partial(peers.syne_tune, "ASHACQR"), "syne_tune"),
     "smac": Strategy("SMAC3: multi-fidelity facade", peers.smac, "smac"),
-    "random": Strategy("random search", plain_optuna(random)),
+    "random": Strategy("random search", plain_optuna(RandomSampler, NopPruner)),
 }
 """The strategies, by the name that ``--strategies`` takes."""
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, environment
-from tests.reports.test_build import made_run
+from tests.conftest import ROOT, SmallSearch, environment
 
 
 def run_here(name: str, *arguments: object, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,8 +78,10 @@ def test_the_cost_of_a_trial_is_measured() -> None:
 
 
 def test_the_report_of_a_large_run_is_measured(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    small_search: SmallSearch,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    run = made_run(tmp_path / "made")
-    run_here("report", run, "--trials", 6, "--rows", 20, monkeypatch=monkeypatch)
-    assert "6 trials with 20 reports each" in capfd.readouterr().out
+    small = ("--trials", 8, "--rows", 20)
+    run_here("report", small_search.path, *small, monkeypatch=monkeypatch)
+    assert "8 trials with 20 reports each" in capfd.readouterr().out
