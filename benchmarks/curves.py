@@ -1,18 +1,16 @@
-"""Recorded learning curves of a search space, replayed to a search in place of training, and what
-the search spent on them.
+"""Recorded learning curves of a search space, which a search gets in place of training, and the
+work that it spends on them.
 
-The table has the settings of a Sobol sequence over all dimensions of the space, each trained once.
-A search may ask for any setting of the space: it gets the curve of the nearest recorded one by
-Gower's distance (1971, https://doi.org/10.2307/2528823): the sum over parameters of the difference
-on the unit scale (of the logarithm where the parameter has a logarithmic one), 1 for another
-category; a parameter that applies to one of the two settings only is left out, since its parent
-counts already. Each difference is weighted by the square root of the parameter's importance in a
-random forest over the table: unweighted, the ten parameters that hardly matter decide which setting
-is the nearest.
+The recorded settings are a Sobol sequence over all dimensions of the space, each trained once. A
+search may ask for any setting: it gets the curve of the nearest recorded one by Gower's distance
+(1971, https://doi.org/10.2307/2528823). The distance is a sum over the parameters: the difference
+on the unit scale (of the logarithm if the range is logarithmic), or 1 for another category. A
+parameter that applies to one of the two settings only is left out, since its parent counts already.
+
+Each difference is weighted by the square root of the parameter's importance in a random forest over
+the table. Without weights, the ten parameters that hardly matter would decide what is near.
 """
 
-import gzip
-import io
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,27 +23,33 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from scipy.stats import qmc
 
 from records.surrogate import Surrogate
-from search_spaces import SearchSpace
+from search_spaces import Parameter, SearchSpace
 from search_spaces.unit_scale import place, quantile
 
 TRAINING = {"input_length": 50, "max_steps": 400, "report_every": 10}
-"""How a setting is recorded: over as many time steps as 400 steps on whole palindromes have, up to 30 s on a core."""
+"""How a setting is recorded: over as many time steps as 400 steps on whole palindromes have, which
+takes up to 30 s on a core."""
 
-FIGURES = ("step", "work", "log_work", "accuracy")
-"""What a report's row holds beside its place: training steps and time steps so far, the objective, held-out accuracy."""
+OBJECTIVE = "log_work"
+REDUCTION = 3
+"""The reduction factor in the examples of Ray Tune and Syne Tune, and SMAC's default."""
+
+METRICS = ("step", "work", "log_work", "accuracy")
+"""What a report has besides its number: training steps and time steps so far, the objective, and
+held-out accuracy."""
 
 ENOUGH = 30
 """Recorded settings from which on the distance is weighted."""
 
 NEAR_BEST = 1.1
-"""How much more work than the best recorded setting one may need that counts as near the best."""
+"""A setting is near the best if it needs at most this many times the least work recorded."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A recorded setting: its place in the sequence, its values, a row a report, and how it ended.
+    """A recorded setting: its place in the sequence, its values, a row a report, and its outcome.
 
-    ``work_to_converge``: time steps trained until it had converged, None where it did not.
+    ``work_to_converge``: time steps trained until it had converged, None if it did not.
     """
 
     number: int
@@ -56,92 +60,92 @@ class Setting:
 
 
 def sobol_settings(space: SearchSpace, count: int) -> list[dict[str, Any]]:
-    """The first ``count`` settings of a scrambled Sobol sequence over the space; a longer list extends a shorter one."""
-    points = qmc.Sobol(len(space.parameters), seed=1).random(2 ** max(0, count - 1).bit_length())[
-        :count
-    ]
+    """The first ``count`` settings of a scrambled Sobol sequence over the space.
+
+    A longer list extends a shorter one.
+    """
+    power = max(0, count - 1).bit_length()
     settings = []
-    for point in points:
+    for point in qmc.Sobol(len(space.parameters), seed=1).random_base2(power)[:count]:
         values: dict[str, Any] = {}
-        for (name, parameter), u in zip(space.parameters.items(), point, strict=True):
+        for (name, parameter), fraction in zip(space.parameters.items(), point, strict=True):
             if parameter.applies(values):
-                values[name] = quantile(float(u), parameter.distribution)
+                values[name] = quantile(float(fraction), parameter.distribution)
         settings.append(values)
     return settings
 
 
 class Curves:
-    """The recorded settings of ``space``."""
+    """The recorded settings of ``space``, of which at least one must have converged."""
 
     def __init__(self, space: SearchSpace, settings: Iterable[Setting]) -> None:
         self.space = space
         self.settings = list(settings)
+        distributions = space.distributions.values()
         self._categorical = np.array(
-            [isinstance(one, CategoricalDistribution) for one in space.distributions.values()]
+            [isinstance(d, CategoricalDistribution) for d in distributions]
         )
-        self._places = np.stack(
-            [self._place(setting.values) for setting in self.settings]
-        )  # (settings, parameters)
+        # (settings, parameters)
+        self._places = np.stack([self._place(setting.values) for setting in self.settings])
         self.weights = self._weights()
-        converged = [
-            setting.work_to_converge
-            for setting in self.settings
-            if setting.work_to_converge is not None
-        ]
-        self.best = min(converged)
+        work = [setting.work_to_converge for setting in self.settings]
+        self.best = min(one for one in work if one is not None)
         self.max_work = max(setting.rows[-1]["work"] for setting in self.settings)
         self.max_reports = max(len(setting.rows) for setting in self.settings)
 
     @classmethod
     def read(cls, path: Path, space: SearchSpace) -> "Curves":
-        """The table that ``write`` wrote. Raises ValueError where it was recorded over another space."""
+        """The table that ``write`` wrote.
+
+        Raises ValueError if it was recorded over another space.
+        """
         table = pd.read_csv(path)
-        missing = [name for name in space.parameters if name not in table]
-        if missing:
+        if missing := [name for name in space.parameters if name not in table]:
             raise ValueError(
-                f"{path} was recorded over another space, without {', '.join(missing)}: record it again"
+                f"{path} was recorded over another space, without {', '.join(missing)}: "
+                "record it again"
             )
         return cls(space, settings_of(table, space))
 
     def nearest(self, values: Mapping[str, Any]) -> Setting:
-        """The recorded setting nearest to ``values``, which may hold more than the space's parameters."""
+        """The recorded setting nearest to ``values``; names outside the space are ignored."""
         difference = np.abs(self._places - self._place(values))
-        difference[:, self._categorical] = np.where(
-            difference[:, self._categorical] > 0, 1.0, difference[:, self._categorical]
-        )
+        difference[self._categorical & (difference > 0)] = 1
         return self.settings[int(np.nansum(difference * self.weights, axis=1).argmin())]
 
+    def near_best(self, setting: Setting) -> bool:
+        """Whether the setting converges within 10% of the least work recorded."""
+        needed = setting.work_to_converge
+        return needed is not None and needed <= NEAR_BEST * self.best
+
     def _weights(self) -> NDArray[np.float64]:
-        """The weight of each parameter in the distance; all alike where there is too little to learn them from."""
+        """Each parameter's weight in the distance; 1 if the table is too small to learn them."""
         if len(self.settings) < ENOUGH:
             return np.ones(len(self.space.parameters))
-        surrogate = Surrogate(
-            self.space.parameters, [(one.values, one.rows[-1]["log_work"]) for one in self.settings]
-        )
-        return np.sqrt(list(surrogate.importances().values()))
-
-    def near_best(self, setting: Setting) -> bool:
-        """Whether the setting converges within 10% of the least work known."""
-        return (
-            setting.work_to_converge is not None
-            and setting.work_to_converge <= NEAR_BEST * self.best
-        )
+        losses = [(setting.values, setting.rows[-1]["log_work"]) for setting in self.settings]
+        return np.sqrt(list(Surrogate(self.space.parameters, losses).importances().values()))
 
     def _place(self, values: Mapping[str, Any]) -> NDArray[np.float64]:
-        """Unit coordinates of a setting, (parameters,); a category's is its number, NaN where a parameter does not apply."""
-        coordinates = np.full(len(self.space.parameters), np.nan)
-        for at, (name, parameter) in enumerate(self.space.parameters.items()):
-            if parameter.applies(values):
-                distribution, value = parameter.distribution, values[name]
-                if isinstance(distribution, CategoricalDistribution):
-                    coordinates[at] = distribution.choices.index(value)
-                else:
-                    coordinates[at] = place(value, distribution)
-        return coordinates
+        """The coordinates of a setting, shape (parameters,): a number's place on the unit scale, a
+        category's index, NaN for a parameter that does not apply.
+        """
+
+        def coordinate(name: str, parameter: Parameter) -> float | None:
+            distribution = parameter.distribution
+            if not parameter.applies(values):
+                return None
+            if isinstance(distribution, CategoricalDistribution):
+                return distribution.choices.index(values[name])
+            return place(values[name], distribution)
+
+        coordinates = [coordinate(*one) for one in self.space.parameters.items()]
+        return np.array(coordinates, dtype=np.float64)
 
 
 def settings_of(table: pd.DataFrame, space: SearchSpace) -> Iterator[Setting]:
-    """The settings that a table of curves holds whole; one that was cut off while it was written down is left out."""
+    """The settings of a table of curves, without those that have no outcome: their recording was
+    cut off.
+    """
     for number, curve in table.groupby("setting"):
         last = curve.iloc[-1]
         if pd.isna(last["ended"]):
@@ -150,48 +154,40 @@ def settings_of(table: pd.DataFrame, space: SearchSpace) -> Iterator[Setting]:
         for name, parameter in space.parameters.items():
             if parameter.applies(values):
                 values[name] = _value(parameter.distribution, last[name])
-        rows = [
-            {"report": place, **{name: float(row[name]) for name in FIGURES}}
-            for place, row in enumerate(curve.to_dict("records"), start=1)
-        ]
-        converged = last["ended"] == "converged"
+        rows: Any = curve[[*METRICS]].astype(float).to_dict("records")
         yield Setting(
-            int(str(number)),
-            values,
-            rows,
-            last["ended"],
-            last["work_to_converge"] if converged else None,
+            number=int(str(number)),
+            values=values,
+            rows=[{"report": report, **row} for report, row in enumerate(rows, start=1)],
+            ended=last["ended"],
+            work_to_converge=last["work_to_converge"] if last["ended"] == "converged" else None,
         )
 
 
 def _value(distribution: BaseDistribution, cell: Any) -> Any:
-    """A cell as the distribution has it: a choice by its text or number, since a CSV column has one type."""
-    match distribution:
-        case CategoricalDistribution(choices=choices):
-            same = [choice for choice in choices if choice == cell or str(choice) == str(cell)]
-            return same[0]
-        case IntDistribution():
-            return int(cell)
-    return float(cell)
+    """A cell as a value of the distribution; a CSV column has one type, so a choice is found by its
+    text or number.
+    """
+    if isinstance(distribution, CategoricalDistribution):
+        return next(one for one in distribution.choices if one == cell or str(one) == str(cell))
+    return int(cell) if isinstance(distribution, IntDistribution) else float(cell)
 
 
 def write(table: pd.DataFrame, path: Path) -> None:
-    """The table as gzipped CSV, the same bytes for the same table."""
-    text = io.StringIO()
-    table.sort_values(["setting", "work"], kind="stable").to_csv(
-        text, index=False, float_format="%.6g"
-    )
-    path.write_bytes(gzip.compress(text.getvalue().encode(), mtime=0))
+    """The table as gzipped CSV; the same table gives the same bytes."""
+    ordered = table.sort_values(["setting", "work"], kind="stable")
+    compression = {"method": "gzip", "mtime": 0}
+    ordered.to_csv(path, index=False, float_format="%.6g", compression=compression)
 
 
 @dataclass
 class Ledger:
-    """What one search has spent, in time steps, over all trials in their order, and what it had
-    spent when it found something.
+    """The time steps that one search has spent over all its trials, and what it had spent when it
+    found something.
 
     Args:
-        budget: Time steps after which the search is over. It is over, too, once all that is asked
-            of it is found.
+        budget: Time steps after which the search is over. It is over as well once it has found a
+            setting near the best.
     """
 
     curves: Curves
@@ -205,17 +201,16 @@ class Ledger:
         return self.spent >= self.budget or "near best" in self.found
 
     def report(self, setting: Setting, report: int, since: int | None = None) -> None:
-        """A trial of ``setting`` has come to its ``report`` (1 is the first); ``since``: the one it had come to before."""
+        """Enter that a trial of ``setting`` has reached its ``report``, the first being 1.
+
+        ``since``: the report from which it went on, by default the one before; 0 is the start.
+        """
         before = report - 1 if since is None else since
+        work = [0.0, *(row["work"] for row in setting.rows)]
         self.trials += before == 0
-        self.spent += setting.rows[report - 1]["work"] - (
-            setting.rows[before - 1]["work"] if before else 0.0
-        )
-        if (
-            report == len(setting.rows)
-            and setting.ended == "converged"
-            and self.spent <= self.budget
-        ):
+        self.spent += work[report] - work[before]
+        whole = report == len(setting.rows) and setting.ended == "converged"
+        if whole and self.spent <= self.budget:
             self.found.setdefault("converged", self.spent)
             if self.curves.near_best(setting):
                 self.found.setdefault("near best", self.spent)

@@ -1,14 +1,14 @@
-"""One training step of the GAN on the coursework's settings: ours, beside a loop over a DataLoader
+"""One training step of the GAN with the coursework's settings: ours, and a loop over a DataLoader
 as tutorials write it.
 
-Both train the same networks on the same number of images, MNIST's count and size drawn at random.
-They are timed in turns within one run, on one thread, and given as a ratio: the times themselves
-are the machine's. python benchmarks/gan_step.py
+    python -m benchmarks.gan_step
+
+Both train the same networks on random images, as many and as large as MNIST's. They take turns in
+one run, on one thread. Compare their ratio: the times themselves depend on the machine.
 """
 
-import statistics
-import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from command_line import run_script
+from benchmarks.common import milliseconds
+from command_line import read_arguments, run_script
 from search_spaces.gan import COURSEWORK, HAND_TUNED
 from trainables.gan.images import Images
 from trainables.gan.judge import Judge
@@ -29,18 +30,27 @@ from trainables.gan.shared import Shared
 from trainables.gan.trainable import GANTrial
 
 COUNT = 60_000
-ROUNDS, STEPS = 15, 20
+STEPS = 20
+"""Steps that are timed at once."""
 
 
-def random_images() -> Images:
+@dataclass(frozen=True)
+class Options:
+    """Time one training step of the GAN."""
+
+    rounds: int = 15
+    """How many times each step is timed. The table has the medians."""
+
+
+def random_images(train: int, test: int) -> Images:
     draw = np.random.default_rng(0)
-    train = draw.integers(0, 256, (COUNT, 28, 28), dtype=np.uint8)
-    labels = np.arange(COUNT) % 10
-    return Images("mnist", train, labels, train[:100], labels[:100])
+    images = draw.integers(0, 256, (train, 28, 28), dtype=np.uint8)
+    labels = np.arange(train) % 10
+    return Images("mnist", images, labels, images[:test], labels[:test])
 
 
 class OneByOne(Dataset[Tensor]):
-    """What torchvision's MNIST does for every image: an array to a PIL image, to a tensor, normalised."""
+    """What torchvision's MNIST does for every image: array to PIL image to normalised tensor."""
 
     def __init__(self, images: Images) -> None:
         self.images = images.train
@@ -57,12 +67,7 @@ class OneByOne(Dataset[Tensor]):
 
 
 def ours(images: Images) -> Callable[[], None]:
-    evaluator = create_evaluator(
-        Images(
-            "mnist", images.train[:200], images.train_labels[:200], images.test, images.test_labels
-        ),
-        Judge().eval(),
-    )
+    evaluator = create_evaluator(random_images(200, 100), Judge().eval())
     GANTrial.shared = Shared(images, {"search": evaluator, "final": evaluator})
     trial = GANTrial({**HAND_TUNED, **COURSEWORK, "judge": "search", "max_steps": 10**6, "seed": 0})
 
@@ -103,23 +108,14 @@ def data_loader_loop(images: Images) -> Callable[[], None]:
 
 
 def main() -> None:
+    options = read_arguments(Options)
     torch.set_num_threads(1)
-    images = random_images()
-    contenders = {"ours": ours(images), "DataLoader loop": data_loader_loop(images)}
-    times: dict[str, list[float]] = {name: [] for name in contenders}
-    for step in contenders.values():
-        step()
-    for _ in range(ROUNDS):
-        for name, step in contenders.items():
-            started = time.perf_counter()
-            for _ in range(STEPS):
-                step()
-            times[name].append((time.perf_counter() - started) / STEPS * 1000)
+    images = random_images(COUNT, 100)
+    steps = {"ours": ours(images), "DataLoader loop": data_loader_loop(images)}
+    times = milliseconds(steps, options.rounds, STEPS)
     table = Table("one step, batch 64, 1 thread", "ms, median", "times ours")
-    base = statistics.median(times["ours"])
-    for name, values in times.items():
-        middle = statistics.median(values)
-        table.add_row(name, f"{middle:.1f}", f"{middle / base:.2f}")
+    for name, ms in times.items():
+        table.add_row(name, f"{ms:.1f}", f"{ms / times['ours']:.2f}")
     Console().print(table)
 
 

@@ -1,4 +1,6 @@
-"""Ray Tune over recorded curves: a trainable that replays them, and a Tuner that is stopped when the ledger says so."""
+"""Ray Tune over recorded curves: a trainable that replays them, and a Tuner that stops when the
+ledger says that the search is over.
+"""
 
 import contextlib
 import logging
@@ -7,57 +9,43 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import ray
 from ray import tune
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
-from benchmarks.curves import Ledger
+from benchmarks.curves import Curves, Ledger
 from tuning.engine.searcher import StudySearch
-
-ENVIRONMENT = {
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-}
 
 
 class Replayed(tune.Trainable):
     """A trial whose reports are those of the nearest recorded setting."""
 
-    curves: Any
-    """A reference into Ray's object store."""
-
-    def setup(self, config: dict[str, Any]) -> None:
-        if isinstance(self.curves, ray.ObjectRef):
-            self.curves = ray.get(self.curves)
-        self.setting = self.curves.nearest(config)
-        self.at = 0
+    def setup(self, config: dict[str, Any], **shared: Curves) -> None:
+        self.curves = shared["curves"]
+        self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self.setup(new_config)
+        self.setting = self.curves.nearest(new_config)
+        self.report = 0
         return True
 
     def step(self) -> dict[str, Any]:
-        row = self.setting.rows[min(self.at, len(self.setting.rows) - 1)]
-        self.at += 1
-        done = self.at >= len(self.setting.rows)
-        return {
-            **row,
-            "setting": self.setting.number,
-            "ended": self.setting.ended if done else None,
-            "done": done,
-        }
+        rows = self.setting.rows
+        row = rows[min(self.report, len(rows) - 1)]
+        self.report += 1
+        done = self.report >= len(rows)
+        ended = self.setting.ended if done else None
+        return {**row, "setting": self.setting.number, "ended": ended, "done": done}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        (Path(checkpoint_dir) / "at").write_text(str(self.at), encoding="utf-8")
+        (Path(checkpoint_dir) / "report").write_text(str(self.report), encoding="utf-8")
 
     def load_checkpoint(self, checkpoint: Any) -> None:
-        self.at = int((Path(checkpoint) / "at").read_text(encoding="utf-8"))
+        self.report = int((Path(checkpoint) / "report").read_text(encoding="utf-8"))
 
 
 class Spending(tune.Stopper):
-    """Enters every report in the ledger, and stops the search when that is over."""
+    """Enters every report in the ledger, and stops the search when the ledger says so."""
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
@@ -75,24 +63,20 @@ class Spending(tune.Stopper):
 def tune_search(
     ledger: Ledger, searcher: Searcher, scheduler: TrialScheduler, folder: Path
 ) -> None:
-    """Search with one trial at a time until the ledger is over, with Ray Tune's files under ``folder``."""
-    os.environ.update(ENVIRONMENT)
+    """Search one trial at a time until the ledger is over; Ray Tune's files go to ``folder``."""
+    os.environ.update(TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1")
+    os.environ.update(RAY_AIR_NEW_OUTPUT="0", RAY_CHDIR_TO_TRIAL_DIR="0")
     for name in ("ray.tune", "ray.train", "ray.air"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    trainable = type(
-        "Replayed",
-        (Replayed,),
-        {"curves": ray.put(ledger.curves), "__module__": Replayed.__module__},
-    )
+    trainable = tune.with_parameters(Replayed, curves=ledger.curves)
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"CPU": 1}),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=scheduler,
             num_samples=100_000,
-            max_concurrent_trials=None
-            if isinstance(searcher, StudySearch)
-            else 1,  # ours counts them itself
+            # StudySearch counts its trials itself
+            max_concurrent_trials=None if isinstance(searcher, StudySearch) else 1,
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(

@@ -1,15 +1,15 @@
-"""The search strategies that ``search.py`` compares: ours, stock Ray Tune, and peers, each as its
-own documentation has it.
+"""The search strategies that ``search.py`` compares: ours, stock Ray Tune and other libraries, each
+as its own documentation uses it.
 
-A strategy searches ``ledger.curves`` from ``seed``, one trial at a time, until the ledger says it
-is over. All of them minimize ``log_work``; none is told settings known beforehand. A library is
-imported by the strategy that needs it.
+A strategy searches ``ledger.curves`` from ``seed``, one trial at a time, until the ledger says that
+the search is over. All minimize ``log_work``; none is given baselines. A library is imported by the
+strategy that needs it.
 """
 
 import os
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -26,18 +26,15 @@ from optuna.pruners import (
 )
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
-from benchmarks.curves import TRAINING, Curves, Ledger
-
-OBJECTIVE = "log_work"
-REDUCTION = 3
-"""The reduction factor that the examples of Ray Tune and Syne Tune use, and SMAC's default."""
+from benchmarks import peers
+from benchmarks.curves import OBJECTIVE, REDUCTION, TRAINING, Curves, Ledger
 
 Search = Callable[[Ledger, int], None]
 
 
 @dataclass(frozen=True)
 class Strategy:
-    """A way to search, its name in the table, and the module it needs."""
+    """A way to search, its name in the table, and the module that it needs."""
 
     title: str
     search: Search
@@ -45,7 +42,9 @@ class Strategy:
 
 
 def suggest(trial: optuna.trial.BaseTrial, curves: Curves) -> dict[str, Any]:
-    """Ask for the parameters that apply, define-by-run, as Optuna's guide has it for conditional spaces."""
+    """Ask for the parameters that apply, define-by-run, as Optuna's guide does it for conditional
+    spaces.
+    """
     values: dict[str, Any] = {}
     for name, parameter in curves.space.parameters.items():
         if parameter.applies(values):
@@ -59,19 +58,16 @@ def suggest(trial: optuna.trial.BaseTrial, curves: Curves) -> dict[str, Any]:
     return values
 
 
-def plain_optuna(
-    sampler: Callable[[int], BaseSampler], pruner: Callable[[Curves], BasePruner]
-) -> Search:
-    """Optuna's own ask-and-tell loop; a pruner is asked after every report."""
+def plain_optuna(sampler: Callable[..., BaseSampler], pruner: Callable[..., BasePruner]) -> Search:
+    """Optuna's own ask-and-tell loop; the pruner is asked after every report."""
 
     def search(ledger: Ledger, seed: int) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        name = f"seed {seed}"  # Hyperband draws its brackets by the study's name
+        most = {"max_resource": ledger.curves.max_reports} if pruner is HyperbandPruner else {}
         study = optuna.create_study(
-            study_name=name,
-            direction="minimize",
-            sampler=sampler(seed),
-            pruner=pruner(ledger.curves),
+            study_name=f"seed {seed}",  # Hyperband draws its brackets by it
+            sampler=sampler(seed=seed),
+            pruner=pruner(**most),
         )
         while not ledger.over:
             trial = study.ask()
@@ -88,150 +84,10 @@ def plain_optuna(
     return search
 
 
-def syne_tune(scheduler: str) -> Search:
-    """One of Syne Tune's multi-fidelity schedulers, by its name in
-    ``syne_tune.optimizer.baselines``.
-
-    Syne Tune has no conditional parameters: it always chooses all of them, and those that do not
-    apply are ignored.
-    """
-
-    def search(ledger: Ledger, seed: int) -> None:
-        import datetime
-        import logging
-
-        import numpy as np
-        from syne_tune import config_space
-        from syne_tune.backend.trial_status import Trial
-        from syne_tune.optimizer import baselines
-
-        logging.disable(logging.WARNING)
-        np.random.seed(seed)  # its brackets are drawn from numpy's global stream
-
-        def domain(distribution: Any) -> Any:
-            match distribution:
-                case CategoricalDistribution(choices=choices):
-                    return config_space.choice(list(choices))
-                case IntDistribution(low=low, high=high, log=log):
-                    return (
-                        config_space.lograndint(low, high)
-                        if log
-                        else config_space.randint(low, high)
-                    )
-                case FloatDistribution(low=low, high=high, log=log):
-                    return (
-                        config_space.loguniform(low, high)
-                        if log
-                        else config_space.uniform(low, high)
-                    )
-
-        chooser = getattr(baselines, scheduler)(
-            config_space={
-                name: domain(one) for name, one in ledger.curves.space.distributions.items()
-            },
-            metric=OBJECTIVE,
-            do_minimize=True,
-            time_attr="report",
-            max_t=ledger.curves.max_reports,
-            grace_period=1,
-            reduction_factor=REDUCTION,
-            random_seed=seed,
-        )
-        number = 0
-        while not ledger.over:
-            trial = Trial(
-                trial_id=number,
-                config=chooser.suggest().config,
-                creation_time=datetime.datetime.now(),
-            )
-            number += 1
-            chooser.on_trial_add(trial)
-            setting = ledger.curves.nearest(trial.config)
-            for report, row in enumerate(setting.rows, start=1):
-                ledger.report(setting, report)
-                last = report == len(setting.rows)
-                if ledger.over or (not last and chooser.on_trial_result(trial, row) != "CONTINUE"):
-                    break
-            else:
-                chooser.on_trial_complete(trial, row)
-
-    return search
-
-
-def smac(ledger: Ledger, seed: int) -> None:
-    """SMAC3's multi-fidelity facade: a random forest, expected improvement, Hyperband. Its budget
-    is a number of reports.
-
-    A setting that is promoted to a larger budget goes on from its checkpoint: only what it adds is
-    spent.
-    """
-    import ConfigSpace
-    from smac import MultiFidelityFacade, Scenario
-    from smac.runhistory import TrialValue
-
-    curves = ledger.curves
-    space = ConfigSpace.ConfigurationSpace(seed=seed)
-    hyperparameters: dict[str, Any] = {}
-    for name, parameter in curves.space.parameters.items():
-        match parameter.distribution:
-            case CategoricalDistribution(choices=choices):
-                own: Any = ConfigSpace.CategoricalHyperparameter(name, list(range(len(choices))))
-            case IntDistribution(low=low, high=high, log=log):
-                own = ConfigSpace.UniformIntegerHyperparameter(name, low, high, log=log)
-            case FloatDistribution(low=low, high=high, log=log):
-                own = ConfigSpace.UniformFloatHyperparameter(name, low, high, log=log)
-        hyperparameters[name] = own
-        space.add(own)
-    for name, parameter in curves.space.parameters.items():
-        if parameter.only_if:
-            parent, value = parameter.only_if
-            place = curves.space.distributions[parent]
-            assert isinstance(place, CategoricalDistribution)
-            space.add(
-                ConfigSpace.EqualsCondition(
-                    hyperparameters[name], hyperparameters[parent], place.choices.index(value)
-                )
-            )
-
-    def values(config: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            name: one.choices[config[name]] if isinstance(one := curves.space.distributions[name], CategoricalDistribution)
-            else config[name]
-            for name in config
-        }  # fmt: skip
-
-    with tempfile.TemporaryDirectory() as folder:
-        scenario = Scenario(
-            space,
-            deterministic=True,
-            seed=seed,
-            n_trials=200,  # bounds its initial design at a quarter of this; the ledger ends the search
-            min_budget=1,
-            max_budget=curves.max_reports,
-            output_directory=Path(folder),
-        )
-
-        def never_called(config: Any, seed: int = 0, budget: float = 0) -> float:
-            """The facade reads the signature of what it would optimize; here it is asked and told instead."""
-            raise AssertionError("SMAC called its target function instead of being asked and told")
-
-        facade = MultiFidelityFacade(scenario, never_called, overwrite=True, logging_level=40)
-        reached: dict[Any, int] = {}
-        while not ledger.over:
-            info = facade.ask()
-            setting = curves.nearest(values(dict(info.config)))
-            last = min(max(1, round(info.budget)), len(setting.rows))
-            since = reached.get(info.config, 0)
-            for report in range(since + 1, last + 1):
-                ledger.report(setting, report)
-                if ledger.over:
-                    break
-            reached[info.config] = max(since, last)
-            facade.tell(info, TrialValue(cost=setting.rows[last - 1][OBJECTIVE]), save=False)
-
-
 def ray_tune(prepare: Callable[[Curves, int, Path], tuple[Any, Any]]) -> Search:
-    """Ray Tune's Tuner with reused actors over a trainable that replays curves; ``prepare`` gives searcher and scheduler."""
+    """Ray Tune's Tuner with reused actors over a trainable that replays curves; ``prepare`` gives
+    the searcher and the scheduler.
+    """
 
     def search(ledger: Ledger, seed: int) -> None:
         import ray
@@ -250,30 +106,30 @@ def ray_tune(prepare: Callable[[Curves, int, Path], tuple[Any, Any]]) -> Search:
 
 
 def suggest_only(curves: Curves, trial: optuna.Trial) -> None:
-    """A define-by-run space as OptunaSearch takes it: at a module's top, since it is pickled."""
+    """A define-by-run space as OptunaSearch takes it; not nested, since it is pickled."""
     suggest(trial, curves)
 
 
 def stock(curves: Curves, seed: int, folder: Path) -> tuple[Any, Any]:
-    """OptunaSearch with a define-by-run space and ASHAScheduler, its first rung at a tenth as in Ray Tune's documentation."""
+    """OptunaSearch with a define-by-run space, and ASHAScheduler with its first rung at a tenth of
+    the budget, as in Ray Tune's documentation.
+    """
     from ray.tune.schedulers import ASHAScheduler
     from ray.tune.search.optuna import OptunaSearch
 
+    objective: Any = {"metric": OBJECTIVE, "mode": "min"}
     max_t = curves.max_reports
+    grace_period = max(1, max_t // 10)
     return (
-        OptunaSearch(space=partial(suggest_only, curves), metric=OBJECTIVE, mode="min", seed=seed),
+        OptunaSearch(space=partial(suggest_only, curves), seed=seed, **objective),
         ASHAScheduler(
-            metric=OBJECTIVE,
-            mode="min",
-            max_t=max_t,
-            grace_period=max(1, max_t // 10),
-            reduction_factor=REDUCTION,
+            max_t=max_t, grace_period=grace_period, reduction_factor=REDUCTION, **objective
         ),
     )
 
 
 def ours(curves: Curves, seed: int, folder: Path) -> tuple[Any, Any]:
-    """What ``tune_lstm.py --space extended`` searches with, less the settings known beforehand."""
+    """What ``tune_lstm.py --space extended`` searches with, without its baselines."""
     from records.run_directory import RunDirectory
     from tune_lstm import LSTMOptions, lstm_task
     from tuning.engine.asha import create_scheduler
@@ -283,6 +139,7 @@ def ours(curves: Curves, seed: int, folder: Path) -> tuple[Any, Any]:
     from tuning.options import MAX_SAMPLES
 
     run = RunDirectory(folder / "run")
+    run.path.mkdir()
     options = LSTMOptions(
         space="extended",
         input_length=TRAINING["input_length"],
@@ -290,7 +147,6 @@ def ours(curves: Curves, seed: int, folder: Path) -> tuple[Any, Any]:
         seed=seed,
         num_samples=MAX_SAMPLES,  # the ledger ends the search
     )
-    run.path.mkdir()
     task = lstm_task(options)
     task = replace(task, space=replace(task.space, baselines={}))
     study = open_study(options, task, run, open_storage(options, run.path))
@@ -299,35 +155,24 @@ def ours(curves: Curves, seed: int, folder: Path) -> tuple[Any, Any]:
     return searcher, scheduler
 
 
-def tpe(seed: int) -> BaseSampler:
-    return TPESampler(seed=seed)
-
-
-def hyperband(curves: Curves) -> BasePruner:
-    return HyperbandPruner(max_resource=curves.max_reports)
-
-
 STRATEGIES = {
-    "ours": Strategy("ours", ray_tune(ours), needs="ray"),
-    "stock": Strategy("stock Ray Tune: OptunaSearch + ASHAScheduler", ray_tune(stock), needs="ray"),
+    "ours": Strategy("ours", ray_tune(ours), "ray"),
+    "stock": Strategy("stock Ray Tune: OptunaSearch + ASHAScheduler", ray_tune(stock), "ray"),
     "optuna-asha": Strategy(
-        "Optuna: TPE + SuccessiveHalvingPruner",
-        plain_optuna(tpe, lambda _: SuccessiveHalvingPruner()),
+        "Optuna: TPE + SuccessiveHalvingPruner", plain_optuna(TPESampler, SuccessiveHalvingPruner)
     ),
-    "optuna-hyperband": Strategy("Optuna: TPE + HyperbandPruner", plain_optuna(tpe, hyperband)),
-    "optuna-median": Strategy(
-        "Optuna: TPE + MedianPruner", plain_optuna(tpe, lambda _: MedianPruner())
+    "optuna-hyperband": Strategy(
+        "Optuna: TPE + HyperbandPruner", plain_optuna(TPESampler, HyperbandPruner)
     ),
-    "optuna-tpe": Strategy("Optuna: TPE, no pruner", plain_optuna(tpe, lambda _: NopPruner())),
-    "syne-asha": Strategy("Syne Tune: ASHA", syne_tune("ASHA"), needs="syne_tune"),
-    "syne-bohb": Strategy("Syne Tune: BOHB", syne_tune("BOHB"), needs="syne_tune"),
-    "syne-cqr": Strategy("Syne Tune: ASHACQR", syne_tune("ASHACQR"), needs="syne_tune"),
-    "smac": Strategy("SMAC3: multi-fidelity facade", smac, needs="smac"),
-    "random": Strategy(
-        "random search", plain_optuna(lambda seed: RandomSampler(seed=seed), lambda _: NopPruner())
-    ),
+    "optuna-median": Strategy("Optuna: TPE + MedianPruner", plain_optuna(TPESampler, MedianPruner)),
+    "optuna-tpe": Strategy("Optuna: TPE, no pruner", plain_optuna(TPESampler, NopPruner)),
+    "syne-asha": Strategy("Syne Tune: ASHA", partial(peers.syne_tune, "ASHA"), "syne_tune"),
+    "syne-bohb": Strategy("Syne Tune: BOHB", partial(peers.syne_tune, "BOHB"), "syne_tune"),
+    "syne-cqr": Strategy("Syne Tune: ASHACQR", partial(peers.syne_tune, "ASHACQR"), "syne_tune"),
+    "smac": Strategy("SMAC3: multi-fidelity facade", peers.smac, "smac"),
+    "random": Strategy("random search", plain_optuna(RandomSampler, NopPruner)),
 }
 """The strategies, by the name that ``--strategies`` takes."""
 
 SLOW = ("syne-cqr",)
-"""Those that are compared only where they are asked for."""
+"""The strategies that are compared only if ``--strategies`` names them."""

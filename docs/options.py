@@ -1,7 +1,7 @@
 """Write docs/options.md: the options of both searches and of the report, from the dataclasses that
 define them.
 
-python docs/options.py
+    python -m docs.options
 """
 
 import ast
@@ -71,7 +71,7 @@ def table(options: type) -> str:
 def page() -> str:
     return f"""# Options
 
-Made by `python docs/options.py` from the dataclasses that define them; `--help` says the same.
+Made by `python -m docs.options` from the dataclasses that define them; `--help` says the same.
 
 ## Every search
 

@@ -1,8 +1,8 @@
-"""Make the README's pictures again from an LSTM run, a GAN run or both; for an LSTM run the Ray
-dashboard's picture too.
+"""Make the README's pictures again, from an LSTM run, a GAN run or both.
 
-python docs/pictures.py runs/lstm-T20 runs/gan-mnist      # needs Chromium; starts a small search
-for the dashboard
+    python docs/pictures.py runs/lstm-T20 runs/gan-mnist
+
+Needs Chromium. For an LSTM run it also starts a small search, to show the Ray dashboard.
 """
 
 import json
@@ -24,18 +24,10 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from command_line import read_arguments, run_script
 
 ROOT = Path(__file__).parent.parent
-PICTURES = ROOT / "docs" / "pictures"
-
-
 FROM_GAN_PAGE = (
-    "samples.png",
-    "interpolation.png",
-    "neighbours.png",
-    "history.png",
-    "slices.png",
-    "training.gif",
-    "walk.gif",
-)
+    "samples.png", "interpolation.png", "neighbours.png", "history.png", "slices.png",
+    "training.gif", "walk.gif",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -44,32 +36,32 @@ class Options:
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Run directories whose reports are shown: the LSTM's, the GAN's or both."""
+    output: Path = ROOT / "docs" / "pictures"
+    """Folder of the pictures."""
 
 
-def report(run: Path, browser: Browser) -> str:
-    """The top of the run's page, and pictures from it as they are. Returns the run's experiment."""
+def report(run: Path, browser: Browser, output: Path) -> str:
+    """Picture the top of the run's page and copy pictures from it; returns the run's experiment."""
     experiment = str(json.loads((run / "search.json").read_bytes())["experiment"])
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run(
-            [sys.executable, ROOT / "reports" / "build.py", run, "--output", folder], check=True
-        )
+        build = str(ROOT / "reports" / "build.py")
+        subprocess.run([sys.executable, build, str(run), "--output", folder], check=True)
         site = Path(folder) / run.name
         page = browser.new_page(viewport={"width": 1100, "height": 830})
         page.goto((site / "index.html").as_uri())
-        page.screenshot(
-            path=PICTURES / ("report.png" if experiment == "lstm" else "gan-report.png")
-        )
         if experiment == "lstm":
-            shutil.copy(site / "map.png", PICTURES / "map.png")
-            interactive(page)
+            page.screenshot(path=output / "report.png")
+            shutil.copy(site / "map.png", output)
+            interactive(page, output)
         else:
+            page.screenshot(path=output / "gan-report.png")
             for name in FROM_GAN_PAGE:
-                shutil.copy(site / name, PICTURES / f"gan-{name}")
+                shutil.copy(site / name, output / f"gan-{name}")
     return experiment
 
 
-def interactive(page: Page) -> None:
-    """The filter and the figures of how the search went."""
+def interactive(page: Page, output: Path) -> None:
+    """Picture the filter and the figures of the search's course."""
     for name in ("history", "curves-of-all", "timeline"):
         page.locator(f"#plot-{name}").scroll_into_view_if_needed()
         page.wait_for_selector(f"#plot-{name}.drawn")
@@ -78,22 +70,22 @@ def interactive(page: Page) -> None:
         page.locator(one).evaluate("one => one.offsetTop") for one in ("#filter", "#plot-rungs")
     )
     page.screenshot(
-        path=PICTURES / "report-search.png",
+        path=output / "report-search.png",
         full_page=True,
         clip={"x": 0, "y": top - 10, "width": 1100, "height": end - top - 40},
     )
 
 
-def dashboard(browser: Browser) -> None:
-    """The dashboard's actors while trials run, some of them on reused actors."""
+def dashboard(browser: Browser, output: Path) -> None:
+    """Picture the dashboard's actors while trials run, some of them on reused actors."""
     with tempfile.TemporaryDirectory() as folder:
-        script, options = (
-            str(ROOT / "tune_lstm.py"),
-            ["--input-length", "10", "--num-samples", "12"],
-        )
-        command = [sys.executable, script, *options, "--storage-path", folder]
+        options = ["--input-length", "10", "--num-samples", "12", "--storage-path", folder]
         search = subprocess.Popen(
-            command, stderr=subprocess.PIPE, encoding="utf-8", errors="replace", cwd=ROOT
+            [sys.executable, ROOT / "tune_lstm.py", *options],
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
+            cwd=ROOT,
         )
         assert search.stderr is not None
         address, finished = "", 0
@@ -105,33 +97,29 @@ def dashboard(browser: Browser) -> None:
                 break
         time.sleep(6)  # the dashboard asks for its actors every few seconds
         ray = Path(sys.executable).parent / "ray"
-        token = (
-            subprocess.run([ray, "get-auth-token"], capture_output=True, check=True)
-            .stdout.decode()
-            .strip()
-        )
+        token = subprocess.check_output([ray, "get-auth-token"], text=True).strip()
         page = browser.new_page(viewport={"width": 1700, "height": 760})
         page.set_extra_http_headers({"Authorization": f"Bearer {token}"})
         page.goto(f"{address}/#/actors")
         page.wait_for_selector("text=LSTMTrial", timeout=30_000)
-        page.screenshot(path=PICTURES / "dashboard.png")
+        page.screenshot(path=output / "dashboard.png")
         search.send_signal(signal.SIGINT)
         search.communicate(timeout=60)
 
 
 def main() -> None:
     options = read_arguments(Options)
-    PICTURES.mkdir(exist_ok=True)
-    chromium = (
-        os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    )
+    output = options.output.expanduser()
+    output.mkdir(parents=True, exist_ok=True)
+    names = ("chromium", "google-chrome")
+    chromium = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
         )
-        experiments = {report(run.expanduser().resolve(), browser) for run in options.runs}
-        if "lstm" in experiments:
-            dashboard(browser)
+        runs = [run.expanduser().resolve() for run in options.runs]
+        if "lstm" in {report(run, browser, output) for run in runs}:
+            dashboard(browser, output)
         browser.close()
 
 

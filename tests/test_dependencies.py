@@ -1,4 +1,6 @@
-"""What is imported is declared, and what is declared has a pinned version and a line that says what it is for."""
+"""Every import is declared, every declared package has a pinned version and a line that says what
+it is for, and imports between the project's folders run one way.
+"""
 
 import ast
 import re
@@ -15,19 +17,11 @@ from tests.conftest import ROOT
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 ROOMS = ("records", "reports", "search_spaces", "trainables", "tuning")
 OWN = {
-    *ROOMS,
-    "docs",
-    "command_line",
-    "tests",
-    "benchmarks",
-    "tune_lstm",
-    "tune_gan",
-    "model",
-    "space",
-    "trainable",
-}
+    *ROOMS, "docs", "command_line", "tests", "benchmarks", "tune_lstm", "tune_gan",
+    "model", "space", "trainable",
+}  # fmt: skip
 ELSEWHERE = {"syne_tune", "smac", "ConfigSpace"}
-"""Imported by benchmarks that have an environment of their own (requirements-bench.txt)."""
+"""Imported by the benchmark of search strategies, from requirements-bench.txt."""
 
 
 def name_of(requirement: str) -> str:
@@ -35,7 +29,7 @@ def name_of(requirement: str) -> str:
 
 
 def imported(files: list[Path]) -> set[str]:
-    """The top names of all modules that the files import from outside the project and Python itself."""
+    """The top names of the modules that the files import, without the project's and Python's."""
     found: set[str] = set()
     for file in files:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
@@ -47,9 +41,7 @@ def imported(files: list[Path]) -> set[str]:
 
 
 def python_files(*folders: str) -> list[Path]:
-    return [file for folder in folders for file in (ROOT / folder).rglob("*.py")] + [
-        *ROOT.glob("*.py")
-    ]
+    return [*ROOT.glob("*.py"), *(file for one in folders for file in (ROOT / one).rglob("*.py"))]
 
 
 def declared(*extras: str) -> set[str]:
@@ -101,11 +93,12 @@ def test_what_is_pinned_is_explained() -> None:
 
 @pytest.mark.parametrize("room", ["records", "reports"])
 def test_records_and_reports_import_neither_ray_nor_torch(room: str) -> None:
-    modules = [
-        ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-        for file in (ROOT / room).rglob("*.py")
-    ]
-    program = f"import sys; [__import__(one) for one in {modules}]; print({{'ray', 'torch'}} & {{*sys.modules}})"
+    files = [file.relative_to(ROOT).with_suffix("") for file in (ROOT / room).rglob("*.py")]
+    modules = [".".join(file.parts).removesuffix(".__init__") for file in files]
+    program = (
+        f"import sys; [__import__(one) for one in {modules}]; "
+        "print({'ray', 'torch'} & {*sys.modules})"
+    )
     result = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -119,7 +112,7 @@ BELOW = {
     "tuning": {"records", "search_spaces", "trainables"},
     "reports": {"records", "search_spaces", "trainables"},
 }
-"""What each room may import of the others: imports run one way."""
+"""What each folder may import of the others."""
 
 
 @pytest.mark.parametrize("room", ROOMS)
@@ -142,12 +135,9 @@ def test_nothing_outside_an_experiments_own_files_names_it() -> None:
     own = ("lstm", "gan")
     for room in ROOMS:
         for file in (ROOT / room).rglob("*"):
-            parts = file.relative_to(ROOT).parts
-            if file.suffix not in (".py", ".html", ".js") or any(
-                name in part for name in own for part in parts
-            ):
+            place = str(file.relative_to(ROOT))
+            if file.suffix not in (".py", ".html", ".js") or any(name in place for name in own):
                 continue
             text = file.read_text(encoding="utf-8").lower()
-            assert not re.search(r"\b(lstm|gan|palindromes?|mnist|tune_lstm|tune_gan)\b", text), (
-                file
-            )
+            names = r"\b(lstm|gan|palindromes?|mnist|tune_lstm|tune_gan)\b"
+            assert not re.search(names, text), file

@@ -1,4 +1,4 @@
-"""docs/faults.md names tests: each is there."""
+"""Every test that docs/faults.md names exists."""
 
 import ast
 import re
@@ -8,13 +8,8 @@ import pytest
 
 from tests.conftest import ROOT
 
-NAMED = sorted(
-    set(
-        re.findall(
-            r"`(tests/[\w/]+\.py(?:::\w+)*)`", (ROOT / "docs/faults.md").read_text(encoding="utf-8")
-        )
-    )
-)
+PAGE = (ROOT / "docs/faults.md").read_text(encoding="utf-8")
+NAMED = sorted({*re.findall(r"`(tests/[\w/]+\.py(?:::\w+)*)`", PAGE)})
 
 
 @pytest.mark.parametrize("name", NAMED)
@@ -23,11 +18,8 @@ def test_every_test_that_the_page_names_exists(name: str) -> None:
     assert Path(ROOT / file).is_file()
     body = ast.parse((ROOT / file).read_text(encoding="utf-8")).body
     for part in parts:
-        found = [
-            one
-            for one in body
-            if isinstance(one, ast.FunctionDef | ast.ClassDef) and one.name == part
-        ]
+        named = (one for one in body if isinstance(one, ast.FunctionDef | ast.ClassDef))
+        found = [one for one in named if one.name == part]
         assert found, f"{file} has no {part}"
         body = found[0].body
 

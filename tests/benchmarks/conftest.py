@@ -1,4 +1,6 @@
-"""A table of made-up curves over the LSTM's extended space, in which a larger lr and a smaller batch converge sooner."""
+"""A table of made-up curves over the LSTM's extended space: a setting converges the sooner, the
+larger its lr and the smaller its batch.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +9,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.curves import Curves, sobol_settings, write
-from benchmarks.search import KEPT, SPACE
+from benchmarks.search import COLUMNS, SPACE
 
 SETTINGS = 64
 
@@ -19,18 +21,16 @@ def made_up_rows(number: int, values: dict[str, Any]) -> list[dict[str, Any]]:
         work = report * 10 * values["batch_size"] / 128
         converged = work >= needed / 100
         ended = "converged" if converged else "budget" if report == 20 else None
-        figures = {
+        metrics = {
             "step": report * 10,
             "work": work,
             "length": 50,
             "log_work": 4 - converged * 2 - work / 1000,
-        }
-        figures |= {
             "accuracy": float(converged),
             "progress": float(converged),
             "work_to_converge": work if converged else None,
         }
-        rows.append({"setting": number, **values, **figures, "ended": ended})
+        rows.append({"setting": number, **values, **metrics, "ended": ended})
         if ended:
             break
     return rows
@@ -38,12 +38,9 @@ def made_up_rows(number: int, values: dict[str, Any]) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="session")
 def table() -> pd.DataFrame:
-    rows = [
-        row
-        for number, values in enumerate(sobol_settings(SPACE, SETTINGS))
-        for row in made_up_rows(number, values)
-    ]
-    return pd.DataFrame(rows, columns=["setting", *SPACE.parameters, *KEPT])
+    settings = enumerate(sobol_settings(SPACE, SETTINGS))
+    rows = [row for number, values in settings for row in made_up_rows(number, values)]
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ SMALL = SearchSpace(
     parameters={
         "lr": Parameter(FloatDistribution(0.001, 0.1, log=True), ""),
         "kind": Parameter(CategoricalDistribution(("a", "b", "c")), ""),
-        "share": Parameter(FloatDistribution(0.0, 4.0), "", only_if=("kind", "a")),
+        "fraction": Parameter(FloatDistribution(0.0, 4.0), "", only_if=("kind", "a")),
     },
     fixed={},
     baselines={},
@@ -34,7 +34,7 @@ def setting(
 
 
 def gower(a: dict[str, Any], b: dict[str, Any], weights: Any) -> float:
-    """The distance as the documentation has it, one parameter after the other."""
+    """The distance as its source defines it, one parameter after the other."""
     distance = 0.0
     for weight, (name, parameter) in zip(weights, SPACE.parameters.items(), strict=True):
         one = parameter.distribution
@@ -79,18 +79,14 @@ def test_what_decides_the_objective_decides_what_is_near(curves: Curves) -> None
 
 
 def test_the_scale_is_the_parameters_own_and_what_does_not_apply_is_left_out() -> None:
-    near, far = (
-        setting(0, [1.0], lr=0.01, kind="b", needed=1.0),
-        setting(1, [1.0], lr=0.1, kind="a", share=4.0, needed=1.0),
-    )
+    near = setting(0, [1.0], lr=0.01, kind="b", needed=1.0)
+    far = setting(1, [1.0], lr=0.1, kind="a", fraction=4.0, needed=1.0)
     curves = Curves(SMALL, [near, far])
-    assert (
-        curves.nearest({"lr": 0.0316, "kind": "c"}) is near
-    )  # 0.25 of the logarithmic range, and 0.25001 to the other
+    # 0.25 of the logarithmic range, and 0.25001 to the other
+    assert curves.nearest({"lr": 0.0316, "kind": "c"}) is near
     assert curves.nearest({"lr": 0.032, "kind": "c"}) is far
-    assert (
-        curves.nearest({"lr": 0.01, "kind": "a", "share": 0.0}) is near
-    )  # 1 away; the other 0.5 + 1
+    # 1 away, and the other 0.5 + 1
+    assert curves.nearest({"lr": 0.01, "kind": "a", "fraction": 0.0}) is near
 
 
 def test_the_table_comes_back_as_it_was_written_without_what_was_cut_off(
@@ -115,7 +111,7 @@ def test_the_table_comes_back_as_it_was_written_without_what_was_cut_off(
 
 
 def test_a_table_of_another_space_is_refused(path: Path) -> None:
-    with pytest.raises(ValueError, match="recorded over another space, without kind, share"):
+    with pytest.raises(ValueError, match="recorded over another space, without kind, fraction"):
         Curves.read(path, SMALL)
 
 
@@ -129,12 +125,8 @@ def test_the_ledger_counts_what_was_trained_and_when_it_was_found() -> None:
     assert (ledger.spent, ledger.trials, ledger.found) == (20.0, 1, {})
     ledger.report(slow, 1)
     ledger.report(slow, 2)
-    assert (ledger.spent, ledger.trials, ledger.found, ledger.over) == (
-        50.0,
-        2,
-        {"converged": 50.0},
-        False,
-    )
+    assert (ledger.spent, ledger.trials, ledger.over) == (50.0, 2, False)
+    assert ledger.found == {"converged": 50.0}
     ledger.report(poor, 3, since=2)  # goes on from its checkpoint
     assert (ledger.spent, ledger.trials) == (70.0, 2)
     ledger.report(best, 1)

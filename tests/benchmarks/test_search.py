@@ -1,6 +1,6 @@
-import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +10,7 @@ import pytest
 from benchmarks import search
 from benchmarks.curves import Curves, Ledger
 from benchmarks.strategies import STRATEGIES
-
-ROOT = Path(__file__).parents[2]
-COMMAND = (sys.executable, "-m", "benchmarks.search")
+from tests.conftest import ROOT, environment
 
 
 def spent(
@@ -32,10 +30,8 @@ def test_a_search_follows_from_its_seed_and_keeps_to_the_budget(name: str, curve
 
 
 def test_a_pruner_stops_trials_that_random_search_lets_run(curves: Curves) -> None:
-    assert (
-        spent("optuna-asha", curves, seed=0, budget=3)[1]
-        > spent("random", curves, seed=0, budget=3)[1]
-    )
+    stopped, whole = (spent(name, curves, seed=0, budget=3) for name in ("optuna-asha", "random"))
+    assert stopped[1] > whole[1]
 
 
 def test_work_that_did_not_suffice_ranks_last() -> None:
@@ -45,28 +41,20 @@ def test_work_that_did_not_suffice_ranks_last() -> None:
     assert search.ratio(work, pd.Series([np.nan])) == ""
 
 
+@pytest.mark.ray
 @pytest.mark.slow
-def test_ours_and_stock_through_ray_tune_and_what_is_left_out_is_said(
-    path: Path, tmp_path: Path
-) -> None:
-    arguments = (
-        "--seeds",
-        1,
-        "--budget",
-        2,
-        "--strategies",
-        "ours",
-        "stock",
-        "random",
-        "--results",
-        tmp_path / "search.csv",
+def test_ours_and_stock_are_compared_through_ray_tune(path: Path, tmp_path: Path) -> None:
+    options = search.Options(
+        curves=path,
+        seeds=1,
+        budget=2,
+        strategies=("ours", "stock", "random"),
+        results=tmp_path / "search.csv",
     )
-    environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
-    command = [*COMMAND, "--curves", path, *arguments]
     result = subprocess.run(
-        list(map(str, command)),
+        [sys.executable, "-m", "benchmarks.search", *search.arguments(options)],
         cwd=ROOT,
-        env=environment,
+        env=environment(),
         capture_output=True,
         text=True,
         timeout=200,
@@ -76,17 +64,47 @@ def test_ours_and_stock_through_ray_tune_and_what_is_left_out_is_said(
     assert "stock Ray Tune" in result.stdout
     rows = pd.read_csv(tmp_path / "search.csv").set_index("strategy")
     assert list(rows.index) == ["ours", "random", "stock"]
-    assert (
-        (rows["trials"] > 1) | rows["near best"].notna()
-    ).all()  # a search is over once it has found all it looks for
+    # a search is over once it has found all it looks for
+    assert ((rows["trials"] > 1) | rows["near best"].notna()).all()
+
+
+@pytest.fixture
+def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work is done in this process, task by task."""
+    monkeypatch.setattr(
+        search, "in_processes", lambda work, tasks, processes, title: map(work, tasks)
+    )
+
+
+def test_what_is_not_installed_is_left_out_and_named(
+    path: Path,
+    tmp_path: Path,
+    one_process: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    missing = replace(STRATEGIES["smac"], needs="smac_that_is_nowhere")
+    monkeypatch.setitem(STRATEGIES, "smac", missing)
+    monkeypatch.setattr(search, "PEERS", tmp_path / "python")
+    small = ["--seeds", "2", "--budget", "2", "--strategies", "smac", "random"]
+    files = ["--curves", str(path), "--results", str(tmp_path / "search.csv")]
+    monkeypatch.setattr(sys, "argv", ["search", *small, *files])
+    search.main()
+    printed = capsys.readouterr().out
+    assert "64 recorded settings" in printed
+    assert "left out: smac_that_is_nowhere: not installed" in printed
+    assert list(pd.read_csv(tmp_path / "search.csv")["strategy"]) == ["random", "random"]
+
+
+@pytest.mark.parametrize("name", ["syne-asha", "syne-bohb", "smac"])
+def test_another_library_searches_if_it_is_installed(name: str, curves: Curves) -> None:
+    pytest.importorskip(STRATEGIES[name].needs)
+    assert spent(name, curves, seed=1, budget=2)[1] > 1
 
 
 def test_recording_goes_on_where_it_was_cut_off(
-    table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    table: pd.DataFrame, tmp_path: Path, one_process: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        search, "in_processes", lambda work, tasks, options, title: map(work, tasks)
-    )
     trained: list[int] = []
 
     def train(task: tuple[int, dict[str, object]]) -> list[dict[str, object]]:
