@@ -1,11 +1,11 @@
-"""What an earlier run found, as settings that a new search tries first (``--warm-start``).
+"""The best settings of earlier runs, which a new search tries first (``--warm-start``).
 
-Settings travel, values do not: see docs/decisions/warm-start.md. The earlier run is read from its
-files and never written to.
+Only settings are taken over, not their metrics: see docs/decisions/warm-start.md. An earlier run is
+read from its files and never written to.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
@@ -20,110 +20,113 @@ from tuning.options import SearchOptions
 from tuning.task import Task
 
 WARM_TRIALS = 5
-"""Settings of earlier runs that are tried, at most."""
+"""The most settings of earlier runs that are tried."""
 
 APART = 0.05
-"""Settings are different if a choice differs, or if a number is this fraction of its range away."""
+"""Settings differ if a choice differs, or if a number differs by this fraction of its range."""
 
 
 @dataclass(frozen=True)
 class WarmStart:
-    """Settings to try, each with the run and trial it is from, and what the user should know of them."""
+    """Settings to try, each with the run and trial that it is from, and notes for the user."""
 
     settings: list[tuple[dict[str, Any], str]]
     notes: list[str]
 
 
 def read_warm_start(options: SearchOptions, task: Task) -> WarmStart:
-    """The best different settings of the runs of ``--warm-start`` that lie in the space, the best
-    of each run first.
+    """The best settings of the runs of ``--warm-start`` that lie in the space and differ from one
+    another and from the baselines. The runs take turns, each with its best settings first.
 
-    Raises UsageError where there is no such run, or where it is of another experiment.
+    Raises UsageError if there is no such run, or if it belongs to another experiment.
     """
     found, notes = [], []
     for name in options.warm_start:
         run = _earlier_run(name, options)
-        of_this_run, words = _ranked(run, task)
-        found.append(
-            [(settings, f"{run.path.name} trial {number}") for number, settings in of_this_run]
-        )
-        notes += [f"warm start from {run.path.name}: {sentence}" for sentence in words]
+        ranked, sentences = _ranked(run, task)
+        source = run.path.name
+        found.append([(settings, f"{source} trial {number}") for number, settings in ranked])
+        notes += [f"warm start from {source}: {sentence}" for sentence in sentences]
     chosen: list[tuple[dict[str, Any], str]] = []
-    in_turn = (one for one in chain.from_iterable(zip_longest(*found)) if one)
-    for settings, source in in_turn:
-        others = [*task.space.baselines.values(), *(one for one, _ in chosen)]
-        if len(chosen) < WARM_TRIALS and all(
-            _differ(settings, other, task.space) for other in others
-        ):
+    others = [*task.space.baselines.values()]
+    for settings, source in filter(None, chain.from_iterable(zip_longest(*found))):
+        if all(_differ(settings, other, task.space) for other in others):
             chosen.append((settings, source))
+            others.append(settings)
+        if len(chosen) == WARM_TRIALS:
+            break
     if options.warm_start:
         notes.insert(0, f"warm start: {len(chosen)} earlier settings are tried first")
     return WarmStart(chosen, notes)
 
 
 def _earlier_run(name: str, options: SearchOptions) -> RunDirectory:
-    folders = [
-        folder
-        for folder in (Path(name), Path(options.storage_path) / name)
-        if (folder / "search.json").is_file()
-    ]
-    if not folders:
+    places = [Path(name), Path(options.storage_path) / name]
+    folder = next((place for place in places if (place / "search.json").is_file()), None)
+    if folder is None:
         raise UsageError(
-            f"--warm-start: there is no run {name}, neither as a folder nor under {options.storage_path}/"
+            f"--warm-start: there is no run {name}, neither as a folder nor under"
+            f" {options.storage_path}/"
         )
-    run = RunDirectory(folders[0].absolute())
+    run = RunDirectory(folder.absolute())
     record = run.read()
     if record is None:
-        raise UsageError(f"--warm-start: {folders[0] / 'search.json'} cannot be read")
+        raise UsageError(f"--warm-start: {folder / 'search.json'} cannot be read")
     if record.get("experiment") != options.experiment:
         raise UsageError(
-            f"--warm-start: {name} is a run of {record.get('experiment')}, this is a search of {options.experiment}"
+            f"--warm-start: {name} is a run of {record.get('experiment')}, but this is a search"
+            f" of {options.experiment}: name a run of {options.experiment}"
         )
     return run
 
 
 def _ranked(run: RunDirectory, task: Task) -> tuple[list[tuple[int, dict[str, Any]]], list[str]]:
-    """Number and settings of the run's trials that can be tried here, best first; and sentences on the run as a whole."""
+    """The run's trials that can be tried here, as number and settings, best first; and sentences
+    about the run as a whole."""
     record = run.read() or {}
     objective = task.objective
-    of_old = (record.get("objectives") or [{}])[0].get("metric", objective.metric)
+    old_metric = (record.get("objectives") or [{}])[0].get("metric", objective.metric)
     ended = [
-        (replace(trial, config=directory.config(trial)), rows[-1])
+        (trial.number, directory.config(trial), rows[-1])
         for directory, trial in run.trials()
         if trial.ended in COMPLETE and (rows := directory.rows())
     ]
-    comparable = [(trial, row) for trial, row in ended if row.get(objective.metric) is not None]
-    winner = _winner(run) if of_old == objective.metric else None
-    comparable.sort(
-        key=lambda one: (one[0].number != winner, objective.loss(one[1]), one[0].number)
-    )
+    comparable = [one for one in ended if one[2].get(objective.metric) is not None]
+    winner = _winner(run) if old_metric == objective.metric else None
+    comparable.sort(key=lambda one: (one[0] != winner, objective.loss(one[2]), one[0]))
     varied = record.get("space", {})
-    inside = []
-    for trial, _ in comparable:
-        settings = _inside(trial.config, varied, task)
-        if settings is not None:
-            inside.append((trial.number, settings))
-    return inside, list(_notes(record, of_old, len(ended), len(comparable), len(inside), task))
+    inside = [
+        (number, settings)
+        for number, config, _ in comparable
+        if (settings := _inside(config, varied, task)) is not None
+    ]
+    notes = _notes(record, old_metric, len(ended), len(comparable), len(inside), task)
+    return inside, list(notes)
 
 
 def _notes(
-    record: Mapping[str, Any], of_old: str, ended: int, comparable: int, inside: int, task: Task
+    record: Mapping[str, Any],
+    old_metric: str,
+    ended: int,
+    comparable: int,
+    inside: int,
+    task: Task,
 ) -> Iterator[str]:
     metric = task.objective.metric
-    if of_old != metric:
-        yield f"it was searched for {of_old}, its trials are ranked by {metric} here"
+    if old_metric != metric:
+        yield f"it optimized {old_metric}; here its trials are ranked by {metric}"
     if comparable < ended:
         yield f"{ended - comparable} of {ended} trials have no {metric} and are left out"
     if inside < comparable:
-        yield f"{comparable - inside} of {comparable} trials lie outside of this search's space and are left out"
+        outside = comparable - inside
+        yield f"{outside} of {comparable} trials lie outside this search's space and are left out"
     if not ended:
-        yield "none of its trials has ended by itself"
-    here = {**task.space.fixed, **task.settings}
-    before = record.get("fixed", {})
+        yield "none of its trials converged or used its whole budget"
+    here, there = {**task.space.fixed, **task.settings}, record.get("fixed", {})
     changed = [
-        f"{name} {before[name]} there, {here[name]} here"
-        for name in here
-        if name in before and before[name] != here[name]
+        f"{name} {there[name]} there, {value} here"
+        for name, value in here.items()
+        if name in there and there[name] != value
     ]
     if changed:
         yield "; ".join(changed)
@@ -138,18 +141,15 @@ def _winner(run: RunDirectory) -> int | None:
 def _inside(
     config: Mapping[str, Any], varied: Mapping[str, Any], task: Task
 ) -> dict[str, Any] | None:
-    """The config as settings of this search's space, or None where it lies outside of it.
+    """The config as settings of this search's space, or None if it lies outside that space.
 
-    A parameter that the earlier run did not know is left out: the sampler draws it. One that it
-    varied and that is fixed here must have the fixed value.
+    A parameter that the earlier run did not have is left out, so the sampler draws it. A parameter
+    that the earlier run varied and that is fixed here must have the fixed value.
     """
     space = task.space
     fixed = {**space.fixed, **task.settings}
-    if any(
-        config[name] != fixed.get(name)
-        for name in varied
-        if name in config and name not in space.parameters
-    ):
+    kept = [name for name in varied if name in config and name not in space.parameters]
+    if any(config[name] != fixed.get(name) for name in kept):
         return None
     settings: dict[str, Any] = {}
     for name, parameter in space.parameters.items():
@@ -165,9 +165,7 @@ def _differ(one: Mapping[str, Any], other: Mapping[str, Any], space: SearchSpace
         if (name in one) != (name in other):
             return True
         if name in one:
-            here, there = (
-                place(settings[name], parameter.distribution) for settings in (one, other)
-            )
+            here, there = (place(each[name], parameter.distribution) for each in (one, other))
             if here is None or there is None:
                 if one[name] != other[name]:
                     return True
