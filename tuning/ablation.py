@@ -1,12 +1,13 @@
-"""The ablation (``--ablation``): the way from the hand-tuned settings to the winner's, one change
+"""The ablation (``--ablation``): the path from the hand-tuned settings to the winner's, one change
 at a time, each trained.
 
-A winner differs from the hand-tuned settings in everything at once; trained change by change, it
-shows what bought what. A forest over the search's trials orders the changes
-(``records.surrogate``); what they bought is measured, all on one fresh seed.
+A winner may differ from the hand-tuned settings in every parameter. Training the path change by
+change shows how much each change contributes. A random forest fitted to the search's trials orders
+the changes (``records.surrogate``). Their effects are measured, all on the same fresh seed.
 """
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 from records.run_directory import RunDirectory
@@ -18,26 +19,26 @@ from tuning.seeds import ablation_seed
 from tuning.task import Task
 
 HAND_TUNED = "hand-tuned"
-"""What the names of hand-tuned settings begin with; of several the path begins at the last."""
+"""Baselines whose names begin with this are hand-tuned; the path begins at the last of them."""
 
-DEARER = 5
-"""How many times the winner's cost a training on the path may have: settings that never converge are not waited for."""
+COST_FACTOR = 5
+"""A training on the path may cost this many times what the winner's cost. Settings that never
+converge are not trained any longer."""
 
 
 def ablation_queue(
     candidate: Candidate, run: RunDirectory, options: SearchOptions, task: Task
 ) -> list[dict[str, Any]]:
-    """Configs of the path that are still to be trained, the hand-tuned settings first; none where
-    the winner is hand-tuned itself, or nothing is.
+    """Configs of the path that are still to be trained, the hand-tuned settings first.
 
-    The path is settled once, when it is begun; one that was cut off goes on.
+    Empty if the winner is hand-tuned, or if no baseline is. The path is chosen once, at the start
+    of the ablation; an interrupted training goes on from its checkpoint.
     """
     directory = run.ablation(candidate.number)
-    if not any(True for _ in directory.trials()):
+    if not any(directory.trials()):
         for number, config in enumerate(_path(candidate, run, options, task)):
-            directory.trial(number).write(
-                TrialRecord(number, {**config, "ablation": number, "trial": number})
-            )
+            own = {"ablation": number, "trial": number}
+            directory.trial(number).write(TrialRecord(number, {**config, **own}))
     return [
         {**record.config, "restore_from": [str(folder) for folder in trained.checkpoints()]}
         for trained, record in directory.trials()
@@ -47,32 +48,25 @@ def ablation_queue(
 
 def _path(
     candidate: Candidate, run: RunDirectory, options: SearchOptions, task: Task
-) -> list[dict[str, Any]]:
+) -> Iterator[dict[str, Any]]:
     space = task.space
     target = space.varied(candidate.config)
     hand_tuned = [values for name, values in space.baselines.items() if name.startswith(HAND_TUNED)]
     if not hand_tuned or hand_tuned[-1] == target:
-        return []
+        return
     tried = [
         (space.varied(record.config), task.objective.loss(rows[-1]))
         for directory, record in run.trials()
         if record.ended and (rows := directory.rows())
     ]
+    own = {"max_steps": _max_steps(candidate, task), "seed": ablation_seed(options.seed)}
     changes = ablation_path(space.parameters, hand_tuned[-1], target, tried)
-    common = {
-        **space.fixed,
-        **task.settings,
-        "max_steps": _bound(candidate, task),
-        "seed": ablation_seed(options.seed),
-    }
-    return [
-        {**common, **settings, "changed": names}
-        for names, settings in [((), hand_tuned[-1]), *changes]
-    ]
+    for names, settings in [((), hand_tuned[-1]), *changes]:
+        yield {**space.fixed, **task.settings, **own, **settings, "changed": names}
 
 
-def _bound(candidate: Candidate, task: Task) -> int:
+def _max_steps(candidate: Candidate, task: Task) -> int:
     """The step budget of a training on the path."""
-    max_steps, row = int(task.settings["max_steps"]), candidate.last_row
-    share = float(row[task.time_attr]) / task.budget
-    return min(max_steps, DEARER * max(int(row["step"]), math.ceil(share * max_steps)))
+    budget, row = int(task.settings["max_steps"]), candidate.last_row
+    fraction = float(row[task.time_attr]) / task.budget
+    return min(budget, COST_FACTOR * max(int(row["step"]), math.ceil(fraction * budget)))

@@ -1,9 +1,9 @@
-"""Confirmation: the best settings are trained again on fresh seeds, and every figure is kept.
+"""Confirmation: the best settings are trained again on fresh seeds, and every result is kept.
 
-The figure that a search selected a trial by flatters it: it is the best of many. Trained again on
-seeds the search never used, the same settings show what they are worth. Where a seed misses the
-goal, the runner-up is confirmed too if it reached the goal in the search, up to ``CANDIDATES``
-settings; all of them are reported, in the order tried.
+The value by which a search selects a trial is the best of many, so it is too optimistic. Seeds that
+the search never used show what the same settings achieve without that selection. If one of these
+seeds misses the goal, the runner-up is confirmed too if it reached the goal in the search, up to
+``CANDIDATES`` configurations. All of them are reported, in the order in which they were tried.
 """
 
 from dataclasses import dataclass, field
@@ -27,12 +27,13 @@ class Candidate:
     """A trial of the search that may be the winner.
 
     Attributes:
-        config: What trains it again. Where it took over others' weights: the settings that those
-            began with, and the ``schedule`` of the changes since.
-        lineage: The trials whose weights it took over, the first first, and itself.
-        seed: The seed it had in the search.
-        last_row: What the trial reported last, in the search.
-        confirmations: Seed to the last row of the same settings trained on that seed.
+        ended: The name of its outcome.
+        config: The config that trains it again. If the trial took over another trial's weights: the
+            settings with which that training began, and the ``schedule`` of the changes since.
+        seed: The trial's seed in the search.
+        last_row: The trial's last report in the search.
+        lineage: The trials that its weights passed through, in order; the trial itself is last.
+        confirmations: For each fresh seed, the last report of these settings on that seed.
     """
 
     number: int
@@ -50,21 +51,16 @@ class Candidate:
         )
 
     def read_confirmations(self, run: RunDirectory, options: SearchOptions) -> None:
-        """Collect what the fresh seeds came to. A seed whose trial broke counts with an empty row."""
+        """Collect the results on fresh seeds. A trial that failed counts as an empty row."""
         seeds = confirmation_seeds(options.seed, options.confirm)
         for directory, record in run.trials():
-            if (
-                record.config["confirms"] == self.number
-                and record.config["seed"] in seeds
-                and record.ended
-            ):
-                rows = directory.rows()
-                self.confirmations[record.config["seed"]] = (
-                    rows[-1] if rows and record.ended != ERROR.name else {}
-                )
+            seed = record.config["seed"]
+            if record.config["confirms"] == self.number and seed in seeds and record.ended:
+                rows = directory.rows() if record.ended != ERROR.name else []
+                self.confirmations[seed] = rows[-1] if rows else {}
 
     def summary(self) -> dict[str, Any]:
-        """For ``confirmation.json``."""
+        """The candidate's entry in ``confirmation.json``."""
         return {
             "trial": self.number,
             "config": self.config,
@@ -76,25 +72,24 @@ class Candidate:
 
 
 def candidates(run: RunDirectory, task: Task, most: int = CANDIDATES) -> list[Candidate]:
-    """The best trial of the search by its objective and, where they reached the goal, its
-    runners-up: ``most`` in all.
+    """The best trial of the search by the first objective, and those runners-up that reached the
+    goal: at most ``most`` trials.
 
-    Only trials that ended by themselves are ranked, unless there is none.
+    Only trials that converged or used their whole budget are ranked. If there are none, trials that
+    were stopped early or cut off are ranked instead.
     """
     found = []
     for directory, record in run.trials():
         rows = directory.rows()
         if rows and record.ended in (*COMPLETE, STOPPED_EARLY.name, *CUT_OFF):
-            config, lineage = run.replay(record.number)
+            number = record.number
+            config, lineage = run.replay(number)
             if "baseline" in record.config:
                 config["baseline"] = record.config["baseline"]
-            found.append(
-                Candidate(
-                    record.number, record.ended, config, record.config["seed"], rows[-1], lineage
-                )
-            )
-    by_itself = [c for c in found if c.ended in COMPLETE]
-    ranked = sorted(by_itself or found, key=lambda c: (task.objective.loss(c.last_row), c.number))
+            seed = record.config["seed"]
+            found.append(Candidate(number, record.ended, config, seed, rows[-1], lineage))
+    complete = [candidate for candidate in found if candidate.ended in COMPLETE]
+    ranked = sorted(complete or found, key=lambda c: (task.objective.loss(c.last_row), c.number))
     return ranked[:1] + [c for c in ranked[1:most] if task.goal.reached(c.last_row)]
 
 
@@ -108,14 +103,16 @@ def unbeaten(run: RunDirectory, task: Task) -> list[tuple[int, dict[str, Any]]]:
 
 
 def winner(tried: list[Candidate], goal: Goal, count: int) -> Candidate:
-    """The first of the candidates that holds on every fresh seed, or the best of the search where none does."""
+    """The first candidate that reaches the goal on every fresh seed; if none does, the search's
+    best."""
     return next((candidate for candidate in tried if candidate.holds(goal, count)), tried[0])
 
 
 def confirmation_queue(
     candidate: Candidate, run: RunDirectory, options: SearchOptions, task: Task
 ) -> list[dict[str, Any]]:
-    """Configs of the candidate's trials on fresh seeds that are not done; one that was cut off goes on from its checkpoint."""
+    """Configs of the candidate's trials on fresh seeds that have not ended. If one was cut off, it
+    goes on from its checkpoint."""
     records = {(r.config["confirms"], r.config["seed"]): r for _, r in run.trials()}
     queue: list[dict[str, Any]] = []
     number = run.next_number()

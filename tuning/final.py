@@ -1,8 +1,8 @@
-"""The final training: the winner goes on from where its trial ended, for longer than any trial
-could, before it is exported.
+"""The final training: before the winner is exported, it is trained for more steps than any trial of
+the search.
 
-It has the winner's number, in the run's ``final`` directory: where more trials bring another
-winner, that one has its own.
+Its trial in the run's ``final`` directory has the winner's number. If later trials bring another
+winner, that one gets a final training of its own.
 """
 
 from typing import Any
@@ -15,19 +15,19 @@ from tuning.task import Task
 
 
 def final_queue(candidate: Candidate, run: RunDirectory, task: Task) -> list[dict[str, Any]]:
-    """The config of the final training, or none where it is done or where the candidate left no
-    weights to go on from.
+    """The config of the final training in a list. The list is empty if that training is done, or if
+    the candidate left no weights to start from.
 
-    It starts from the candidate's last checkpoint; ``decay_from`` is where it starts, for a
-    schedule to begin again there. One that was cut off, broke, or is to be longer than it was goes
-    on from its own.
+    The training starts from the candidate's last checkpoint; ``decay_from`` is the step at which it
+    starts, so that a learning rate schedule can begin again there. A final training that was cut
+    off, that broke, or that is to be longer goes on from its own checkpoint.
     """
     directory = run.final().trial(candidate.number)
     trained = run.trial(candidate.number).checkpoints()
     record = directory.read()
     before = record.config["max_steps"] if record else 0
     start = int(candidate.last_row["step"])
-    end = max(start + task.final_steps, before)  # what was begun is never cut short
+    end = max(start + task.final_steps, before)  # never shorter than an earlier session asked for
     if not trained or (record and record.ended not in (None, ERROR.name) and end == before):
         return []
     own = {"decay_from": start, "max_steps": end, "trial": candidate.number, "seed": candidate.seed}
@@ -38,7 +38,7 @@ def final_queue(candidate: Candidate, run: RunDirectory, task: Task) -> list[dic
 
 
 def final_training(candidate: Candidate, run: RunDirectory) -> TrialDirectory | None:
-    """The finished final training of the candidate, or None where there is none."""
+    """The directory of the candidate's finished final training, or None if there is none."""
     directory = run.final().trial(candidate.number)
     record = directory.read()
     done = record is not None and record.ended == BUDGET.name

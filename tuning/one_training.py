@@ -1,9 +1,8 @@
-"""``--train``: one configuration, trained once and not searched for, with the same records and the
-same page as a search.
+"""``--train``: trains one given configuration once, with the same records and report as a search.
 
-It is given as settings (``lr=0.01 max_norm=0.1``) or as a JSON file, ``best/config.json`` or a
-trial's ``trial.json``, which gives the seed as well. The seed of the search is the trial's own seed
-then.
+The configuration is given as settings (``lr=0.01 max_norm=0.1``) or as a JSON file:
+``best/config.json`` or a trial's ``trial.json``. The latter also gives the seed. The search's seed
+is then the trial's seed itself.
 """
 
 import json
@@ -28,68 +27,69 @@ WITHOUT_SEARCH: Mapping[str, Any] = {
     "sampler": "random",
     "scheduler": "none",
 }
-"""What the options of a search are when there is none. Fresh seeds may be asked for."""
+"""Defaults of these options under ``--train``. Of them, only ``--confirm`` can be set."""
 
-CONFLICTS = ("--num-samples", "--sampler", "--scheduler", "--set", "--space-file", "--warm-start", "--audit", "--target",
-             "--ablation")  # fmt: skip
+CONFLICTS = (
+    *("--num-samples", "--sampler", "--scheduler", "--set", "--space-file"),
+    *("--warm-start", "--audit", "--target", "--ablation"),
+)
+"""Options that only a search has."""
 SCHEDULE = "schedule"
-"""The one setting that a file alone can give: changes on the way, as population based training made them."""
+"""A setting that only a file can give: the changes that population based training made."""
 
 
 def read_settings(texts: Sequence[str]) -> dict[str, Any]:
-    """The settings of ``--train``, from a file, from JSON or from NAME=VALUE; values from the
-    latter are text.
+    """The settings of ``--train``: a file, JSON or NAME=VALUE. Values of the last kind are text.
 
     Raises UsageError if they cannot be read.
     """
     (text, *more) = texts
-    if "=" in text and not text.lstrip().startswith("{"):
-        given = parse_overrides(texts)
-        ranges = [
-            name
-            for name, value in given.items()
-            if not (isinstance(value, tuple) and len(value) == 1)
-        ]
-        if ranges:
-            raise UsageError(
-                f"--train takes one value for each setting, and {ranges[0]} has several: leave out --train to search"
-            )
-        return {name: value[0] for name, value in given.items() if isinstance(value, tuple)}
+    is_json = text.lstrip().startswith("{")
+    if "=" in text and not is_json:
+        values = {}
+        for name, value in parse_overrides(texts).items():
+            if not isinstance(value, tuple) or len(value) != 1:
+                raise UsageError(
+                    f"--train takes one value for each setting, and {name} has several: give one"
+                    " value, or leave out --train to search"
+                )
+            values[name] = value[0]
+        return values
     if more:
         raise UsageError(
-            f"--train takes one file, or settings such as lr=0.01 max_norm=0.1, got {' '.join(texts)}"
+            "--train takes one file, or settings such as lr=0.01 max_norm=0.1"
+            f" (got {' '.join(texts)})"
         )
+    file = None if is_json else Path(user_path("--train", text))
     try:
-        content = (
-            text
-            if text.lstrip().startswith("{")
-            else Path(user_path("--train", text)).read_text(encoding="utf-8")
-        )
-        settings = json.loads(content)
+        settings = json.loads(file.read_text(encoding="utf-8") if file else text)
     except OSError as error:
         raise UsageError(f"--train {text} cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError):
-        raise UsageError(f"--train {text} is not JSON, such as best/config.json of a run") from None
+        raise UsageError(
+            f"--train {text} is not JSON: name a file such as best/config.json of a run"
+        ) from None
     if isinstance(settings, dict) and isinstance(settings.get("config"), dict):
         settings = settings["config"]
     if not isinstance(settings, dict) or not settings:
         raise UsageError(
-            f"--train {text} holds no settings: it must be an object with a value for each name"
+            f"--train {text} holds no settings: it must be a JSON object with a value for each name"
         )
     settings = todays_config(settings)
     return {**settings_of(settings), **({"seed": settings["seed"]} if "seed" in settings else {})}
 
 
 def as_options(options: type[Options], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the settings that are options: the seed, and the script's own, such as the length or the data set."""
-    own = {field.name for field in fields(options)} - {
-        field.name for field in fields(SearchOptions)
-    } | {"seed"}
+    """Those of the settings that are options: the seed and the script's own options, such as the
+    length or the data set."""
+    common = {field.name for field in fields(SearchOptions)} - {"seed"}
+    own = {field.name for field in fields(options)} - common
     return {name: value for name, value in settings.items() if name in own}
 
 
 def one_training(task: Task, settings: Mapping[str, Any], options: type[SearchOptions]) -> Task:
-    """The experiment with a space of these settings alone. Raises UsageError if some are missing, unknown or impossible."""
+    """The task with a space that holds these settings only. Raises UsageError if some are missing,
+    unknown or impossible."""
     own = {*as_options(options, settings), *task.settings, SCHEDULE}
     space = _space(task.space, {name: value for name, value in settings.items() if name not in own})
     named = {field.name for field in fields(options)}  # what an option sets, the task has already
@@ -99,9 +99,7 @@ def one_training(task: Task, settings: Mapping[str, Any], options: type[SearchOp
 
 def _space(space: SearchSpace, settings: Mapping[str, Any]) -> SearchSpace:
     single = override(space, parse_overrides(texts_of(settings)), single=True)
-    missing = [
-        name for name, parameter in single.parameters.items() if not parameter.distribution.single()
-    ]
+    missing = [name for name, one in single.distributions.items() if not one.single()]
     if missing:
         raise UsageError(f"--train needs a value for {', '.join(missing)} as well")
     return replace(single, baselines={}, left_out=())

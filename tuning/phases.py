@@ -2,7 +2,7 @@
 ablation, ``best/``.
 
 Each phase goes on where an earlier session was interrupted, and does nothing if it is done. An
-interruption ends the process (``tuning.interruption``), so a phase either returns or raises.
+interruption ends the process (``tuning.interruption``), so a phase always returns or raises.
 """
 
 import shutil
@@ -51,7 +51,7 @@ class Phases:
     """What all phases of one search share.
 
     Attributes:
-        trainable: The task's, with the data that its trials share.
+        trainable: The task's trainable, with the data that all trials share.
         trained: The directory of the trials that are being trained now.
     """
 
@@ -67,7 +67,7 @@ class Phases:
         self.trained = self.directory
 
     def run(self, notes: Sequence[str]) -> End:
-        """Do what is left of the search. ``notes``: what the plan tells the user."""
+        """Do what is left of the search. ``notes``: lines that the plan shows the user."""
         ended = finished_trials(self.directory)
         if not self.options.quiet:
             lines = plan(self.options, self.task, self.cluster, self.directory, ended, notes)
@@ -87,8 +87,8 @@ class Phases:
         return end if best else End.FAILED
 
     def _search_and_confirm(self) -> End:
-        """Search, then confirm. With ``--target``, confirm each trial that reaches it at once, and
-        search on if it does not hold."""
+        """Search, then confirm. With ``--target``, confirm each trial that reaches it at once. If it
+        misses the target on a fresh seed, go on with the search."""
         budget = self.options.time_budget
         deadline = time.monotonic() + seconds(budget) if budget else None
         while not self._target_holds():
@@ -127,23 +127,20 @@ class Phases:
         if self._reached():
             return End.TARGET_REACHED
         cut_off = self._close(TIME_BUDGET if deadline else NOT_ASKED_FOR)
-        missing = finished_trials(self.directory).total() < wanted  # it may end between two trials
+        # The time may also be over between two trials, when none is cut off.
+        missing = finished_trials(self.directory).total() < wanted
         return End.TIME_BUDGET if deadline and (cut_off or missing) else End.FINISHED
 
     def _search_stage(self, ended: Counter[str], deadline: float | None) -> Stage:
-        options, task, run, wanted = (
-            self.options,
-            self.task,
-            self.directory,
-            self.options.num_samples,
-        )
+        options, task, run = self.options, self.task, self.directory
+        wanted = options.num_samples
         searcher = StudySearch(
             options,
             task,
             run,
             self.study,
             trials_done=ended.total(),
-            # The trials of a population train in turns: those without room are paused.
+            # All trials of a population take turns: those without room are paused.
             slots=wanted if options.synchronous else self.cluster.slots,
             patience=self.patience,
         )
@@ -154,11 +151,11 @@ class Phases:
             create_scheduler(options, task, run, searcher.start_up, searcher.room),
             time_budget_s=max(1.0, deadline - time.monotonic()) if deadline else None,
             pause=TargetPause(task.goal) if options.target is not None else None,
-            concurrent=wanted,  # the searcher knows how many
+            concurrent=wanted,  # the searcher limits them to its slots
         )
 
     def _close(self, outcome: Outcome) -> bool:
-        """End the trials that were cut off, in their records and in the study; False if none was."""
+        """Record how unfinished trials end, also in the study. Returns whether there were any."""
         cut = [(trial, record) for trial, record in self.directory.trials() if not record.ended]
 
         def close() -> None:
@@ -171,7 +168,7 @@ class Phases:
         return bool(cut)
 
     def _candidates(self) -> list[Candidate]:
-        """The trials that may be the winner, best first, with their results on fresh seeds so far."""
+        """The possible winners, best first, with their results on fresh seeds so far."""
         most = CANDIDATES if self.options.target is None else MAX_SAMPLES
         ranked = candidates(self.directory, self.task, most)
         for candidate in ranked:
@@ -179,7 +176,7 @@ class Phases:
         return ranked
 
     def _confirm(self, candidate: Candidate) -> None:
-        """Train the candidate on the fresh seeds on which it has not been trained yet."""
+        """Train the candidate on those fresh seeds on which it is not trained yet."""
         run = self.directory.confirmation()
         self._train_queue(
             lambda: confirmation_queue(candidate, run, self.options, self.task),
@@ -201,7 +198,7 @@ class Phases:
         )
 
     def _ablate(self, best: Candidate) -> None:
-        """Train the path from the hand-tuned settings to the winner's."""
+        """Train each configuration on the path from the hand-tuned settings to the winner's."""
         self._train_queue(
             lambda: ablation_queue(best, self.directory, self.options, self.task),
             self.directory.ablation(best.number),
@@ -218,7 +215,8 @@ class Phases:
         total: int | None = None,
         resources: dict[str, float] | None = None,
     ) -> None:
-        """Train what is left of the ``total`` trainings of a phase after the search; None: all."""
+        """Train what a phase after the search has in its ``queue``. ``total``: its trainings, those
+        that earlier sessions finished included; None: those in the queue."""
         configs = self.patience(self._place(run), queue)
         if configs:
             total = total or len(configs)
@@ -237,7 +235,7 @@ class Phases:
             run_trials(stage, self.trainable, self.task, self.cluster, self.patience)
 
     def _best_so_far(self) -> Best | None:
-        """The best of the trials of earlier sessions that ended by themselves."""
+        """The best trial of earlier sessions that converged or used its budget."""
         for best in candidates(self.directory, self.task)[:1]:
             if best.ended in COMPLETE:
                 objective, row = self.task.objective, best.last_row
@@ -245,10 +243,11 @@ class Phases:
         return None
 
     def _export(self, winner: Candidate, tried: list[Candidate]) -> None:
-        """Write ``best/``: the winner's config, metrics, confirmations and weights, and what else
-        its training made.
+        """Write ``best/``: the winner's config, metrics, confirmations and weights.
 
-        Weights of another step than the metrics are not exported.
+        Folders that its training made, such as sample grids, are copied into the run directory.
+
+        Weights are exported only if they are from the same step as the metrics.
         """
         best, trained = self.directory.path / "best", self.directory.trial(winner.number)
         final = final_training(winner, self.directory)
@@ -257,7 +256,7 @@ class Phases:
         write_json(best / "config.json", winner.config)
         write_json(best / "metrics.json", {**last_row, **own})
         write_json(best / "confirmation.json", {"candidates": [one.summary() for one in tried]})
-        (best / "model.safetensors").unlink(missing_ok=True)  # an earlier winner's
+        (best / "model.safetensors").unlink(missing_ok=True)  # of an earlier winner
         if checkpoint := (final or trained).checkpoint_at(last_row["step"]):
             shutil.copy2(checkpoint / "model.safetensors", best / "model.safetensors")
         made = [folder for part in (trained, final) if part for folder in part.made()]
@@ -272,7 +271,7 @@ class Phases:
 
 
 def finished_trials(run: RunDirectory) -> Counter[str]:
-    """How many trials have ended in which way. Those that a search's end cut off are not counted:
-    they are asked for again."""
+    """The number of trials with each outcome. Trials that the end of a search cut off do not count,
+    because a resumed search replaces them."""
     outcomes = (record.ended for _, record in run.trials())
     return Counter(outcome for outcome in outcomes if outcome and outcome not in CUT_OFF)

@@ -1,39 +1,32 @@
-"""What can be known to fail is refused here, before Ray or a trial starts: cores, memory, disk, limits, an address."""
+"""The checks before a search starts: cores, memory, disk, the user's limits and the address.
+
+What would fail later is refused here, before Ray starts.
+"""
 
 import os
 from pathlib import Path
 
 import torch
+from rich.filesize import decimal
 
 from command_line import UsageError
 from tuning.engine.address import address_of, check_address
 from tuning.engine.recorder import KEEP_CHECKPOINTS, KEEP_WEIGHTS
 from tuning.engine.room import room_on
-from tuning.machine import (
-    MB,
-    check_folder,
-    check_limits,
-    free_memory,
-    in_words,
-    ray_folder,
-    usable_cores,
-)
+from tuning.folders import MB, check_folder, ray_folder
+from tuning.machine import check_limits, free_memory, usable_cores
 from tuning.options import SearchOptions
 from tuning.task import Task
 
 WORKER_BYTES = 300 * MB
-"""Memory that a worker process has to itself before it trains anything."""
+"""Memory that a worker process needs for itself before it trains anything."""
 RECORD_BYTES = 50 * MB
-"""Disk that a run needs at least for its study, its records and its logs."""
+"""Disk space that the study, the records and the logs of a run need at least."""
 
 
 def check_machine(options: SearchOptions, task: Task) -> None:
-    """Refuse what cannot run here, before anything starts: cores, memory, disk, limits of this
-    user, an address.
-
-    An address where nothing answers is refused here because Ray itself tries for minutes. Raises
-    UsageError.
-    """
+    """Raise UsageError if the search cannot run on this machine, or if nothing answers at its
+    address. Ray itself would try an address for minutes."""
     place = address_of(options)
     if place:
         check_address(*place)
@@ -47,11 +40,8 @@ def check_machine(options: SearchOptions, task: Task) -> None:
     demand = task.demand(task.largest_settings) if task.demand else None
     if demand and not place:
         _check_memory(options, task, slots)
-    check_folder(
-        options.run_path(),
-        RECORD_BYTES
-        + (demand.checkpoint * (KEEP_WEIGHTS + KEEP_CHECKPOINTS * slots) if demand else 0),
-    )
+    checkpoints = demand.checkpoint * (KEEP_WEIGHTS + KEEP_CHECKPOINTS * slots) if demand else 0
+    check_folder(options.run_path(), RECORD_BYTES + checkpoints)
     if not place:
         ray_folder()
         _check_given_token()
@@ -59,38 +49,41 @@ def check_machine(options: SearchOptions, task: Task) -> None:
 
 
 def _check_given_token() -> None:
-    """Raise UsageError if RAY_AUTH_TOKEN_PATH names no file with a token, for which Ray's processes die in silence."""
+    """Raise UsageError if RAY_AUTH_TOKEN_PATH is set and its file holds no token. Ray's processes
+    would end without a message."""
     file = os.environ.get("RAY_AUTH_TOKEN_PATH")
     if file is None or "RAY_AUTH_TOKEN" in os.environ:
         return
     try:
         problem = None if Path(file).read_text(encoding="utf-8").strip() else "the file is empty"
     except (OSError, ValueError) as error:
-        problem = getattr(error, "strerror", None) or "the file is no text"
+        problem = getattr(error, "strerror", None) or "the file is not text"
     if problem:
         raise UsageError(
-            f"RAY_AUTH_TOKEN_PATH={file}: {problem}. Unset it, or make a token with ray get-auth-token --generate"
+            f"RAY_AUTH_TOKEN_PATH={file}: {problem}. Unset the variable, or make a token with"
+            " ray get-auth-token --generate"
         )
 
 
 def _check_memory(options: SearchOptions, task: Task, slots: int) -> None:
-    """Refuse trials that this machine's memory cannot hold, or the GPU's if they have a share of one."""
+    """Raise UsageError if the trials do not fit in the memory of their GPU, or of this machine if
+    they have no GPU."""
     if options.gpus_per_trial and torch.cuda.device_count():
-        share = min(1.0, options.gpus_per_trial)
-        check_memory(
-            task, torch.cuda.get_device_properties(0).total_memory * share, f"{share:g} of a GPU"
-        )
+        fraction = min(1.0, options.gpus_per_trial)
+        memory = torch.cuda.get_device_properties(0).total_memory * fraction
+        check_memory(task, memory, f"{fraction:g} of a GPU")
     else:
         check_memory(task, free_memory(), "this machine", slots)
 
 
 def check_memory(task: Task, free: float, where: str, slots: int = 0) -> None:
-    """Raise UsageError if trials with the largest settings need more memory than is ``free``, with
-    the setting to lower.
+    """Raise UsageError if trials with the largest settings need more than ``free`` bytes of memory.
+    The message names the setting to lower.
 
     Args:
-        slots: Trials that share a machine's memory, each in a worker process; 0 for one trial in
-            the memory of its GPU.
+        where: The owner of that memory, for the message.
+        slots: Trials that share a machine's memory, each in its own worker process; 0 for one trial
+            in the memory of its GPU.
     """
     if task.demand is None:
         return
@@ -99,36 +92,28 @@ def check_memory(task: Task, free: float, where: str, slots: int = 0) -> None:
     together = (needed + WORKER_BYTES) * slots if slots else needed
     if together <= free:
         return
-    numbers = [
-        name for name, value in settings.items() if isinstance(value, int | float) and value > 1
-    ]
-    weights = {
-        name: demand({**settings, name: settings[name] / 2}).memory / needed for name in numbers
-    }
-    name = min(numbers, key=lambda name: (round(weights[name], 2), -settings[name]))
-    setting = (
-        f"--set {name}" if name in {**task.space.parameters, **task.space.fixed} else _flag(name)
-    )
-    trials, fewer = (
-        (f"{slots} trials at once need", ", or --max-concurrent")
-        if slots > 1
-        else ("a trial needs", "")
-    )
+
+    def rest(name: str) -> tuple[float, float]:
+        """The fraction of memory that is needed with half of a setting; then the larger first."""
+        half = demand({**settings, name: settings[name] / 2}).memory
+        return round(half / needed, 2), -settings[name]
+
+    numbers = (n for n, value in settings.items() if isinstance(value, int | float) and value > 1)
+    name = min(numbers, key=rest)
+    settable = name in {**task.space.parameters, **task.space.fixed}
+    setting = f"--set {name}" if settable else f"--{name.replace('_', '-')}"
+    trials = f"{slots} trials at once need" if slots > 1 else "a trial needs"
     raise UsageError(
-        f"{trials} about {in_words(together)} of memory and {where} has {in_words(free)} free: lower {setting}"
-        f" (at most {settings[name]:,.6g} now){fewer}"
+        f"{trials} about {decimal(int(together))} of memory and {where} has {decimal(int(free))}"
+        f" free: lower {setting} (now up to {settings[name]:,.6g})"
+        + (", or --max-concurrent" if slots > 1 else "")
     )
 
 
 def _slots(options: SearchOptions, cores: int) -> int:
-    """Trials that run at once on this machine, before Ray has been asked."""
+    """Trials that will run at once on this machine, computed before Ray starts."""
     gpus = torch.cuda.device_count() if options.gpus_per_trial else 0
     request = {"CPU": options.cpus_per_trial, **({"GPU": options.gpus_per_trial} if gpus else {})}
     room = room_on({"CPU": cores, "GPU": gpus}, request)
-    return max(
-        1, min(room, options.max_concurrent or room, max(options.num_samples, options.confirm))
-    )
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
+    wanted = max(options.num_samples, options.confirm)
+    return max(1, min(room, options.max_concurrent or room, wanted))

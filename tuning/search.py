@@ -1,9 +1,7 @@
-"""One search from its options to its verdict: plan, trials, confirmation on fresh seeds, the
-winner's files.
+"""One search from its options to its exit status: checks, directory, study, Ray, phases, errors.
 
-Trials run through Ray Tune's Tuner with worker processes that are reused from trial to trial. What
-a search knows is in the run directory and the Optuna study, never only in memory, so ``--resume``
-starts a new Tuner over what they say is left.
+All that a search knows is in the run directory and in the Optuna study. ``--resume`` starts a new
+Ray Tune Tuner with what these two say is left.
 """
 
 import contextlib
@@ -44,10 +42,10 @@ class Search:
         self.prepared = Prepared(None, {})
 
     def run(self) -> int:
-        """Search, confirm, report. Returns the exit status: 0 done, 1 failed.
+        """Run the search. Returns the exit status: 0 done, 1 failed.
 
-        Bad input or a machine that cannot run the search ends the process with status 2, an
-        interruption with 130.
+        The process ends with status 2 on bad input or on a machine that cannot run the search, and
+        with status 130 after an interruption.
         """
         set_up_libraries()
         try:
@@ -79,9 +77,9 @@ class Search:
         return FAILED if end == End.FAILED else 0
 
     def _prepare(self) -> Phases:
-        """All that comes before the first trial: the study, the shared data, Ray."""
+        """Open the study, prepare the shared data and start Ray, before the first trial."""
         options, task, run = self.options, self.task, self.directory
-        if not options.resume:  # now, so that a run killed while it prepares can be resumed
+        if not options.resume:  # so that a run that is killed from here on can be resumed
             self._start_session()
         patience = Patience(self._say)
         self.study, self.notes = open_run(options, task, run, patience)
@@ -104,7 +102,7 @@ class Search:
         self.in_session = True
 
     def _last_words(self, lost: str | None) -> str:
-        """Record that the search ends here, at a signal or because of what is ``lost``; returns the line that says so."""
+        """Record that a signal, or what is ``lost``, ends the search. Returns the line to print."""
         try:
             if lost is None and not self._worth_resuming():
                 self._discard_directory()
@@ -119,19 +117,24 @@ class Search:
 
     def _interrupted_line(self) -> str:
         done = sum(finished_trials(self.directory).values())
-        return f"interrupted with {done} of {self.options.num_samples} trials done; go on with: {self._resume_command()}"
+        return (
+            f"interrupted with {done} of {self.options.num_samples} trials done; go on with:"
+            f" {self._resume_command()}"
+        )
 
     def _worth_resuming(self) -> bool:
-        """Whether there is more than a directory made a moment ago. A study in a database of the user's outlives that."""
+        """Whether the run is more than an empty directory. A study in the user's own database counts:
+        it stays."""
         begun = any(self.directory.path.glob("trial_*"))
         return self.options.resume or begun or self.options.optuna_storage is not None
 
     def _failed(self, error: Exception) -> int:
-        """Record that the search has failed and say why in one line; the traceback goes into the run's failure.txt."""
+        """Record that the search has failed, and print the cause in one line. The traceback is
+        written into the run's failure.txt."""
         what, file = ray_processes.lost() or words(error), self.directory.path / "failure.txt"
         if write_traceback(error, file):
             what += f" (details in {from_here(file)})"
-        with contextlib.suppress(OSError):  # the first error is the one to say
+        with contextlib.suppress(OSError):  # the first error is the one to report
             if self.in_session:
                 self.directory.end_session("failed")
         early_exit.settle(FAILED)
@@ -144,7 +147,8 @@ class Search:
         )
 
     def _discard_study(self) -> None:
-        """Remove the study of a run that never started from a database of the user's, where its name would be taken."""
+        """Remove the study of a run that never started from the user's own database, since it would
+        keep its name."""
         if self.study is not None and not self.options.resume and self.options.optuna_storage:
             self.study.delete()
 
@@ -154,7 +158,7 @@ class Search:
         if not self.options.resume:
             shutil.rmtree(self.directory.path)
             if not self.storage_existed:
-                with contextlib.suppress(OSError):  # it holds another run since
+                with contextlib.suppress(OSError):  # another run may be in it by now
                     self.directory.path.parent.rmdir()
 
     def _about(self) -> dict[str, object]:

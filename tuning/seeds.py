@@ -1,4 +1,7 @@
-"""The seeds of a search: small readable numbers, no two of one search alike, and confirmation's own never searched on."""
+"""The seeds of a search: small readable numbers, all different within one search.
+
+Confirmation and the ablation have seeds that no trial of the search has used.
+"""
 
 SEEDS_PER_SEARCH = 1_000_000
 CONFIRMATION = 900_000
@@ -16,5 +19,5 @@ def confirmation_seeds(search_seed: int, count: int) -> list[int]:
 
 
 def ablation_seed(search_seed: int) -> int:
-    """The seed of the trainings on the way from the hand-tuned settings to the winner's, which nothing else has."""
+    """The one seed of all trainings of the ablation, which nothing else in the search has."""
     return (search_seed + 1) * SEEDS_PER_SEARCH - 1

@@ -1,4 +1,4 @@
-"""What a search says before its first trial and after its last: the plan, and a verdict instead of a table."""
+"""The plan, printed before the first trial, and the verdict, printed at the end of a search."""
 
 import shlex
 from collections import Counter
@@ -9,6 +9,7 @@ from typing import Any
 
 from command_line import from_here
 from records.checks import run_checks
+from records.outcome import BUDGET
 from records.run import Run
 from records.run_directory import RunDirectory
 from tuning.confirmation import Candidate, unbeaten, winner
@@ -29,42 +30,49 @@ def plan(
     ended: Counter[str],
     notes: Sequence[str | None] = (),
 ) -> str:
-    """What will be done, in a few lines: trials, sampler, scheduler, room, space, where it goes, the dashboard."""
-    scheduler = {
+    """A few lines before the first trial: sampler, scheduler, space, confirmation and paths."""
+    before = f" · {ended.total()} finished before" if ended else ""
+    space = task.space
+    ranges = [f"{name} {parameter.words}" for name, parameter in space.parameters.items()]
+    again = f"the best settings are trained again on {options.confirm} fresh seeds"
+    lines = [
+        f"{options.num_samples} trials{before} · {options.sampler.upper()} (seed {options.seed})"
+        f" + {_scheduler(options, task)} · {cluster.slots} at once on {cluster.description}",
+        f"varied     {' · '.join(ranges)}",
+        f"fixed      {settings_words({**task.settings, **space.fixed})}",
+        f"confirmed  {again if options.confirm else 'nothing, since --confirm is 0'}",
+        f"run        {from_here(run.path)}",
+    ]
+    if cluster.dashboard:
+        lines.append(f"dashboard  {cluster.dashboard} (its token: ray get-auth-token)")
+    if space.left_out:
+        names = " · ".join(space.left_out)
+        notes = [f"baselines not tried, since --set or --space-file excludes them: {names}", *notes]
+    notes = [cluster.notice, *notes, _drawn_at_random(options, task)]
+    lines += [f"note       {note}" for note in notes if note]
+    return "\n".join(lines)
+
+
+def _scheduler(options: SearchOptions, task: Task) -> str:
+    name = {
         "asha": "ASHA",
         "hyperband": "asynchronous HyperBand",
         "pbt": f"population based training every {task.rungs.grace_steps:,} steps",
         "none": "no early stopping",
     }[options.scheduler]
-    if options.scheduler in ("asha", "hyperband"):
-        rungs = task.rungs.steps(task.budget)
-        at = ", ".join(f"{step:,}" for step in rungs)
-        by = f" by {task.objective.metric}" if len(task.objectives) > 1 else ""
-        unit = "steps" if task.time_attr == "step" else task.time_attr
-        scheduler += f"{by} at {unit} {at}" if rungs else " (no rung below the budget)"
-    going_on = f" · {sum(ended.values())} finished before" if ended else ""
-    lines = [
-        f"{options.num_samples} trials{going_on} · {options.sampler.upper()} (seed {options.seed}) + {scheduler}"
-        f" · {cluster.slots} at once on {cluster.description}",
-        "varied     "
-        + " · ".join(f"{name} {p.words}" for name, p in task.space.parameters.items()),
-        "fixed      " + settings_words({**task.settings, **task.space.fixed}),
-        f"confirmed  on {options.confirm} fresh seeds"
-        if options.confirm
-        else "confirmed  not (--confirm 0)",
-        f"run        {from_here(run.path)}",
-    ]
-    if cluster.dashboard:
-        lines.append(f"dashboard  {cluster.dashboard} (its token: ray get-auth-token)")
-    excluded = " · ".join(task.space.left_out)
-    not_tried = f"not tried, as --set excludes them: {excluded}" if excluded else None
-    notes = (cluster.notice, not_tried, *notes, _at_random(options, task))
-    lines += [f"note       {note}" for note in notes if note]
-    return "\n".join(lines)
+    if options.scheduler not in ("asha", "hyperband"):
+        return name
+    rungs = ", ".join(f"{step:,}" for step in task.rungs.steps(task.budget))
+    if not rungs:
+        return f"{name} (the budget ends before the first rung)"
+    by = f" by {task.objective.metric}" if len(task.objectives) > 1 else ""
+    unit = "steps" if task.time_attr == "step" else task.time_attr
+    return f"{name}{by} at {unit} {rungs}"
 
 
-def _at_random(options: SearchOptions, task: Task) -> str | None:
-    """Which parameters the sampler does not model: CMA-ES no choices, neither it nor the GP what applies now and then."""
+def _drawn_at_random(options: SearchOptions, task: Task) -> str | None:
+    """The parameters that the sampler cannot model. For CMA-ES and the GP these are parameters that
+    apply only sometimes, and for CMA-ES choices too."""
     names = [
         name
         for name, parameter in task.space.parameters.items()
@@ -73,23 +81,22 @@ def _at_random(options: SearchOptions, task: Task) -> str | None:
     ]
     if options.sampler not in ("gp", "cmaes") or not names:
         return None
-    return f"{options.sampler} does not model {', '.join(names)}: drawn at random"
+    return f"drawn at random, since {options.sampler} cannot model them: {', '.join(names)}"
 
 
 def verdict(options: SearchOptions, task: Task, run: RunDirectory, tried: list[Candidate]) -> str:
-    """The answer: the winner, its figure in the search and on fresh seeds, what hand-tuning gave, remarks, what to do next."""
+    """The result in a few lines: the winner, its results on fresh seeds, the baselines, what the
+    run's checks found, and the next command."""
     counts = Counter(record.ended or "running" for _, record in run.trials())
-    lines = [
-        f"{sum(counts.values())} trials: "
-        + ", ".join(f"{n} {ended}" for ended, n in counts.most_common())
-    ]
+    outcomes = ", ".join(f"{count} {ended}" for ended, count in counts.most_common())
+    lines = [f"{counts.total()} trials: {outcomes}"]
     goal = task.goal
     for candidate in tried:
-        holds = candidate.holds(goal, options.confirm)
-        label = "best" if holds or not options.confirm else "tried"
-        lines.append(
-            f"{label:<10} trial {candidate.number}{_known(candidate)}: {_settings(candidate, task)}"
-        )
+        label = "best" if candidate.holds(goal, options.confirm) or not options.confirm else "tried"
+        name = f"trial {candidate.number}"
+        if "baseline" in candidate.config:
+            name += f" ({candidate.config['baseline']})"
+        lines.append(f"{label:<10} {name}: {_settings(candidate.config, task)}")
         lines += _schedule(candidate)
         lines.append(f"selected   {_selected(candidate, task)}")
         if options.confirm:
@@ -98,23 +105,19 @@ def verdict(options: SearchOptions, task: Task, run: RunDirectory, tried: list[C
         lines.append(f"caution    none of these settings reaches {goal} on every fresh seed")
     if tried:
         best = winner(tried, goal, options.confirm)
-        lines += _final(best, run, task)
-        lines += _weights(run)
-        lines += _front(run, task)
-        lines += _hand_tuned(run, task)
+        lines += [*_final(best, run, task), *_weights(run), *_front(run, task)]
+        lines += _baselines(run, task)
     else:
-        lines.append("best       none: no trial reported anything that can be compared")
+        lines.append("best       none: no trial ended with a result that can be compared")
     lines += remarks(run)
     where = from_here(run.path)
-    lines += [
-        f"run        {where}",
-        f"next       {shlex.join(['python', from_here(REPORT), where])}",
-    ]
-    return "\n".join(lines)
+    command = shlex.join(["python", from_here(REPORT), where])
+    return "\n".join([*lines, f"run        {where}", f"next       {command}"])
 
 
 def remarks(run: RunDirectory) -> list[str]:
-    """The run's checks that found an issue or have a tip, a line each, with the command where there is one."""
+    """A line for each of the run's checks that found an issue or has a tip, with a command to try
+    if there is one."""
     found = [check for check in run_checks(Run(run.path)) if check.status in ("issue", "tip")]
     return [
         f"{check.code:<10} {check.sentence}" + (f" Try: {check.do}" if check.do else "")
@@ -122,52 +125,42 @@ def remarks(run: RunDirectory) -> list[str]:
     ]
 
 
-def _known(candidate: Candidate) -> str:
-    return f" ({candidate.config['baseline']})" if "baseline" in candidate.config else ""
-
-
-def _settings(candidate: Candidate, task: Task) -> str:
-    return settings_words(task.space.varied(candidate.config))
+def _settings(config: Mapping[str, Any], task: Task) -> str:
+    return settings_words(task.space.varied(config))
 
 
 def _schedule(candidate: Candidate) -> list[str]:
-    """The changes of the settings on the way, which are trained again in the confirmation as well."""
-    changes = candidate.config.get("schedule", [])
-    way = " > ".join(map(str, candidate.lineage))
+    """The settings that changed during the training. A confirmation makes the same changes."""
+    changes = candidate.config.get("schedule")
+    if not changes:
+        return []
+    trials = " > ".join(map(str, candidate.lineage))
     return [
-        f"schedule   at step {step:,}: {settings_words(changed)}" for step, changed in changes
-    ] + [
-        f"lineage    weights of trials {way}; a confirmation trains the whole schedule anew"
-        for _ in changes[:1]
+        *(f"schedule   at step {step:,}: {settings_words(changed)}" for step, changed in changes),
+        f"lineage    its weights came through trials {trials}; each confirmation trains the whole"
+        " schedule from the start",
     ]
 
 
 def _selected(candidate: Candidate, task: Task) -> str:
     row = candidate.last_row
-    how = "budget used" if candidate.ended == "budget" else candidate.ended
-    return f"{how} at step {row['step']:,} · {_figures(row, task)} (the search's own seed)"
+    how = "budget used" if candidate.ended == BUDGET.name else candidate.ended
+    return f"{how} at step {row['step']:,} · {_metrics(row, task)} (in the search, on one seed)"
 
 
-def _figures(row: Mapping[str, Any], task: Task) -> str:
-    return " · ".join(
-        f"{name} {metric_words(row[name])}"
-        for name in task.console_metrics
-        if row.get(name) is not None
-    )
+def _metrics(row: Mapping[str, Any], task: Task) -> str:
+    names = [name for name in task.console_metrics if row.get(name) is not None]
+    return " · ".join(f"{name} {metric_words(row[name])}" for name in names)
 
 
 def _confirmed(candidate: Candidate, task: Task, count: int) -> str:
     goal, rows = task.goal, list(candidate.confirmations.values())
     reached = sum(goal.reached(row) for row in rows)
-    figures = [row[goal.metric] for row in rows if row.get(goal.metric) is not None]
+    values = [row[goal.metric] for row in rows if row.get(goal.metric) is not None]
     words = f"{reached} of {count} fresh seeds reach {goal}"
-    if figures:
-        worst = (
-            f"lowest {metric_words(min(figures))}"
-            if goal.at == "least"
-            else f"highest {metric_words(max(figures))}"
-        )
-        words += f" · {worst}, mean {metric_words(mean(figures))}"
+    if values:
+        worst = ("lowest", min(values)) if goal.at == "least" else ("highest", max(values))
+        words += f" · {worst[0]} {metric_words(worst[1])}, mean {metric_words(mean(values))}"
     steps = [row["steps_to_converge"] for row in rows if row.get("steps_to_converge")]
     if steps:
         words += f" · converged at step {min(steps):,} to {max(steps):,}"
@@ -175,13 +168,14 @@ def _confirmed(candidate: Candidate, task: Task, count: int) -> str:
 
 
 def _final(best: Candidate, run: RunDirectory, task: Task) -> list[str]:
-    """What the final training came to, where there was one."""
+    """The result of the final training, if there was one."""
     final = final_training(best, run)
     if final is None:
         record = run.final().trial(best.number).read()
-        return [f"final      not used: {record.ended}"] if record and record.ended else []
+        ended = record and record.ended
+        return [f"final      not used, because its outcome is: {ended}"] if ended else []
     row = final.rows()[-1]
-    return [f"final      trained on to step {row['step']:,} · {_figures(row, task)}"]
+    return [f"final      trained on to step {row['step']:,} · {_metrics(row, task)}"]
 
 
 def _weights(run: RunDirectory) -> list[str]:
@@ -192,27 +186,27 @@ def _weights(run: RunDirectory) -> list[str]:
 
 
 def _front(run: RunDirectory, task: Task) -> list[str]:
-    """With several objectives: the trials of which no other is better in all of them."""
+    """The Pareto front of several objectives: trials that no other trial beats in all of them."""
     if len(task.objectives) < 2:
         return []
+    names = [objective.metric for objective in task.objectives]
     return [
         f"front      trial {number}: "
-        + " · ".join(f"{one.metric} {metric_words(row[one.metric])}" for one in task.objectives)
+        + " · ".join(f"{name} {metric_words(row[name])}" for name in names)
         for number, row in unbeaten(run, task)
     ]
 
 
-def _hand_tuned(run: RunDirectory, task: Task) -> list[str]:
-    """What the settings known beforehand came to in this search."""
-    lines = []
+def _baselines(run: RunDirectory, task: Task) -> list[str]:
+    """The result of each baseline in this search."""
+    lines, metric = [], task.console_metrics[0]
     for directory, record in run.trials():
-        rows = directory.rows()
-        known = record.config.get("baseline")
-        if known and rows:
-            settings = settings_words(task.space.varied(record.config))
-            first = task.console_metrics[0]
-            came_to = f"{first} {metric_words(rows[-1][first])}" if first in rows[-1] else "nothing"
+        name, rows = record.config.get("baseline"), directory.rows()
+        if name and rows:
+            value = rows[-1].get(metric)
+            result = f"no {metric}" if value is None else f"{metric} {metric_words(value)}"
             lines.append(
-                f"{'baseline':<10} {known}: {settings} · {came_to} at step {rows[-1]['step']:,} ({record.ended})"
+                f"baseline   {name}: {_settings(record.config, task)} · {result}"
+                f" at step {rows[-1]['step']:,} ({record.ended})"
             )
     return lines

@@ -1,7 +1,7 @@
-"""What an earlier run found, as settings that a new search tries first (``--warm-start``).
+"""The best settings of earlier runs, which a new search tries first (``--warm-start``).
 
-Settings travel, values do not: see docs/decisions/warm-start.md. The earlier run is read from its
-files and never written to.
+Only settings are taken over, not their metrics: see docs/decisions/warm-start.md. An earlier run is
+read from its files and never written to.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,98 +20,98 @@ from tuning.options import SearchOptions
 from tuning.task import Task
 
 WARM_TRIALS = 5
-"""Settings of earlier runs that are tried, at most."""
+"""The most settings of earlier runs that are tried."""
 
 APART = 0.05
-"""Settings are different if a choice differs, or if a number is this fraction of its range away."""
+"""Settings differ if a choice differs, or if a number differs by this fraction of its range."""
 
 
 @dataclass(frozen=True)
 class WarmStart:
-    """Settings to try, each with the run and trial it is from, and what the user should know of them."""
+    """Settings to try, each with the run and trial that it is from, and notes for the user."""
 
     settings: list[tuple[dict[str, Any], str]]
     notes: list[str]
 
 
 def read_warm_start(options: SearchOptions, task: Task) -> WarmStart:
-    """The best different settings of the runs of ``--warm-start`` that lie in the space, the best
-    of each run first.
+    """The best settings of the runs of ``--warm-start`` that lie in the space and differ from one
+    another and from the baselines. The runs take turns, each with its best settings first.
 
-    Raises UsageError where there is no such run, or where it is of another experiment.
+    Raises UsageError if there is no such run, or if it belongs to another experiment.
     """
     found, notes = [], []
     for name in options.warm_start:
         run = _earlier_run(name, options)
-        of_this_run, words = _ranked(run, task)
-        found.append(
-            [(settings, f"{run.path.name} trial {number}") for number, settings in of_this_run]
-        )
-        notes += [f"warm start from {run.path.name}: {sentence}" for sentence in words]
+        ranked, sentences = _ranked(run, task)
+        source = run.path.name
+        found.append([(settings, f"{source} trial {number}") for number, settings in ranked])
+        notes += [f"warm start from {source}: {sentence}" for sentence in sentences]
     chosen: list[tuple[dict[str, Any], str]] = []
-    in_turn = (one for one in chain.from_iterable(zip_longest(*found)) if one)
-    for settings, source in in_turn:
-        others = [*task.space.baselines.values(), *(one for one, _ in chosen)]
-        if len(chosen) < WARM_TRIALS and all(
-            _differ(settings, other, task.space) for other in others
-        ):
+    others = [*task.space.baselines.values()]
+    for settings, source in filter(None, chain.from_iterable(zip_longest(*found))):
+        if all(_differ(settings, other, task.space) for other in others):
             chosen.append((settings, source))
+            others.append(settings)
+        if len(chosen) == WARM_TRIALS:
+            break
     if options.warm_start:
         notes.insert(0, f"warm start: {len(chosen)} earlier settings are tried first")
     return WarmStart(chosen, notes)
 
 
 def _earlier_run(name: str, options: SearchOptions) -> Run:
-    folders = [
-        folder
-        for folder in (Path(name), Path(options.storage_path) / name)
-        if (folder / "search.json").is_file()
-    ]
-    if not folders:
+    places = [Path(name), Path(options.storage_path) / name]
+    folder = next((place for place in places if (place / "search.json").is_file()), None)
+    if folder is None:
         raise UsageError(
-            f"--warm-start: there is no run {name}, neither as a folder nor under {options.storage_path}/"
+            f"--warm-start: there is no run {name}, neither as a folder nor under"
+            f" {options.storage_path}/"
         )
     try:
-        run = Run.open(folders[0].absolute())
+        run = Run.open(folder.absolute())
     except NotARun as error:
         raise UsageError(f"--warm-start: {error}") from None
     if run.experiment != options.experiment:
         raise UsageError(
-            f"--warm-start: {name} is a run of {run.experiment}, this is a search of {options.experiment}"
+            f"--warm-start: {name} is a run of {run.experiment}, but this is a search"
+            f" of {options.experiment}: name a run of {options.experiment}"
         )
     return run
 
 
 def _ranked(run: Run, task: Task) -> tuple[list[tuple[int, dict[str, Any]]], list[str]]:
-    """Number and settings of the run's trials that can be tried here, best first; and sentences on the run as a whole."""
+    """The run's trials that can be tried here, as number and settings, best first; and sentences
+    about the run as a whole."""
     objective = task.objective
     ended = [one for one in run.finished if one.ended in COMPLETE and one.last]
     comparable = [one for one in ended if one.last.get(objective.metric) is not None]
     winner = run.best if run.metric == objective.metric else None
     comparable.sort(key=lambda one: (one.number != winner, objective.loss(one.last), one.number))
-    inside = []
-    for trial in comparable:
-        settings = _inside(trial.config, run.parameters, task)
-        if settings is not None:
-            inside.append((trial.number, settings))
+    inside = [
+        (trial.number, settings)
+        for trial in comparable
+        if (settings := _inside(trial.config, run.parameters, task)) is not None
+    ]
     return inside, list(_notes(run, len(ended), len(comparable), len(inside), task))
 
 
 def _notes(run: Run, ended: int, comparable: int, inside: int, task: Task) -> Iterator[str]:
     metric = task.objective.metric
     if run.metric != metric:
-        yield f"it was searched for {run.metric}, its trials are ranked by {metric} here"
+        yield f"it optimized {run.metric}; here its trials are ranked by {metric}"
     if comparable < ended:
         yield f"{ended - comparable} of {ended} trials have no {metric} and are left out"
     if inside < comparable:
-        yield f"{comparable - inside} of {comparable} trials lie outside of this search's space and are left out"
+        outside = comparable - inside
+        yield f"{outside} of {comparable} trials lie outside this search's space and are left out"
     if not ended:
-        yield "none of its trials has ended by itself"
-    here = {**task.space.fixed, **task.settings}
+        yield "none of its trials converged or used its whole budget"
+    here, there = {**task.space.fixed, **task.settings}, run.fixed
     changed = [
-        f"{name} {run.fixed[name]} there, {here[name]} here"
-        for name in here
-        if name in run.fixed and run.fixed[name] != here[name]
+        f"{name} {there[name]} there, {value} here"
+        for name, value in here.items()
+        if name in there and there[name] != value
     ]
     if changed:
         yield "; ".join(changed)
@@ -120,18 +120,15 @@ def _notes(run: Run, ended: int, comparable: int, inside: int, task: Task) -> It
 def _inside(
     config: Mapping[str, Any], varied: Mapping[str, Any], task: Task
 ) -> dict[str, Any] | None:
-    """The config as settings of this search's space, or None where it lies outside of it.
+    """The config as settings of this search's space, or None if it lies outside that space.
 
-    A parameter that the earlier run did not know is left out: the sampler draws it. One that it
-    varied and that is fixed here must have the fixed value.
+    A parameter that the earlier run did not have is left out, so the sampler draws it. A parameter
+    that the earlier run varied and that is fixed here must have the fixed value.
     """
     space = task.space
     fixed = {**space.fixed, **task.settings}
-    if any(
-        config[name] != fixed.get(name)
-        for name in varied
-        if name in config and name not in space.parameters
-    ):
+    kept = [name for name in varied if name in config and name not in space.parameters]
+    if any(config[name] != fixed.get(name) for name in kept):
         return None
     settings: dict[str, Any] = {}
     for name, parameter in space.parameters.items():
@@ -147,9 +144,7 @@ def _differ(one: Mapping[str, Any], other: Mapping[str, Any], space: SearchSpace
         if (name in one) != (name in other):
             return True
         if name in one:
-            here, there = (
-                place(settings[name], parameter.distribution) for settings in (one, other)
-            )
+            here, there = (place(each[name], parameter.distribution) for each in (one, other))
             if here is None or there is None:
                 if one[name] != other[name]:
                     return True

@@ -13,7 +13,7 @@ from tuning.task import Task
 
 
 def checkpoint(run: RunDirectory, number: int, candidate: Candidate | None = None) -> str:
-    """A checkpoint of the run's trial; its record is made from the candidate, or is there already."""
+    """A checkpoint of the run's trial. Its record is made from the candidate or already there."""
     trial = run.trial(number)
     if candidate:
         trial.write(
@@ -44,9 +44,14 @@ class TestFinalTraining:
         trained = checkpoint(directory, 7, candidate)
         (config,) = final_queue(candidate, directory, task)
         assert config == {
-            "lr": 0.1, "judge": "final", "seed": 2_000_007, "max_steps": 1500, "decay_from": 1000, "trial": 7,
+            "lr": 0.1,
+            "judge": "final",
+            "seed": 2_000_007,
+            "max_steps": 1500,
+            "decay_from": 1000,
+            "trial": 7,
             "restore_from": [trained],
-        }  # fmt: skip
+        }
 
     @pytest.mark.parametrize("ended", [None, "error"])
     def test_cut_off_or_broken_goes_on_from_its_own_checkpoint_first(
@@ -119,11 +124,12 @@ def two_objectives(task: Task) -> Task:
 def test_the_front_holds_every_trial_that_no_other_beats_in_all(
     two_objectives: Task, directory: RunDirectory
 ) -> None:
-    figures: list[tuple[float, float, str]] = [
-        (30, 0.7, "budget"), (20, 0.6, "budget"), (25, 0.6, "budget"), (20, 0.5, "budget"), (40, 0.9, "budget"),
-        (1, 1.0, "stopped early"), (20, 0.6, "budget"),
-    ]  # fmt: skip
-    for number, (fd, clean, ended) in enumerate(figures):
+    budget, early = "budget", "stopped early"
+    ends = [
+        *((30, 0.7, budget), (20, 0.6, budget), (25, 0.6, budget), (20, 0.5, budget)),
+        *((40, 0.9, budget), (1, 1.0, early), (20, 0.6, budget)),
+    ]
+    for number, (fd, clean, ended) in enumerate(ends):
         trial = directory.trial(number)
         trial.write(TrialRecord(number, {"trial": number}, ended=ended))
         trial.append({"step": 100, "fd": fd, "clean": clean})
@@ -147,7 +153,7 @@ def test_a_goal_is_reached_from_its_own_side(
     assert goal.reached(row) is reached
 
 
-def test_a_row_without_the_figure_comes_last() -> None:
+def test_a_row_without_the_metric_comes_last() -> None:
     rows = [{"fd": 3.0}, {}, {"fd": 1.0}]
     assert sorted(rows, key=Objective("fd", "min").loss) == [{"fd": 1.0}, {"fd": 3.0}, {}]
     assert sorted(rows, key=Objective("fd", "max").loss) == [{"fd": 3.0}, {"fd": 1.0}, {}]

@@ -29,7 +29,8 @@ def test_names_the_winner_and_every_settings_tried_before_it(
     ).splitlines()
     assert lines[1].startswith("tried      trial 4: lr=0.01 max_norm=0.1")
     assert lines[3] == (
-        "confirmed  4 of 5 fresh seeds reach test_accuracy 0.99 · lowest 0.9500, mean 0.9900 · converged at step 500 to 900"
+        "confirmed  4 of 5 fresh seeds reach test_accuracy 0.99 · lowest 0.9500, mean 0.9900"
+        " · converged at step 500 to 900"
     )
     assert lines[4].startswith("best       trial 9")
     assert "5 of 5" in lines[6]
@@ -96,9 +97,9 @@ def test_the_plan_says_what_the_user_set_and_which_known_settings_that_excludes(
     assert "varied     lr 0.001 to 0.01 (log)" in lines
     assert any(line.startswith("fixed ") and "max_norm=0.1" in line for line in lines)
     assert (
-        "note       not tried, as --set excludes them: hand-tuned, defaults · hand-tuned, T=20"
-        in lines
-    )
+        "note       baselines not tried, since --set or --space-file excludes them:"
+        " hand-tuned, defaults · hand-tuned, T=20"
+    ) in lines
 
 
 def test_a_schedule_is_said_step_by_step_with_where_the_weights_came_from(
@@ -112,5 +113,6 @@ def test_a_schedule_is_said_step_by_step_with_where_the_weights_came_from(
     assert lines[2:5] == [
         "schedule   at step 100: lr=0.02",
         "schedule   at step 1,200: lr=0.025 max_norm=0.2",
-        "lineage    weights of trials 2 > 0 > 4; a confirmation trains the whole schedule anew",
+        "lineage    its weights came through trials 2 > 0 > 4; each confirmation trains the whole"
+        " schedule from the start",
     ]

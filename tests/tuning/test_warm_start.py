@@ -69,7 +69,7 @@ def test_the_best_different_settings_that_ended_by_themselves(
     ]
     assert warm.notes == [
         "warm start: 2 earlier settings are tried first",
-        "warm start from earlier: 1 of 4 trials lie outside of this search's space and are left out",
+        "warm start from earlier: 1 of 4 trials lie outside this search's space and are left out",
         "warm start from earlier: input_length 20 there, 4 here",
     ]
 
@@ -107,7 +107,7 @@ def test_values_of_another_objective_rank_nothing(
     warm = read_warm_start(options, by_clean)
     assert [source for _, source in warm.settings] == ["earlier trial 1"]
     assert (
-        "warm start from earlier: it was searched for mean_accuracy, its trials are ranked by clean here"
+        "warm start from earlier: it optimized mean_accuracy; here its trials are ranked by clean"
         in warm.notes
     )
     assert "warm start from earlier: 2 of 4 trials have no clean and are left out" in warm.notes

@@ -26,7 +26,8 @@ from command_line import UsageError
 from tuning.engine.address import address_of
 from tuning.engine.ray_processes import ray_processes, signals_kept
 from tuning.engine.room import room_on
-from tuning.machine import make_own, ray_folder, token_file, usable_cores
+from tuning.folders import make_own, ray_folder, token_file
+from tuning.machine import usable_cores
 from tuning.options import SearchOptions
 
 START_TIMEOUT_S = 180

@@ -236,7 +236,7 @@ def test_a_node_without_the_memory_or_with_a_gpu_that_torch_cannot_use_is_named(
     cluster.join("poor", 6, gpus=1)
     assert re.fullmatch(
         r"a trial needs about [\d.]+ [A-Z]B of memory and node 127\.0\.0\.1 \(poor\) has [\d.]+ .B free:"
-        r" lower --set batch_size \(at most 1e\+07 now\)",
+        r" lower --set batch_size \(now up to 1e\+07\)",
         refusal(cluster, tmp_path, "--cpus-per-trial", 6, "--set", "batch_size=1e7"),
     )
     assert re.fullmatch(
