@@ -11,8 +11,8 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 from records.checks.check import Check, amount, between, percent
 from records.checks.statistics import share_interval
 from records.run import FinishedTrial, Run
-from search_spaces.overrides import widened
 from search_spaces.unit_scale import ordered_choices, place
+from search_spaces.widening import widened
 
 End = Literal["lower", "upper"]
 ENDS: tuple[End, End] = ("lower", "upper")
