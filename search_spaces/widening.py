@@ -32,7 +32,7 @@ def widened(name: str, distribution: BaseDistribution, end: End) -> str:
         raise ValueError(f"{token(last)} is the only value, so there is no step to the next")
     log, step = (getattr(distribution, field, None) for field in ("log", "step"))
     step = None if kind is int and step == 1 else step
-    is_fraction = kind is float and 0 <= min(last, *others) and max(last, *others) < 1
+    is_fraction = kind is float and all(0 <= value < 1 for value in ends(distribution))
     beyond = last + (last - others[-1])
     if log:
         beyond = max(lowest, last / 10) if end == "lower" else last * 10

@@ -33,7 +33,7 @@ def changed(space: SearchSpace, text: str) -> SearchSpace:
         (FloatDistribution(1e-4, 1e-1, log=True), "upper", "x=0.0001..1:log"),
         (FloatDistribution(5e-5, 2e-3, log=True), "lower", "x=5e-06..0.002:log"),
         (FloatDistribution(0.0, 0.3), "upper", "x=0..0.6:linear"),
-        (FloatDistribution(0.0, 0.6), "upper", "x=0..0.8:linear"),  # a share stays one
+        (FloatDistribution(0.0, 0.6), "upper", "x=0..0.8:linear"),  # a fraction stays one
         (FloatDistribution(0.05, 0.5), "lower", "x=0..0.5:linear"),
         (FloatDistribution(2.0, 3.0), "lower", "x=1..3:linear"),
         (FloatDistribution(-2.0, 2.0), "lower", "x=-6..2:linear"),
