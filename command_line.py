@@ -1,8 +1,8 @@
-"""What every script needs around its work: options from the command line, one line on stderr with
-exit status 2 for a bad one, no secret of an argument anywhere, and a console that may break without
-harm.
+"""What every script does around its work: it reads options from the command line, refuses bad ones
+with one line on stderr and exit status 2, hides the secrets in arguments, and continues if its
+console breaks.
 
-A script's last line is ``run_script(main)``.
+The last line of a script is ``run_script(main)``.
 """
 
 import codecs
@@ -24,45 +24,43 @@ from urllib.parse import quote, quote_plus, unquote, unquote_plus
 Options = TypeVar("Options")
 
 HIDDEN = "***"
-"""What is shown in place of a secret."""
+"""Shown in place of a secret."""
 
 LEAST_COLUMNS = 40
-"""tyro needs minutes to lay out its help for a narrower terminal."""
+"""tyro takes minutes to lay out its help for a narrower terminal."""
 
 _SECRET_NAME = r"(?:pass(?:word|wd)?|pwd|token|secret|api_?key)"
 _ASSIGNED = re.compile(rf"(?i)({_SECRET_NAME}\w*\s*=\s*)('[^']*'|\"[^\"]*\"|[^\s&;]+)")
 _QUERY_VALUE = re.compile(r"(?s)([?&;][^=&;]*=)([^&;]*)")
 
 _real: dict[str, str] = {}
-"""Arguments that hold a secret, by what is shown in their place. They are kept here alone: in no
+"""Arguments with a secret, by the text shown in their place. They are kept only here, and in no
 object that is recorded or sent to another process."""
 _secrets: set[str] = set()
-"""Every spelling of every secret that an argument held."""
+"""All spellings of the secrets in arguments."""
 
 NOT_A_NUMBER = {
     "takes a whole number, got": r"invalid literal for int\(\) with base 10:",
     "takes a number, got": r"could not convert string to float:",
     "takes a number with fewer digits": r"Exceeds the limit \(.*",
 }
-"""What tyro hands on of Python's own messages, by what would be right."""
+"""Our words for Python's messages that tyro repeats."""
 
 
 class UsageError(ValueError):
-    """Something the user asked for cannot be done; the message is one line that says what would be right."""
+    """A request that cannot be met. The message is one line: what is wrong, and what to do."""
 
 
 def run_script(main: Callable[[], int | None]) -> NoReturn:
-    """Run ``main`` and exit with its status: 2 and one line on stderr for UsageError, 130 for
-    Ctrl-C.
+    """Run ``main`` and exit with its status; UsageError gives 2 and one line on stderr, Ctrl-C 130.
 
-    Whatever becomes of the console meanwhile (closed, full, a pipe without a reader, another
-    encoding) changes nothing.
+    A console that is closed, full, without a reader or of another encoding changes nothing.
     """
     _take_over_console()
     try:
         Path.cwd()
     except FileNotFoundError:
-        exit_usage_error("the current folder has been removed: change to another one")
+        exit_usage_error("the current folder has been removed: change to another folder")
     try:
         sys.exit(main())
     except UsageError as error:
@@ -74,11 +72,10 @@ def run_script(main: Callable[[], int | None]) -> NoReturn:
 def read_arguments(
     options: type[Options], arguments: list[str] | None = None, default: Options | None = None
 ) -> Options:
-    """The arguments (sys.argv if None) as ``options``, with ``default`` in place of the fields' own
-    defaults.
+    """The arguments (sys.argv if None) as ``options``; ``default`` replaces the fields' defaults.
 
-    Secrets in them are hidden (see ``reveal``), in the process's title too. Raises UsageError if
-    they are wrong; prints the help and exits if it is asked for.
+    Their secrets are hidden (see ``reveal``), also in the process's title. Raises UsageError if an
+    argument is wrong; ``--help`` prints the help and exits.
     """
     import tyro  # takes a while: a script handles signals before it is imported
 
@@ -96,7 +93,7 @@ def read_arguments(
                 return tyro.cli(options, args=shown, config=config)
             return tyro.cli(options, args=shown, default=default, config=config)
     except SystemExit as stop:
-        if isinstance(stop.__context__, UsageError):  # the options' own: tyro would break its lines
+        if isinstance(stop.__context__, UsageError):  # raised by the options; tyro breaks its lines
             raise stop.__context__ from None
         if stop.code:
             raise UsageError(_message(said.getvalue())) from None
@@ -104,20 +101,20 @@ def read_arguments(
 
 
 def exit_usage_error(message: str) -> NoReturn:
-    """Say what is wrong in one line on stderr and leave with status 2."""
-    print(
-        f"{Path(sys.argv[0]).name}: error: {' '.join(hide_secrets(message).split())}",
-        file=sys.stderr,
-    )
+    """Print what is wrong in one line on stderr and exit with status 2."""
+    line = " ".join(hide_secrets(message).split())
+    print(f"{Path(sys.argv[0]).name}: error: {line}", file=sys.stderr)
     sys.exit(2)
 
 
 def _message(panel: str) -> str:
-    """tyro's message without its frame, which has dashes in a console that is not UTF-8: what is above the rule to the help."""
+    """tyro's message without its frame: the lines above the rule before the hint at ``--help``. The
+    frame is of dashes if the console is not UTF-8.
+    """
     lines = [line.strip("│ ") for line in panel.splitlines()[1:]]
 
     def is_rule(line: str) -> bool:
-        return set(line) <= set("─╰╯-")  # an empty line is one too
+        return set(line) <= set("─╰╯-")  # or an empty line
 
     text = " ".join(takewhile(lambda line: not is_rule(line), dropwhile(is_rule, lines)))
     text = re.sub(r"^Error parsing [A-Z]\w+: ", "", text)
@@ -133,14 +130,13 @@ def _wide_enough() -> Iterator[None]:
     try:
         yield
     finally:
-        if before is None:
-            del os.environ["COLUMNS"]
-        else:
+        del os.environ["COLUMNS"]
+        if before is not None:
             os.environ["COLUMNS"] = before
 
 
 def hide_arguments(arguments: Sequence[str]) -> list[str]:
-    """Command line arguments with ``***`` for passwords, tokens and the values in a URL's query."""
+    """Arguments with ``***`` in place of passwords, tokens and the values in a URL's query."""
     shown, flag = [], ""
     for argument in arguments:
         before, text = "", argument
@@ -159,19 +155,18 @@ def hide_arguments(arguments: Sequence[str]) -> list[str]:
 
 
 def reveal(hidden: str) -> str:
-    """What an argument was before its secret was hidden; the text itself if nothing is known of it."""
+    """The argument that is shown as ``hidden``, with its secret; other texts stay as they are."""
     return _real.get(hidden, hidden)
 
 
 def hide_secrets(text: str) -> str:
-    """A message without secrets: those in its URLs, and all that an argument held, however they are spelled."""
+    """A message without the secrets in its URLs and those of all arguments, in any spelling."""
     text = re.sub(r"\w[\w+.-]*://\S+", lambda url: _hide(url[0])[0], text)
     text = _ASSIGNED.sub(rf"\1{HIDDEN}", text)
     for secret in sorted(_secrets, key=len, reverse=True):
-        edges = (
-            ("", "") if len(secret) > 3 else (r"(?<!\w)", r"(?!\w)")
-        )  # a password "a" is not to be found in every word
-        text = re.sub(re.escape(secret).join(edges), HIDDEN, text, flags=re.IGNORECASE)
+        # A short one, such as "a", is hidden as a whole word only
+        before, after = ("", "") if len(secret) > 3 else (r"(?<!\w)", r"(?!\w)")
+        text = re.sub(f"(?i){before}{re.escape(secret)}{after}", HIDDEN, text)
     return text
 
 
@@ -186,16 +181,15 @@ def hide_in_command(command: str) -> str:
 
 
 def _hide(text: str, anything: bool = False) -> tuple[str, list[str]]:
-    """``text`` without its secrets, and these: the password from the first ``:`` to the last ``@``
-    of a URL, the values of its query, and what follows ``password=`` and the like. ``anything``:
-    take it for a URL even if it has no ``://``.
+    """``text`` without its secrets, and the secrets: the password of a URL, from the first ``:`` to
+    the last ``@``, the values of its query, and what follows ``password=`` and the like. With
+    ``anything``, text without ``://`` is a URL too.
     """
     secrets: list[str] = []
 
     def hide(found: re.Match[str]) -> str:
-        if len(found[2]) > 5 or re.search(
-            f"(?i){_SECRET_NAME}", found[1]
-        ):  # not every "require" and 10 is a secret
+        # Other short values, such as 10, are hidden here but not in other messages
+        if len(found[2]) > 5 or re.search(f"(?i){_SECRET_NAME}", found[1]):
             secrets.append(found[2])
         return found[1] + HIDDEN
 
@@ -213,38 +207,36 @@ def _hide(text: str, anything: bool = False) -> tuple[str, list[str]]:
 
 
 def _spellings(secret: str) -> set[str]:
-    """A secret as it was typed, decoded, percent-encoded, and as Python and JSON would print it."""
+    """A secret as typed, decoded, percent-encoded, and as Python and JSON print it."""
     kept = "surrogateescape"
     decoded = {secret, unquote(secret, errors=kept), unquote_plus(secret, errors=kept)}
-    encoded = {quote(one, safe, errors=kept) for one in decoded for safe in ("", "/", " +")}
-    printed = {text[1:-1] for one in decoded for text in (repr(one), ascii(one), json.dumps(one))}
-    return decoded | encoded | printed | {quote_plus(one, errors=kept) for one in decoded}
+    encoded = {quote(text, safe, errors=kept) for text in decoded for safe in ("", "/", " +")}
+    printed = {form(text)[1:-1] for text in decoded for form in (repr, ascii, json.dumps)}
+    return decoded | encoded | printed | {quote_plus(text, errors=kept) for text in decoded}
 
 
 def user_path(flag: str, path: str) -> str:
-    """A path that the user gave: ``~`` expanded, and never such that a program could take it for an
-    option.
-
-    Raises UsageError if it is empty, or begins with ``~`` and a name that is no user's.
+    """A user's path with ``~`` expanded, and ``./`` before a dash, so that no program takes it for
+    an option. Raises UsageError if it is empty, or begins with ``~`` and the name of no user.
     """
     if not path:
         raise UsageError(f"{flag} is empty: name a folder or file, such as .")
     expanded = os.path.expanduser(path)  # noqa: PTH111 (Path takes ./~ for a home as well)
     if expanded.startswith("~"):
         raise UsageError(
-            f"{flag} {path}: there is no home of such a user; a folder of that name is ./{path}"
+            f"{flag} {path}: there is no such user; for a folder of that name, write ./{path}"
         )
     return f"./{expanded}" if expanded.startswith("-") else expanded
 
 
 def from_here(path: str | Path) -> str:
-    """A path as one would type it in the current folder."""
+    """A path as the user would type it in the current folder."""
     relative = os.path.relpath(path)
     return f"./{relative}" if relative.startswith(("-", "~")) else relative
 
 
 class _Console(io.FileIO):
-    """A standard stream of which nothing is asked: what it cannot take is lost."""
+    """A standard stream that never fails: what it cannot take is lost."""
 
     def write(self, data: Any) -> int:
         rest = memoryview(data).cast("B")
@@ -254,7 +246,7 @@ class _Console(io.FileIO):
                 written = super().write(rest)
             except OSError:
                 break
-            if written is None:  # it does not block, and is full
+            if written is None:  # a non-blocking stream that is full
                 select.select([], [self], [], 1)
             else:
                 rest = rest[written:]
@@ -262,13 +254,14 @@ class _Console(io.FileIO):
 
 
 def _encode_anyhow(error: UnicodeError) -> tuple[bytes, int]:
-    """What an encoding lacks: bytes of a file name that are no text stay as they are, anything else is a question mark."""
+    """Encode what the encoding lacks: bytes that were escaped as surrogates (of a file name, say)
+    stay themselves, other characters become question marks.
+    """
     if not isinstance(error, UnicodeEncodeError):
         raise error
     codes = map(ord, error.object[error.start : error.end])
-    return b"".join(
-        bytes([code - 0xDC00]) if 0xDC80 <= code < 0xDD00 else b"?" for code in codes
-    ), error.end
+    encoded = bytes(code - 0xDC00 if 0xDC80 <= code < 0xDD00 else ord("?") for code in codes)
+    return encoded, error.end
 
 
 def _take_over_console() -> None:
@@ -276,7 +269,7 @@ def _take_over_console() -> None:
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
-        except OSError:  # closed: else the next file that is opened becomes, say, stdout
+        except OSError:  # closed: the next file that is opened would become, say, stdout
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     for descriptor, name in ((1, "stdout"), (2, "stderr")):
         encoding = getattr(getattr(sys, name), "encoding", None) or "utf-8"

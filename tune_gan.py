@@ -1,4 +1,4 @@
-"""Search the settings with which the coursework's GAN draws clean digits.
+"""Search for the settings with which the coursework's GAN draws clean digits.
 
 python tune_gan.py --num-samples 30 --gpus-per-trial 0.5
 """
@@ -14,64 +14,57 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from command_line import UsageError, run_script, user_path
-from tuning.options import MAX_STEPS, SearchOptions
+from command_line import UsageError, run_script
+from tuning.options import MAX_STEPS, SearchOptions, check_objectives
 from tuning.script import search_script
 
 if TYPE_CHECKING:
     from tuning.task import Prepared, Task
 
-Figure = Literal["fd", "clean", "coverage"]
+Metric = Literal["fd", "clean", "coverage"]
 
 REPORTS = 9
-"""Reports of a trial: the rungs, a third of one another, then fall on the first and the third."""
+"""Reports of a trial, so that the rungs, at a ninth and a third of the budget, fall on reports."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GANOptions(SearchOptions):
-    """Search the settings with which the coursework's GAN draws clean digits."""
+    """Search for the settings with which the coursework's GAN draws clean digits."""
 
     experiment: ClassVar[str] = "gan"
     changeable: ClassVar[tuple[str, ...]] = ("data_root", "final_steps")
+    paths: ClassVar[tuple[str, ...]] = (*SearchOptions.paths, "data_root")
 
     num_samples: int = 30
     """Number of trials, including the hand-tuned settings that every search tries first."""
     dataset: Literal["mnist", "fashion-mnist", "kmnist", "digits"] = "mnist"
     """Images to learn from. The first three are downloaded if they are not under --data-root.
-    digits comes with scikit-learn and needs no network."""
+    The data set digits comes with scikit-learn and needs no network."""
     data_root: str = "data"
     """Folder of the data sets, in torchvision's layout: MNIST/raw, FashionMNIST/raw, KMNIST/raw."""
     space: Literal["core", "extended"] = "extended"
-    """core: search what the coursework could have tuned (learning rates, betas, batch size, latent
-    size). extended: search also losses, penalties, weight averaging, regularisers, schedules and
-    latents."""
+    """core: what the coursework could have tuned, learning rates, betas, batch and latent size.
+    extended: also losses, penalties, weight averaging, regularisers, schedules and latents."""
     max_steps: int | None = None
     """Maximum number of training steps (batches) of a trial. Default: 9,400; 1,000 on digits."""
-    objectives: tuple[Figure, ...] = ("fd",)
-    """Metrics to optimize: the Fréchet distance, the fraction of clean images, the coverage of the
-    ten classes. Early stopping uses the first; several give their Pareto front."""
+    objectives: tuple[Metric, ...] = ("fd",)
+    """Metrics to optimize: Fréchet distance, fraction of clean images, coverage of the ten classes.
+    Early stopping uses the first; several give their Pareto front."""
     final_steps: int | None = None
-    """Additional training steps for the winner before it is exported; 0: none. Default: as many as --max-steps."""
+    """Additional training steps for the winner before it is exported; 0: none.
+    Default: as many as --max-steps."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._read_as("data_root", user_path("--data-root", self.data_root))
-        if self.max_steps is not None and not 1 <= self.max_steps <= MAX_STEPS:
-            raise UsageError(f"--max-steps must be 1 to {MAX_STEPS:,}, got {self.max_steps}")
-        if self.final_steps is not None and not 0 <= self.final_steps <= MAX_STEPS:
-            raise UsageError(f"--final-steps must be 0 to {MAX_STEPS:,}, got {self.final_steps}")
-        if not self.objectives or len(set(self.objectives)) < len(self.objectives):
-            raise UsageError(
-                f"--objectives takes one figure or several, each once, got {' '.join(self.objectives) or 'none'}"
-            )
-        if len(self.objectives) > 1 and self.sampler == "cmaes":
-            raise UsageError(
-                "--sampler cmaes optimizes one figure only: name one of --objectives, or another sampler"
-            )
+        self.check_range("max_steps", 1, MAX_STEPS)
+        self.check_range("final_steps", 0, MAX_STEPS)
+        if not self.objectives:
+            raise UsageError("--objectives takes one metric or several, got none")
+        check_objectives(self.objectives, self.sampler)
 
 
 def gan_task(options: GANOptions) -> "Task":
-    """What the options ask to be searched."""
+    """The search that the options ask for."""
     from records.objective import Goal, Objective
     from search_spaces.gan import SPACES, STEPS
     from trainables.gan.demand import demand
@@ -80,6 +73,9 @@ def gan_task(options: GANOptions) -> "Task":
 
     max_steps = options.max_steps or STEPS[options.dataset]
     report_every = math.ceil(max_steps / REPORTS)
+    final_steps = options.final_steps
+    if final_steps is None:
+        final_steps = 0 if options.train else max_steps
     return Task(
         trainable=GANTrial,
         space=options.searched(SPACES[options.space]),
@@ -98,9 +94,7 @@ def gan_task(options: GANOptions) -> "Task":
         rungs=Rungs(grace_steps=report_every, reduction_factor=3),
         goal=Goal("fd_ratio", "most", 2.0 if options.target is None else options.target),
         confirming={"judge": "final"},
-        final_steps=(0 if options.train else max_steps)
-        if options.final_steps is None
-        else options.final_steps,
+        final_steps=final_steps,
         checkpoint_every=1,
         prepare=preparation(options),
         demand=demand,
@@ -108,7 +102,9 @@ def gan_task(options: GANOptions) -> "Task":
 
 
 def preparation(options: GANOptions) -> "Callable[[Callable[[str], None], Path], Prepared]":
-    """Reads the images and makes the judges ready, in the one moment of a search at which that can still be refused."""
+    """The function that reads the images and prepares the judges before Ray starts, while the
+    search can still be refused.
+    """
 
     def prepare(say: Callable[[str], None], run: Path) -> "Prepared":
         from records.run_directory import RunDirectory

@@ -1,5 +1,4 @@
-"""Search the settings with which an LSTM (or a vanilla RNN) remembers the first digit of a
-palindrome to its end.
+"""Search for settings with which an LSTM or an RNN remembers a palindrome's first digit.
 
 python tune_lstm.py --num-samples 50 --gpus-per-trial 0.5
 """
@@ -13,67 +12,57 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from command_line import UsageError, run_script
-from tuning.options import MAX_STEPS, SearchOptions
+from tuning.options import MAX_STEPS, SearchOptions, check_objectives
 from tuning.script import search_script
 
 if TYPE_CHECKING:
     from tuning.task import Task
 
-Figure = Literal["mean_accuracy", "log_work", "accuracy", "steps_to_converge"]
-
-SPARSEST, DENSEST = 20, 10
-"""Most and least training steps of the whole length between two reports in the extended space."""
+Metric = Literal["mean_accuracy", "log_work", "accuracy", "steps_to_converge"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class LSTMOptions(SearchOptions):
-    """Search the settings with which an LSTM (or a vanilla RNN) remembers the first digit of a palindrome to its end."""
+    """Search for settings with which an LSTM or an RNN remembers a palindrome's first digit."""
 
     experiment: ClassVar[str] = "lstm"
 
     input_length: int = 20
-    """T: the number of digits to read before the first one must be named."""
+    """T: the number of digits that the network reads before it must name the first one."""
     model: Literal["lstm", "rnn"] = "lstm"
-    """The LSTM, or a vanilla RNN to compare it with."""
+    """The network: the LSTM, or a vanilla RNN for comparison."""
     space: Literal["core", "extended"] = "core"
-    """core: search lr and max_norm around the coursework's model (for the RNN also its
-    ExponentialLR). extended: search also the initialisation, the input encoding, the optimizer, its
-    schedule, weight averaging, the batch size and a curriculum."""
+    """core: lr and max_norm of the coursework's model, for the RNN also its ExponentialLR.
+    extended: also initialisation, input encoding, optimizer, learning-rate schedule,
+    weight averaging, batch size and a curriculum of lengths."""
     max_steps: int = 10_000
     """Maximum number of training steps of a trial. A trial that has converged ends earlier."""
-    objectives: tuple[Figure, ...] = ()
-    """Metrics to optimize. Early stopping uses the first; several give their Pareto front. Default:
-    mean_accuracy in the core space, log_work (log10 of the time steps until convergence) in the
-    extended one."""
+    objectives: tuple[Metric, ...] = ()
+    """Metrics to optimize. Early stopping uses the first; several give their Pareto front.
+    Default: mean_accuracy in the core space, log_work in the extended space.
+    log_work is log10 of the time steps until convergence."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.input_length < 2:
             raise UsageError(f"--input-length must be at least 2, got {self.input_length}")
-        if not 1 <= self.max_steps <= MAX_STEPS:
-            raise UsageError(f"--max-steps must be 1 to {MAX_STEPS:,}, got {self.max_steps}")
+        self.check_range("max_steps", 1, MAX_STEPS)
+        check_objectives(self.objectives, self.sampler)
         if self.target is not None and self.target > 1:
             raise UsageError(
                 f"--target is a test accuracy here: it must be 1 at most, got {self.target:g}"
             )
-        if len(set(self.objectives)) < len(self.objectives):
-            raise UsageError(
-                f"--objectives takes each figure once, got {' '.join(self.objectives)}"
-            )
-        if len(self.objectives) > 1 and self.sampler == "cmaes":
-            raise UsageError(
-                "--sampler cmaes optimizes one figure only: name one of --objectives, or another sampler"
-            )
         if self.objectives[:1] == ("steps_to_converge",) and self.scheduler != "none":
             raise UsageError(
-                "--objectives: early stopping goes by the first figure, which steps_to_converge cannot be"
+                "--objectives steps_to_converge cannot decide which trials stop early:"
+                " name another metric first, or add --scheduler none"
             )
         if self.synchronous:
             raise UsageError("--scheduler pbt is for tune_gan.py: take asha, hyperband or none")
 
 
 def lstm_task(options: LSTMOptions) -> "Task":
-    """What the options ask to be searched."""
+    """The search that the options ask for."""
     from records.objective import Goal, Objective
     from search_spaces.lstm import SPACES
     from trainables.lstm.demand import demand
@@ -91,9 +80,8 @@ def lstm_task(options: LSTMOptions) -> "Task":
             "model": options.model,
             "input_length": length,
             "max_steps": max_steps,
-            "report_every": max(DENSEST, min(SPARSEST, 1000 // length))
-            if extended
-            else REPORT_EVERY,
+            # Training steps of the whole length between two reports
+            "report_every": min(max(10, 1000 // length), 20) if extended else REPORT_EVERY,
         },
         objectives=tuple(
             Objective(

@@ -1,8 +1,7 @@
-"""What a search may vary, as data: ranges with their scale and reason, fixed values, and settings
-known beforehand.
+"""What a search may vary, as data: ranges with their scale and reason, fixed values, and baselines.
 
-A search space can be printed, compared and read on one screen. It knows nothing of Ray, of a
-sampler or of a trial.
+A search space can be printed, compared and read on one screen. It knows nothing of Ray, samplers
+or trials.
 """
 
 import math
@@ -19,8 +18,15 @@ from optuna.distributions import (
 )
 
 
+def ends(distribution: BaseDistribution) -> tuple[Any, ...]:
+    """The two ends of a range, or all choices."""
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices
+    return distribution.low, distribution.high  # type: ignore[attr-defined]
+
+
 def contains(distribution: BaseDistribution, value: Any) -> bool:
-    """Whether a value is one that the distribution can give; text, say, is in no range."""
+    """Whether the distribution can give this value, which may be of any type."""
     if isinstance(distribution, CategoricalDistribution):
         return value in distribution.choices
     return isinstance(value, int | float) and distribution._contains(value)
@@ -28,12 +34,16 @@ def contains(distribution: BaseDistribution, value: Any) -> bool:
 
 @dataclass(frozen=True)
 class Parameter:
-    """One dimension of the space: the values it may take and why these.
+    """One dimension of the space.
 
-    ``only_if`` names an earlier parameter and its value: elsewhere this one has no meaning, and no
-    value. A number must stay ``below`` what is said, whatever range the user asks for.
-    ``mutable``: whether it can change in the middle of a training, since no network is built from
-    it; ``--scheduler pbt`` changes it.
+    Args:
+        distribution: The values that the search tries.
+        reason: Why these values.
+        only_if: An earlier parameter and its value. Beside any other value of it, this parameter
+            has no meaning and no value.
+        below: An upper bound (exclusive) on the numbers that the user may ask for.
+        mutable: Whether the value can change during a training, because no network is built from
+            it. ``--scheduler pbt`` changes it.
     """
 
     distribution: BaseDistribution
@@ -67,14 +77,17 @@ class Parameter:
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """The parameters that vary, the settings that stay the same in every trial, and settings worth
-    trying first.
+    """The parameters that vary, the settings that are the same in every trial, and the baselines.
 
-    ``baselines`` maps a name, shown in the console and the report, to a value for every parameter that
-    applies. ``others`` describes what is fixed here, or has no meaning here, but may be made to
-    vary by the user; ``left_out`` names the baselines that the user's changes exclude (see
-    ``search_spaces.overrides``). ``prior_weight`` is how many trials TPE's uniform prior over the
-    space weighs as much as.
+    Args:
+        parameters: What varies; a parameter comes after the one that its ``only_if`` names.
+        fixed: Name to value, the same in every trial.
+        baselines: Settings to try first, by the name that the console and the report show: a value
+            for every parameter that applies.
+        others: Parameters that are fixed or have no meaning here, which the user may make vary.
+        left_out: Names of the baselines that the user's changes exclude (see
+            ``search_spaces.overrides``).
+        prior_weight: How many trials TPE's uniform prior over the space weighs as much as.
     """
 
     parameters: Mapping[str, Parameter]
@@ -96,22 +109,21 @@ class SearchSpace:
 
     @property
     def mutable(self) -> tuple[str, ...]:
-        """The parameters that can change in the middle of a training."""
+        """Names of the parameters that can change during a training."""
         return tuple(name for name, parameter in self.parameters.items() if parameter.mutable)
 
     @property
     def largest(self) -> dict[str, Any]:
-        """Each setting at its largest number; settings that vary over anything but numbers are left out."""
-        ends = {
-            name: getattr(d, "choices", None) or (d.low, d.high)  # type: ignore[attr-defined]
-            for name, d in self.distributions.items()
-        }
+        """Each setting at its largest number; parameters whose values are not all numbers are left
+        out.
+        """
+        values = {name: ends(distribution) for name, distribution in self.distributions.items()}
         numbers = {
-            name: values
-            for name, values in ends.items()
-            if all(isinstance(value, int | float) for value in values)
+            name: max(found)
+            for name, found in values.items()
+            if all(isinstance(value, int | float) for value in found)
         }
-        return {**self.fixed, **{name: max(values) for name, values in numbers.items()}}
+        return {**self.fixed, **numbers}
 
     def varied(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """The settings of ``config`` that the search varied, in the order of ``parameters``."""

@@ -1,4 +1,4 @@
-"""Where a value lies in its range, on the range's own scale, and back."""
+"""The place of a value in its range, from 0 to 1 on the range's own scale, and the reverse."""
 
 import math
 from typing import Any
@@ -12,34 +12,33 @@ from optuna.distributions import (
 
 
 def place(value: Any, distribution: BaseDistribution) -> float | None:
-    """Where a number lies in its range, from 0 to 1 on the range's own scale; None where what is chosen from has no order."""
+    """The place of a number in its range or among its ordered choices; None if it has none."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     if isinstance(distribution, FloatDistribution | IntDistribution):
         if distribution.single() or (distribution.log and value <= 0):
             return None
-        low, high, at = (
+        low, high, number = (
             math.log(x) if distribution.log else x
             for x in (distribution.low, distribution.high, value)
         )
-        return (at - low) / (high - low)
+        return (number - low) / (high - low)
     choices = ordered_choices(distribution)
-    return (
-        choices.index(value) / (len(choices) - 1) if len(choices) > 1 and value in choices else None
-    )
+    if len(choices) < 2 or value not in choices:
+        return None
+    return choices.index(value) / (len(choices) - 1)
 
 
-def at(share: float, distribution: BaseDistribution) -> float:
-    """The number at a place in its range: the reverse of ``place``."""
+def at(fraction: float, distribution: BaseDistribution) -> float:
+    """The number at a place (0 to 1) in its range: the reverse of ``place``."""
     assert isinstance(distribution, FloatDistribution | IntDistribution)
-    low, high = distribution.low, distribution.high
-    value: float = low * (high / low) ** share if distribution.log else low + share * (high - low)
+    value = _between(distribution.low, distribution.high, fraction, distribution.log)
     return round(value) if isinstance(distribution, IntDistribution) else value
 
 
 def quantile(fraction: float, distribution: BaseDistribution) -> Any:
     """The value below which a ``fraction`` (0 to below 1) of the distribution lies, on its own
-    scale: choices and whole numbers have equal parts of it.
+    scale. Choices and whole numbers have equal parts of it.
     """
     match distribution:
         case CategoricalDistribution(choices=choices):
@@ -52,25 +51,23 @@ def quantile(fraction: float, distribution: BaseDistribution) -> Any:
             return min(high, max(low, round(_between(low - 0.5, high + 0.5, fraction, log=True))))
         case IntDistribution(low=low, high=high, step=step):
             return low + step * int(fraction * ((high - low) // step + 1))
-    raise TypeError(f"{distribution} is no distribution that a search space can have")
+    raise TypeError(f"{distribution} is not a distribution of a search space")
 
 
 def ordered_choices(distribution: BaseDistribution) -> list[int | float]:
-    """The choices in order where all of them are numbers, else none."""
+    """The choices in order if all are numbers, else an empty list."""
     choices = distribution.choices if isinstance(distribution, CategoricalDistribution) else ()
-    if any(isinstance(choice, bool) or not isinstance(choice, int | float) for choice in choices):
-        return []
-    return sorted(choice for choice in choices if isinstance(choice, int | float))
+    numbers = [x for x in choices if isinstance(x, int | float) and not isinstance(x, bool)]
+    return sorted(numbers) if len(numbers) == len(choices) else []
 
 
 def range_text(name: str, distribution: BaseDistribution, low: float, high: float) -> str:
-    """A stretch of a parameter's range as ``--set`` takes it."""
+    """A part of a parameter's range as an argument of ``--set``."""
     return f"{name}={low:.3g}..{high:.3g}" + (":log" if getattr(distribution, "log", False) else "")
 
 
 def _between(low: float, high: float, fraction: float, log: bool) -> float:
-    if log:
-        return min(
-            high, max(low, math.exp(math.log(low) + fraction * (math.log(high) - math.log(low))))
-        )
-    return low + fraction * (high - low)
+    if not log:
+        return low + fraction * (high - low)
+    value = math.exp(math.log(low) + fraction * (math.log(high) - math.log(low)))
+    return min(high, max(low, value))

@@ -3,6 +3,7 @@ the real script, one for each stage at which options are refused; the others thr
 this process, which takes a tenth of the time."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 import tune_gan
 import tune_lstm
-from tests.conftest import run
+from tests.conftest import ROOT, run
 from tuning.engine.tuner import TUNE_ENVIRONMENT
 
 MAINS = {"tune_lstm.py": tune_lstm.main, "tune_gan.py": tune_gan.main}
@@ -27,10 +28,10 @@ BAD = {
     "--cpus-per-trial 4096": "--cpus-per-trial 4096 is more than this machine has (",
     "--max-concurrent -2": "--max-concurrent must be 0 to 900,000, got -2",
     "--max-steps 0": "--max-steps must be 1 to 10,000,000, got 0",
-    "--confirm -1": "--confirm must be 0 to 1000, got -1",
+    "--confirm -1": "--confirm must be 0 to 1,000, got -1",
     "--max-steps 1e30": "--max-steps takes a whole number, got '1e30'",
     "--set hidden_dim=1e12": "of memory and this machine has",
-    "--address http://127.0.0.1:8265": "--address http://127.0.0.1:8265: that is a dashboard's address",
+    "--address http://127.0.0.1:8265": "127.0.0.1:8265: that is a dashboard's address",
     "--storage-path /proc/runs": "no run can be kept in /proc: no file can be written there",
     f"--seed {5000 * '9'}": "--seed takes a number with fewer digits",
     "--seed -5": "--seed must be 0 to",
@@ -45,12 +46,14 @@ BAD = {
     "--resume": "--resume: there is no lstm run under runs/",
     "--resume --name gone": "--resume: there is no run gone under runs/",
     "--optuna-storage nonsense": "--optuna-storage nonsense cannot be opened",
-    "--warm-start nothing": "--warm-start: there is no run nothing, neither as a folder nor under runs/",
+    "--warm-start nothing": "--warm-start: there is no run nothing, neither as a folder nor under"
+    " runs/",
     "--set lr": "--set lr: takes NAME=VALUE, NAME=LOW..HIGH[:log|:linear][:step=S] or NAME=A,B,C",
-    "--set lr=1e-1..1e-4": "lr=0.1..0.0001: the lower end must be below the upper one",
-    "--set maxnorm=1": "there is no parameter maxnorm (did you mean max_norm?); there are optimizer, lr, max_norm, lr_schedule",
+    "--set lr=1e-1..1e-4": "lr=0.1..0.0001: the lower end must be below the upper end",
+    "--set maxnorm=1": "there is no parameter maxnorm (did you mean max_norm?); there are"
+    " optimizer, lr, max_norm, lr_schedule",
     "--set input_length=5": "input_length is not a search parameter; set it with --input-length",
-    "--set lr=0.01 --set max_norm=1": "--set is given twice, one takes them all",
+    "--set lr=0.01 --set max_norm=1": "--set is given twice: name all changes after one",
     "--set lr=0.01 max_norm=1": "nothing is left to vary",
     "--space-file gone.toml": "--space-file gone.toml cannot be read: No such file or directory",
     "--learning-rate 0.1": "--learning-rate",
@@ -61,10 +64,12 @@ BAD = {
     "--train gone.json": "--train gone.json cannot be read: No such file or directory",
     "--train lr=0.1 max_norm=1 --num-samples 3": "--train trains one configuration",
     "--in-process": "--in-process needs --train",
-    "--target 0.9 --confirm 0": "--target needs confirmation seeds: --confirm must be above 0, got 0",
+    "--target 0.9 --confirm 0": "--target needs confirmation seeds: --confirm must be above 0,"
+    " got 0",
     "--target nan": "--target must be above 0 and finite, got nan",
-    "--objectives accuracy accuracy": "--objectives takes each figure once, got accuracy accuracy",
-    "--objectives steps_to_converge": "early stopping goes by the first figure, which steps_to_converge cannot be",
+    "--objectives accuracy accuracy": "--objectives takes each metric once, got accuracy accuracy",
+    "--objectives steps_to_converge": "--objectives steps_to_converge cannot decide which trials"
+    " stop early: name another metric first, or add --scheduler none",
 }
 
 
@@ -75,16 +80,19 @@ GAN_BAD = {
     "--final-steps -1": "--final-steps must be 0 to 10,000,000, got -1",
     "--objectives": "--objectives",
     "--objectives sharpness": "sharpness",
-    "--objectives fd clean --sampler cmaes": "--sampler cmaes optimizes one figure only",
-    "--objectives fd fd": "--objectives takes one figure or several, each once, got fd fd",
-    "--set loss=wasserstein": "loss=wasserstein: it takes non-saturating, hinge, least-squares, relativistic, not wasserstein",
+    "--objectives fd clean --sampler cmaes": "--sampler cmaes optimizes one metric only",
+    "--objectives fd fd": "--objectives takes each metric once, got fd fd",
+    "--set loss=wasserstein": "loss=wasserstein: it takes non-saturating, hinge, least-squares,"
+    " relativistic, not wasserstein",
     "--set dataset=digits": "dataset is not a search parameter; set it with --dataset",
     "--num-samples 0": "--num-samples must be 1 to 900,000, got 0",
-    "--num-samples 1 --scheduler pbt": "--scheduler pbt needs a population: --num-samples must be at least 2, got 1",
+    "--num-samples 1 --scheduler pbt": "--scheduler pbt needs a population: --num-samples must be"
+    " at least 2, got 1",
     "--resume": "--resume: there is no gan run under runs/",
     "--input-length 20": "--input-length",
     "--data-root": "--data-root",
-    "--data-root /dev/null": "/dev/null is not a folder: --data-root must be a folder that holds MNIST/raw",
+    "--data-root /dev/null": "/dev/null is not a folder: --data-root must be a folder that holds"
+    " MNIST/raw",
 }
 
 
@@ -153,10 +161,9 @@ def test_an_existing_run_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
 
 
 COMMON = (
-    "num-samples", "gpus-per-trial", "cpus-per-trial", "max-concurrent", "sampler", "scheduler", "seed", "storage-path", "name",
-    "resume", "address", "time-budget", "confirm", "optuna-storage", "no-dashboard", "quiet",
-    "warm-start", "audit", "target", "ablation",
-    "set", "space-file",
+    "num-samples", "gpus-per-trial", "cpus-per-trial", "max-concurrent", "sampler", "scheduler",
+    "seed", "storage-path", "name", "resume", "address", "time-budget", "confirm", "optuna-storage",
+    "no-dashboard", "quiet", "warm-start", "audit", "target", "ablation", "set", "space-file",
 )  # fmt: skip
 
 
@@ -181,13 +188,7 @@ def test_help_names_every_option_and_exits_0(
 
 @pytest.mark.parametrize("script", ["tune_lstm", "tune_gan"])
 def test_help_imports_neither_ray_nor_torch(script: str) -> None:
-    import subprocess
-    import sys
-
-    code = f"import sys, {script}; sys.exit(any(name in sys.modules for name in ('ray', 'torch', 'optuna', 'sklearn')))"
-    assert (
-        subprocess.run(
-            [sys.executable, "-c", code], cwd=Path(__file__).parent.parent, check=False
-        ).returncode
-        == 0
-    )
+    heavy = ("ray", "torch", "optuna", "sklearn")
+    code = f"import sys, {script}; sys.exit(any(name in sys.modules for name in {heavy}))"
+    command = [sys.executable, "-c", code]
+    assert subprocess.run(command, cwd=ROOT, check=False).returncode == 0

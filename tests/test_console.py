@@ -252,7 +252,7 @@ def test_no_file_of_the_project_is_read_in_the_locales_encoding(tmp_path: Path) 
     (tmp_path / "work.py").write_text(
         "from pathlib import Path\nfrom records.run_directory import write_json, read_json\n"
         "write_json(Path('a.json'), {'known': '×'})\nassert read_json(Path('a.json')) == {'known': '×'}\n"
-        "from search_spaces.overrides import read_space_file\nPath('s.toml').write_bytes('a = \"×\"'.encode())\n"
+        "from search_spaces.space_file import read_space_file\nPath('s.toml').write_bytes('a = \"×\"'.encode())\n"
         "print(ascii(read_space_file(Path('s.toml'))))\n",
         encoding="utf-8",
     )

@@ -1,5 +1,4 @@
-"""Inputs that nobody would think of: each is taken, or refused in one line, and no run is harmed by
-it.
+"""Random inputs: each is taken, or refused in one line, and harms no run.
 
 FUZZ_EXAMPLES=500 python -m pytest tests/test_fuzz.py
 """
@@ -27,7 +26,8 @@ from tests.trainables.gan.test_images import write_idx
 from trainables.gan.images import ImagesUnavailable, load_images
 from tune_gan import GANOptions, gan_task
 from tune_lstm import LSTMOptions, lstm_task
-from tuning.options import SearchOptions, parse
+from tuning.options import SearchOptions
+from tuning.parse_options import parse
 from tuning.preflight import check_machine
 from tuning.task import Task
 
@@ -45,16 +45,18 @@ values = st.one_of(
     text,
     numbers.map(str),
     st.sampled_from([
-        "", " ", "-", "--", "..", "../..", "/", "~", "~root", "~nobody-of-that-name", "a" * 5000, "1,000", "1e-4...1", "nan",
-        "1e400", "٣", "0x10", "1_000", "lr=1..2", "lr=0.1:log", "lr=,", "=", "lr==1", "max_norm=1e-3..10:log:step=2", "true",
-        "$(reboot)", "`ls`", "'", '"', "\n", "\t\r", "%s%n", "\udc80", "sqlite://", "sqlite:///no/such/folder/db", "http://x",
-        "host:99999", "[::1", "local", "*", "?", "[a", "postgresql://", "tpe", "asha", "pbt", "core", "digits", "30m", "1e9d",
+        "", " ", "-", "--", "..", "../..", "/", "~", "~root", "~nobody-of-that-name", "a" * 5000,
+        "1,000", "1e-4...1", "nan", "1e400", "٣", "0x10", "1_000", "lr=1..2", "lr=0.1:log", "lr=,",
+        "=", "lr==1", "max_norm=1e-3..10:log:step=2", "true", "$(reboot)", "`ls`", "'", '"', "\n",
+        "\t\r", "%s%n", "\udc80", "sqlite://", "sqlite:///no/such/folder/db", "http://x",
+        "host:99999", "[::1", "local", "*", "?", "[a", "postgresql://", "tpe", "asha", "pbt",
+        "core", "digits", "30m", "1e9d",
     ]),
 )  # fmt: skip
 
 
 def arguments(options: type[SearchOptions]) -> st.SearchStrategy[list[str]]:
-    """Command lines of a few flags, most of them the script's own, each with none, one or several values."""
+    """Command lines of a few flags, most of them the script's own, each with up to two values."""
     names = [
         field.name
         for field in dataclasses.fields(options)
@@ -129,19 +131,10 @@ entries = st.recursive(
     max_leaves=8,
 )
 SPACES = st.sampled_from(["core", "extended"])
-names = st.sampled_from(
-    [
-        "lr",
-        "max_norm",
-        "encoding",
-        "forget_bias",
-        "start_length",
-        "hidden_dim",
-        "input_length",
-        "seed",
-        "",
-    ]
-)
+names = st.sampled_from([
+    "lr", "max_norm", "encoding", "forget_bias", "start_length", "hidden_dim", "input_length",
+    "seed", "",
+])  # fmt: skip
 contents = st.one_of(
     st.binary(max_size=200),
     text.map(str.encode),
@@ -180,7 +173,7 @@ def test_space_files(
 )
 @fuzzed
 def test_data_files(seed: int, name: str, small_data: Path) -> None:
-    """Bytes of an IDX file cut, changed, added: read as images, or refused in one line that names the file."""
+    """Bytes of an IDX file cut, changed or added: it is read, or refused in one line."""
     file = small_data / "MNIST" / "raw" / name
     whole = file.read_bytes()
     file.write_bytes(damaged(whole, random.Random(seed)))
@@ -205,7 +198,9 @@ def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def damaged(content: bytes, draw: random.Random) -> bytes:
-    """Some bytes of it cut off, changed or added; early ones more often, since that is where formats say what they are."""
+    """The content with bytes cut off, changed or added, more often early ones, where formats have
+    their headers.
+    """
     at = min(draw.randrange(len(content) + 1), draw.choice((8, 16, 200, len(content))))
     return draw.choice((
         content[:at],
@@ -240,7 +235,9 @@ def trials(run: Path) -> dict[str, bytes]:
 def test_run_folders(
     seed: int, searched_run: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Files of a run cut, changed, deleted, swapped or replaced: it goes on, or is refused, and no ended trial is touched."""
+    """Files of a run cut, changed, deleted, swapped or replaced: it continues or is refused, and no
+    ended trial is touched.
+    """
     draw = random.Random(seed)
     storage = tmp_path_factory.mktemp("runs") / "runs"
     shutil.copytree(searched_run, storage)

@@ -1,4 +1,6 @@
-"""Passwords in arguments: they reach the database, and nothing that is printed, recorded, pickled or listed by ``ps``."""
+"""Passwords in arguments reach the database, and nothing that is printed, recorded, pickled or
+listed by ``ps``.
+"""
 
 import json
 import os
@@ -23,7 +25,8 @@ from tests.records.checks.conftest import MadeRun
 from tests.support.postgres import Postgres
 from tune_lstm import LSTMOptions
 from tuning.engine.storage import open_storage
-from tuning.options import STORAGE_VARIABLE, parse
+from tuning.options import STORAGE_VARIABLE
+from tuning.parse_options import parse
 
 PASSWORDS = (
     "hunter2",
@@ -190,16 +193,8 @@ def test_a_run_that_was_recorded_with_a_password_is_shown_without_it(tmp_path: P
     made = MadeRun(tmp_path / "made", SPACES["lstm", "core"], objective, goal, "")
     file = made.run.path / "search.json"
     record = json.loads(file.read_bytes())
-    command = shlex.join(
-        [
-            "python",
-            "tune_lstm.py",
-            "--optuna-storage",
-            "postgresql://u:old secret@h/d",
-            "--seed",
-            "3",
-        ]
-    )
+    url = "postgresql://u:old secret@h/d"
+    command = shlex.join(["python", "tune_lstm.py", "--optuna-storage", url, "--seed", "3"])
     record |= {
         "fixed": {"model": "lstm", "input_length": 4},
         "sessions": [{"command": command, "started": 0.0, "ended": 1.0}],
@@ -215,19 +210,15 @@ def test_a_run_that_was_recorded_with_a_password_is_shown_without_it(tmp_path: P
 def test_ps_does_not_show_it_once_the_options_are_read(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
-        "import subprocess, os\nfrom tune_lstm import LSTMOptions\nfrom tuning.options import parse\n"
+        "import subprocess, os\nfrom tune_lstm import LSTMOptions\n"
+        "from tuning.parse_options import parse\n"
         "parse(LSTMOptions)\nprint(open(f'/proc/{os.getpid()}/cmdline').read())\n"
-        "print(subprocess.run(['ps', '-ww', '-o', 'args=', '-p', str(os.getpid())], capture_output=True, text=True).stdout)\n",
+        "ps = ['ps', '-ww', '-o', 'args=', '-p', str(os.getpid())]\n"
+        "print(subprocess.run(ps, capture_output=True, text=True).stdout)\n",
         encoding="utf-8",
     )
-    command = [
-        sys.executable,
-        str(script),
-        "--seed",
-        "7",
-        "--optuna-storage",
-        "postgresql://u:sec ret/word@h/d",
-    ]
+    url = "postgresql://u:sec ret/word@h/d"
+    command = [sys.executable, str(script), "--seed", "7", "--optuna-storage", url]
     shown = subprocess.run(
         command,
         capture_output=True,
@@ -282,17 +273,8 @@ class TestPostgreSQL:
         from tests.reports.conftest import build
 
         url = postgres.url(quote(postgres.password, safe=""))
-        small = (
-            "--input-length",
-            4,
-            "--max-steps",
-            200,
-            "--confirm",
-            0,
-            "--no-dashboard",
-            "--name",
-            "secret",
-        )
+        name = ("--name", "secret", "--no-dashboard")
+        small = ("--input-length", 4, "--max-steps", 200, "--confirm", 0, *name)
         before = set(Path("/tmp/ray").glob("session_2*"))
         process = start(
             "tune_lstm.py", *small, "--num-samples", 2, "--optuna-storage", url, cwd=tmp_path
@@ -315,7 +297,7 @@ class TestPostgreSQL:
         ]
         assert any("raylet" in line for line in listed.splitlines())
 
-        resume = ("--resume", "--name", "secret", "--num-samples", 3, "--no-dashboard")
+        resume = ("--resume", *name, "--num-samples", 3)
         refused = start("tune_lstm.py", *resume, cwd=tmp_path)
         out, err = refused.communicate(timeout=120)
         assert refused.returncode == 2

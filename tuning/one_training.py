@@ -15,7 +15,8 @@ from command_line import UsageError, user_path
 from records.checkpoint import settings_of
 from records.older_names import todays_config
 from search_spaces import SearchSpace
-from search_spaces.overrides import override, parse_overrides, texts_of
+from search_spaces.overrides import override
+from search_spaces.set_syntax import parse_overrides, texts_of
 from tuning.options import SearchOptions
 from tuning.task import Task
 

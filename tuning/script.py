@@ -1,10 +1,11 @@
-"""What a search's script does: options from the command line, the search that they ask for, its exit status."""
+"""The ``main`` of a search's script: options from the command line, the search, its exit status."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from command_line import UsageError, exit_usage_error
-from tuning.options import SearchOptions, parse
+from tuning.options import SearchOptions
+from tuning.parse_options import parse
 from tuning.trouble import guarded
 
 if TYPE_CHECKING:
@@ -14,14 +15,13 @@ Options = TypeVar("Options", bound=SearchOptions)
 
 
 def search_script(options: type[Options], task: "Callable[[Options], Task]") -> Callable[[], int]:
-    """The ``main`` of a script: reads ``options`` and runs the search that ``task`` makes of them."""
+    """A ``main`` that reads ``options`` and runs the search that ``task`` makes of them."""
 
     @guarded
     def main() -> int:
         given = parse(options)
-        from tuning.search import (
-            Search,
-        )  # Ray and torch: not before the options are known to be good
+        # Ray and torch are imported only after the options were found to be good.
+        from tuning.search import Search
 
         try:
             asked = task(given)

@@ -1,4 +1,4 @@
-"""What a script hands to a search: the trainable, its space, and which of its figures decide what."""
+"""What a script hands to a search: the trainable, its space, and the role of each metric."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,11 +15,11 @@ if TYPE_CHECKING:  # the checks and the report read objectives and goals, and st
 
 @dataclass(frozen=True)
 class Rungs:
-    """Where trials are compared and the poorer ones stopped early.
+    """The points at which trials are compared and the weaker ones stopped early.
 
-    The first rung is at ``grace_steps`` training steps (or units of the experiment's
-    ``time_attr``), each next one ``reduction_factor`` times further; at each, a trial goes on if it
-    is among the best 1/``reduction_factor`` seen there.
+    The first rung is at ``grace_steps`` training steps (or units of the task's ``time_attr``), each
+    next rung ``reduction_factor`` times further. A trial continues if it is among the best
+    1/``reduction_factor`` of the trials that reached the rung.
     """
 
     grace_steps: int
@@ -36,7 +36,9 @@ class Rungs:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What is ready before Ray starts: ``shared`` is handed to every trial, ``about`` goes into ``search.json``."""
+    """What was made before Ray starts: ``shared`` goes to every trial, ``about`` into
+    ``search.json``.
+    """
 
     shared: Any
     about: Mapping[str, Any]
@@ -44,24 +46,24 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Task:
-    """A training and the question asked of it.
+    """A training and the question that the search asks of it.
 
     Args:
-        settings: Config entries that are the same in every trial because the command line says so.
-        objectives: What the sampler optimizes. The scheduler compares trials, and the console ranks
-            them, by the first.
-        console_metrics: The figures of a finished trial that the console prints.
+        settings: Config entries from the command line, the same in every trial.
+        objectives: What the sampler optimizes. By the first one, the scheduler compares trials and
+            the console ranks them.
+        console_metrics: The metrics of a finished trial that the console prints.
+        goal: What a confirmed trial must reach.
         confirming: Config entries that differ in trials on fresh seeds and in the final training.
-        final_steps: Steps for which the winner is trained on before it is exported.
-        checkpoint_every: Reports between two checkpoints of a trial, which is what a kill can cost.
-        prepare: Makes ready what trials share. It is given a function to say what takes long, and
-            the run directory, for what must be the same when the run is resumed. Raises UsageError.
+        final_steps: Additional training steps of the winner before it is exported.
+        checkpoint_every: Reports between two checkpoints of a trial: what a kill can cost.
+        prepare: Makes what all trials share. Its arguments are a function that announces long
+            steps, and the run directory, for what a resumed run must reuse. Raises UsageError.
         time_attr: The entry of every report that says how much a trial has cost so far: the unit of
             ``rungs`` and of the study's intermediate values.
-        max_t: The most that ``time_attr`` can come to in a trial; None: ``max_steps``.
-        protect_baselines: Whether settings known beforehand are never stopped early, whatever that
-            costs.
-        demand: What a trial with these settings needs of a machine; None if nobody has said.
+        max_t: The budget of a trial in units of ``time_attr``; None: ``max_steps``.
+        protect_baselines: Whether baselines are never stopped early.
+        demand: The memory and disk that a trial with these settings needs; None if unknown.
     """
 
     trainable: "type[ResumableTrainable]"
@@ -82,7 +84,7 @@ class Task:
 
     @property
     def objective(self) -> Objective:
-        """The first of the objectives."""
+        """The first objective."""
         return self.objectives[0]
 
     @property
@@ -92,5 +94,5 @@ class Task:
 
     @property
     def largest_settings(self) -> dict[str, Any]:
-        """The settings of a trial with every number as large as the space can give it."""
+        """The settings of a trial with every number at its largest in the space."""
         return {**self.settings, **self.space.largest}

@@ -12,8 +12,8 @@ from records.checks.check import NO_WINNER, Check, amount, between, percent
 from records.checks.statistics import fraction_interval
 from records.finished_trial import FinishedTrial
 from records.run import Run
-from search_spaces.overrides import widened
 from search_spaces.unit_scale import ordered_choices, place
+from search_spaces.widening import widened
 
 End = Literal["lower", "upper"]
 ENDS: tuple[End, End] = ("lower", "upper")

@@ -26,7 +26,7 @@ def test_a_place_is_on_the_ranges_own_scale() -> None:
     assert place(1e-2, LOG) == pytest.approx(2 / 3)
     assert place(0.1, LINEAR) == pytest.approx(1 / 3)
     assert place(6, WHOLE) == 0.5
-    assert place(1.0, LOG) == pytest.approx(4 / 3)  # known settings may lie outside
+    assert place(1.0, LOG) == pytest.approx(4 / 3)  # baselines may lie outside
 
 
 def test_choices_have_places_where_all_are_numbers() -> None:
@@ -45,9 +45,9 @@ def test_what_lies_on_no_scale_has_no_place(value: object) -> None:
 
 
 @given(st.floats(0, 1))
-def test_at_is_the_reverse_of_place(share: float) -> None:
+def test_at_is_the_reverse_of_place(fraction: float) -> None:
     for distribution in (LOG, LINEAR):
-        assert place(at(share, distribution), distribution) == pytest.approx(share, abs=1e-9)
+        assert place(at(fraction, distribution), distribution) == pytest.approx(fraction, abs=1e-9)
 
 
 def test_a_stretch_is_written_as_the_command_line_takes_it() -> None:
@@ -84,7 +84,7 @@ def test_values_to_count_come_equally_often(
     ],
 )
 def test_all_of_a_range_and_nothing_else(distribution: Any) -> None:
-    values = [quantile(share, distribution) for share in np.linspace(0, 1, 2001)[:-1]]
+    values = [quantile(fraction, distribution) for fraction in np.linspace(0, 1, 2001)[:-1]]
     assert all(distribution._contains(distribution.to_internal_repr(value)) for value in values)
     assert min(values) == pytest.approx(distribution.low, rel=0.01, abs=0.01)
     assert max(values) == pytest.approx(distribution.high, rel=0.01)

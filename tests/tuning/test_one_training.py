@@ -12,7 +12,7 @@ from tests.conftest import run
 from tests.reports.conftest import build
 from tune_lstm import LSTMOptions, lstm_task
 from tuning.one_training import one_training, read_settings
-from tuning.options import parse
+from tuning.parse_options import parse
 
 SMALL = ("--input-length", 3, "--max-steps", 200, "--in-process")
 

@@ -1,4 +1,4 @@
-"""What ``--resume`` reads from a run's ``search.json``, whatever is in it; and the paths that options name."""
+"""What ``--resume`` reads from a ``search.json``, whatever is in it, and the options' paths."""
 
 import json
 import shlex
@@ -12,7 +12,7 @@ from command_line import UsageError, from_here, user_path
 from records.commands import resume_command
 from tune_gan import GANOptions
 from tune_lstm import LSTMOptions
-from tuning.options import parse
+from tuning.parse_options import parse
 
 
 def record(folder: Path, content: Any, name: str = "run") -> Path:
@@ -91,7 +91,8 @@ def test_the_latest_run_is_found_among_odd_ones(content: Any, tmp_path: Path) ->
 
 def test_what_was_recorded_comes_back_as_it_was(tmp_path: Path) -> None:
     started = LSTMOptions(
-        name="run", seed=3, gpus_per_trial=0.5, audit=0.1, objectives=("accuracy", "log_work"), warm_start=("-x", "~"),
+        name="run", seed=3, gpus_per_trial=0.5, audit=0.1, objectives=("accuracy", "log_work"),
+        warm_start=("-x", "~"),
         time_budget="90s", set=("lr=0.001..0.1", "max_norm=1"), address="head:6379", target=0.9,
     )  # fmt: skip
     record(tmp_path, {**whole(), "options": asdict(started)})
@@ -124,7 +125,7 @@ class TestPaths:
     )
     @pytest.mark.parametrize(
         ("path", "words"),
-        [("~nobody-here/x", "there is no home of such a user"), ("", "must not be empty")],
+        [("~nobody-here/x", "there is no such user"), ("", "must not be empty")],
     )
     def test_a_home_of_nobody_is_refused(
         self, flag: str, path: str, words: str, capsys: pytest.CaptureFixture[str]
@@ -162,5 +163,106 @@ class TestPaths:
         )
         where = [] if place == "runs" else ["--storage-path", place]
         assert words == [
-            "python", "my scripts/tune_lstm.py", "--resume", "--name", "mine", *where, "--num-samples", "9",
+            "python", "my scripts/tune_lstm.py", "--resume", "--name", "mine", *where,
+            "--num-samples", "9",
         ]  # fmt: skip
+
+
+class TestResume:
+    @pytest.fixture
+    def runs(self, tmp_path: Path) -> Path:
+        for name, started in (("older", 1.0), ("newer", 2.0)):
+            options = LSTMOptions(
+                input_length=7, num_samples=9, name=name, no_dashboard=True, quiet=True, seed=3
+            )
+            record = {
+                "experiment": "lstm",
+                "options": asdict(options),
+                "sessions": [{"started": started}],
+            }
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "search.json").write_text(json.dumps(record))
+        return tmp_path
+
+    def test_takes_the_latest_run_and_its_options(self, runs: Path) -> None:
+        options = parse(LSTMOptions, ["--resume", "--storage-path", str(runs)])
+        assert (options.name, options.input_length, options.num_samples, options.seed) == (
+            "newer",
+            7,
+            9,
+            3,
+        )
+        assert options.resume
+
+    def test_flags_given_now_win_and_switches_are_not_inherited(self, runs: Path) -> None:
+        resume = ["--resume", "--storage-path", str(runs), "--name", "older"]
+        options = parse(LSTMOptions, [*resume, "--num-samples", "20", "--quiet"])
+        assert (options.name, options.num_samples, options.quiet, options.no_dashboard) == (
+            "older",
+            20,
+            True,
+            False,
+        )
+
+    def test_another_experiment_is_refused(
+        self, runs: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with pytest.raises(SystemExit) as stop:
+            parse(LSTMOptions, ["--resume", "--storage-path", str(runs), "--max-steps", "5"])
+        assert stop.value.code == 2
+        assert (
+            "was started with --max-steps 10000; it cannot go on with 5" in capsys.readouterr().err
+        )
+
+    def test_a_space_is_kept_as_it_was_and_no_other_is_taken(
+        self, runs: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        file = runs / "space.yaml"
+        file.write_text("lr: {low: 1e-3, high: 0.1}\nmax_norm: 0.1\n")
+        started = parse(LSTMOptions, ["--space-file", str(file), "--set", "max_norm=1"])
+        assert started.set == ("lr=0.001..0.1", "max_norm=1")
+        search = runs / "newer" / "search.json"
+        record = json.loads(search.read_text())
+        record["options"] = json.loads(json.dumps(asdict(started)))
+        search.write_text(json.dumps(record))
+        resume = ["--resume", "--storage-path", str(runs), "--name", "newer"]
+        again = [*resume, "--set", "max_norm=1.0", "--space-file", str(file)]
+        assert parse(LSTMOptions, again).set == started.set
+        for content in ("lr: {low: 1e-2, high: 0.1}", None):
+            file.write_text(content) if content else file.unlink()
+            assert parse(LSTMOptions, resume).set == started.set
+            with pytest.raises(SystemExit) as stop:
+                parse(LSTMOptions, again)
+            assert stop.value.code == 2
+        refused = capsys.readouterr().err.splitlines()
+        assert refused[0].endswith(
+            "run newer was started with --set lr=0.001..0.1 max_norm=1;"
+            " it cannot go on with lr=0.01..0.1 max_norm=1"
+        )
+        assert refused[1].endswith("cannot be read: No such file or directory")
+
+    def test_a_run_without_a_space_of_its_own_takes_none(
+        self, runs: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        search = runs / "newer" / "search.json"
+        record = json.loads(search.read_text())
+        del record["options"]["set"]  # as of a run from before there was --set
+        search.write_text(json.dumps(record))
+        for name in ("older", "newer"):
+            resume = ["--resume", "--storage-path", str(runs), "--name", name]
+            with pytest.raises(SystemExit) as stop:
+                parse(LSTMOptions, [*resume, "--set", "lr=1e-3..1e-2"])
+            assert stop.value.code == 2
+            assert (
+                f"run {name} was started with --set none; it cannot go on with"
+                in capsys.readouterr().err
+            )
+
+    def test_a_run_that_cannot_be_read_is_refused(
+        self, runs: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (runs / "older" / "search.json").write_text('{"experiment": "lstm", "opt')
+        with pytest.raises(SystemExit) as stop:
+            parse(LSTMOptions, ["--resume", "--storage-path", str(runs), "--name", "older"])
+        assert stop.value.code == 2
+        assert "cannot be read" in capsys.readouterr().err
