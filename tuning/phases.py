@@ -143,8 +143,7 @@ class Phases:
             run,
             self.study,
             trials_done=ended.total(),
-            # The trials of a population train in turns: those without room are paused.
-            slots=wanted if options.synchronous else self.cluster.slots,
+            slots=self.cluster.slots,
             patience=self.patience,
         )
         return Stage(

@@ -1,7 +1,7 @@
-"""``--in-process``: trials one after another in this very process, without Ray, so that a debugger
-stops in them.
+"""``--in-process``: trials one after another in this process, without Ray, so that a debugger stops
+in them.
 
-They are recorded by the same callbacks as trials in worker processes are.
+The callbacks that record trials in worker processes record these trials, too.
 """
 
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ THIS_PROCESS = Cluster(
 
 @dataclass
 class LocalTrial:
-    """What the callbacks read of one of Ray Tune's trials."""
+    """A trial with what the callbacks read of Ray Tune's trials."""
 
     trial_id: str
     config: dict[str, Any]
