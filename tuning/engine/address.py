@@ -21,11 +21,10 @@ HOST_PORT = r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<four>[^\s:/\[\]]+)):(?P<port>[0
 
 
 def address_of(options: SearchOptions) -> tuple[str, str] | None:
-    """The address of the cluster to join, after the name of what gave it; None for this machine.
+    """The option or variable that gave the cluster's address, and the address; None: join none.
 
-    --address or RAY_ADDRESS gives it. An empty address and "local" are this machine. "auto" is
-    RAY_ADDRESS, or the cluster that ``ray start`` made on this machine: Ray itself would also join
-    the private Ray of another search. Raises UsageError if there is no such cluster.
+    "auto" is RAY_ADDRESS, or the cluster that ``ray start`` made on this machine: Ray itself would
+    also join the private Ray of another search. Raises UsageError if there is no such cluster.
     """
     source, address = "--address", options.address or ""
     environment = os.environ.get("RAY_ADDRESS", "").strip()
@@ -67,10 +66,10 @@ def check_address(source: str, address: str) -> None:
 
 
 def _speaks_http2(connection: socket.socket) -> bool:
-    """Whether an HTTP/2 server answers with a settings frame (RFC 9113, 3.4 and 4.1).
+    """Whether an HTTP/2 server, such as Ray's control store, answers (RFC 9113, 3.4 and 4.1).
 
-    Ray's control store is such a server; Ray itself would try for many minutes to join another
-    program. Raises TimeoutError if nothing is answered.
+    Ray itself would try for many minutes to join another program. Raises TimeoutError if nothing is
+    answered.
     """
     connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
     header = connection.recv(9, socket.MSG_WAITALL)

@@ -28,36 +28,37 @@ HYPERBAND_BRACKETS = 3
 class RungScheduler(AsyncHyperBandScheduler):
     """Ray Tune's ASHA with five changes.
 
-    At each rung, a fixed training cost, ASHA stops a trial whose value is below a cut-off: a
-    quantile of the values that the trials so far have had there.
+    At each rung, which is a training cost, ASHA stops a trial whose value is below a cut-off: a
+    quantile of the values that other trials had there.
 
     1. Start-up. Ray's cut-off knows only the trials that came before, so the first trials pass
-       every rung, however poor they are. Here each trial of the start-up is paused, and so saved,
-       at its first rung. When all of them are there or have ended, those below the cut-off are
-       stopped. The others go on, the best first.
-    2. Converged trials. A trial that has converged stays on all later rungs with its last value, so
-       slower trials are compared with it. Ray's ASHA compares those only with one another.
-    3. Baselines. If the task protects its baselines, they are never stopped. Their values count on
-       the rungs like all others.
-    4. Brackets. The trial's seed decides its HyperBand bracket, so a resumed search keeps it.
-    5. Audit. Of the trials that would be stopped, a fraction ``audit``, drawn by their seeds, runs
-       to the end, so that the cost of early stopping can be estimated. The trial's record says
-       under ``audited`` where it would have been stopped. It is on no later rung, so the other
-       trials are judged as if it had been stopped.
+       every rung, however poor they are. Here the trials of the start-up are paused, and so saved,
+       at their first rung. When all are there or have ended, those below the cut-off are stopped
+       and the others go on, the best first.
+    2. Converged trials. A converged trial stays on all later rungs with its last value, so slower
+       trials are compared with it. Ray's ASHA forgets it.
+    3. Baselines. If the task protects its baselines, they are neither paused nor stopped. Their
+       values still count.
+    4. Brackets. A trial's seed decides its HyperBand bracket, so a resumed search keeps it.
+    5. Audit. A fraction ``audit`` of the trials that would be stopped, drawn by their seeds, runs
+       to the end, to estimate what early stopping costs. ``audited`` in a trial's record says where
+       it would have been stopped. Its values count on no later rung.
     """
 
     def __init__(
-        self,
-        run: RunDirectory,
-        start_up: StartUp,
-        room: Room,
-        audit: float,
-        protect_baselines: bool,
-        **arguments: Any,
+        self, options: SearchOptions, task: Task, run: RunDirectory, start_up: StartUp, room: Room
     ) -> None:
-        super().__init__(**arguments)
+        super().__init__(
+            time_attr=task.time_attr,
+            metric=task.objective.metric,
+            mode=task.objective.mode,
+            max_t=task.budget,
+            grace_period=task.rungs.grace_steps,
+            reduction_factor=task.rungs.reduction_factor,
+            brackets=HYPERBAND_BRACKETS if options.scheduler == "hyperband" else 1,
+        )
         self._run, self._start_up, self._room = run, start_up, room
-        self._audit, self._protect_baselines = audit, protect_baselines
+        self._audit, self._protect_baselines = options.audit, task.protect_baselines
         self._audited = {record.number for _, record in run.trials() if record.audited is not None}
         self._promoted: list[Trial] = []
         start_up.cohort -= self._audited
@@ -139,8 +140,8 @@ class RungScheduler(AsyncHyperBandScheduler):
     def _reaches_rung(self, trial: Trial, result: dict[str, Any]) -> bool:
         """Whether the trial has reached a rung.
 
-        A report that passed several rungs puts the trial on the lower ones, too: all trials of the
-        start-up are compared with one another.
+        If the report passed several, it counts on the lower ones, too: the whole start-up is
+        compared there.
         """
         passed = [
             recorded
@@ -152,8 +153,7 @@ class RungScheduler(AsyncHyperBandScheduler):
         return bool(passed)
 
     def _release(self, tune_controller: Any) -> None:
-        """The whole start-up is on its first rungs: stop the trials below the cut-off there and let
-        the others go on.
+        """Stop the paused trials that are below their cut-off, and let the others go on.
 
         Raises RuntimeError if a trial cannot be stopped: Ray would wait for it without a word.
         """
@@ -202,28 +202,14 @@ def create_scheduler(
 ) -> TrialScheduler:
     """The scheduler of ``--scheduler``, with the run's ended trials on its rungs.
 
-    Args:
-        start_up: The trials that wait for one another at their first rung; None: no trials.
-        room: None: room for one trial.
+    Without ``start_up`` no trials wait for one another; without ``room`` one trial runs at a time.
     """
     if options.synchronous:
         return Population(options, task, run)
     if options.scheduler == "none" or not task.rungs.steps(task.budget):
         return FIFOScheduler()
-    scheduler = RungScheduler(
-        run,
-        start_up or StartUp(options, task),
-        room or Room(1),
-        options.audit,
-        task.protect_baselines,
-        time_attr=task.time_attr,
-        metric=task.objective.metric,
-        mode=task.objective.mode,
-        max_t=task.budget,
-        grace_period=task.rungs.grace_steps,
-        reduction_factor=task.rungs.reduction_factor,
-        brackets=HYPERBAND_BRACKETS if options.scheduler == "hyperband" else 1,
-    )
+    start_up = start_up or StartUp(options, task)
+    scheduler = RungScheduler(options, task, run, start_up, room or Room(1))
     for directory, record in run.trials():
         if record.ended is not None:
             until = math.inf if record.audited is None else record.audited

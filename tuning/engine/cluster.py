@@ -1,9 +1,9 @@
 """Ray for one search: started on this machine alone, or joined by its address, and how many trials
 it has room for.
 
-A Ray that this search starts is for this search only: all its ports are on the loopback address,
-and Ray's token authentication is on. Its workers have normal priority: Ray's default, niceness 15,
-starves them if any other process is busy. No usage statistics are sent.
+A Ray that this search starts serves only this search: its ports are on the loopback address, and
+token authentication is on. Its workers have normal priority: Ray's default, niceness 15, starves
+them if any other process is busy. No usage statistics are sent.
 """
 
 import contextlib
@@ -43,12 +43,11 @@ class Cluster:
     """Where the trials run.
 
     Attributes:
-        slots: The number of trials that run at the same time.
+        slots: How many trials run at the same time.
         trial_resources: What Ray reserves for one trial.
-        alone: What Ray reserves for a trial that runs with no other: on this machine, the resources
-            of all slots.
+        alone: What it reserves for a trial that runs alone: on this machine, all slots.
         dashboard: The dashboard's address, or None.
-        description: The place and the resources of a trial, in words.
+        description: The place and a trial's resources, in words.
         notice: One line the user should read, or None.
         joined: Whether it ran already, perhaps on other machines.
     """
@@ -105,10 +104,9 @@ def connect(options: SearchOptions) -> Cluster:
 def _slots(
     nodes: Sequence[Mapping[str, float]], request: dict[str, float], most: int, all_slots: bool
 ) -> int:
-    """The number of trials at once: as many as the nodes hold, or ``most`` if that is not 0.
+    """How many trials run at once: as many as the nodes hold, but at most ``most`` (0: no bound).
 
-    Raises UsageError if it is 0, or if the trials of a population would use ``all_slots`` and not
-    just ``most`` of them.
+    Raises UsageError if no node can run a trial, or if the trials would use ``all_slots``.
     """
     room = sum(room_on(node, request) for node in nodes)
     if room == 0:

@@ -1,10 +1,10 @@
 """What broke a trial: an error of its own, which is final, or the machine.
 
-Ray Tune would go on with a trial whose worker died while it ran, but not with a trial whose worker
-was dead before it began, as an idle worker that is kept for the next trial can be. It would also
-repeat a trial after an error of its own. Here Ray Tune repeats nothing: each failure has a
-``Blame``, and ``tuning.engine.retries`` hands a trial out again if the machine is to blame. A trial
-that had already reported its outcome keeps it, even if its weights could not be saved.
+Ray Tune would go on with a trial whose worker died while it ran, but not if the worker, kept from
+an earlier trial, was dead before. It would also repeat a trial after its own error. Here Ray Tune
+repeats nothing: each failure has a ``Blame``, and ``tuning.engine.retries`` hands a trial out again
+if the machine is to blame. A trial that had already reported its outcome keeps it, even if its
+weights could not be saved.
 """
 
 from dataclasses import dataclass
@@ -35,13 +35,7 @@ class NotTheTrials(Exception):
 
 @dataclass(frozen=True)
 class Failure:
-    """How a trial failed.
-
-    Attributes:
-        trial: Ray Tune's trial.
-        error: What was raised.
-        blame: Whose failure it was.
-    """
+    """How Ray Tune's ``trial`` failed, and who is to blame."""
 
     trial: Trial
     error: Exception
@@ -49,7 +43,7 @@ class Failure:
 
     @classmethod
     def of(cls, trial: Trial) -> "Failure":
-        """Read how Ray Tune's ``trial`` failed."""
+        """How Ray Tune's ``trial`` failed."""
         error = _read_error(trial)
         return cls(trial, error, blamed(error))
 

@@ -1,10 +1,10 @@
 """A run is told twice, by the records in its directory and by its study. Before a run goes on, the
 two are compared.
 
-The study is found by the run's id, never by its name, so a folder can be renamed or moved. The
-records are the truth: if the study is lost, lacks trials or differs, it is built anew from them. A
-record that cannot be read is written again from the study. What neither of the two knows is
-refused. The number and the files of a trial that has ended are never used again.
+The study is found by the run's id, so a folder can be renamed or moved. The records are the truth:
+if the study is lost, lacks trials or differs, it is built anew from them. A record that cannot be
+read is written again from the study. What neither of the two knows is refused. The number and the
+files of an ended trial are never used again.
 """
 
 import contextlib
@@ -92,11 +92,8 @@ def agree(
 ) -> tuple[RDBStorage, list[str]]:
     """Make the study and the records of a run that goes on agree.
 
-    Returns the storage to go on with, and lines that the user should read. Raises UsageError if
-    neither of the two knows what is lost.
-
-    Args:
-        storage: None if the run's own database cannot be read.
+    Returns the storage to go on with, and lines that the user should read. ``storage`` is None if
+    the run's own database cannot be read. Raises UsageError if something is lost for good.
     """
     study = _load(options, storage, run)
     known = {} if study is None else _known_records(study, run, task)
@@ -130,13 +127,11 @@ def _load(
     if storage is None:
         return None
     record = run.read() or {}
-    name = find_study(storage, record["id"])
-    if name is None and not options.optuna_storage and "copied_id" in record:
-        name = find_study(storage, record["copied_id"])
-    study = None if name is None else optuna.load_study(study_name=name, storage=storage)
-    if study is None or "warm_start" not in study.user_attrs:  # killed while it was created
-        return None
-    study.set_user_attr(RUN_ID, record["id"])
+    study = find_study(storage, record["id"])
+    if study is None and not options.optuna_storage:
+        study = find_study(storage, record.get("copied_id"))
+    if study is not None:
+        study.set_user_attr(RUN_ID, record["id"])
     return study
 
 

@@ -1,9 +1,9 @@
 """The nodes of a joined cluster, checked before the first trial.
 
-A small Ray task runs on every node that can run a trial, on all of them at once. It imports the
-trainable, compares versions and sources, reads a file that this machine has written in the run
-directory, writes one itself, and asks torch for the GPU if a trial needs one. What would fail in
-trial after trial is refused here in one line. Nodes that join later are not checked.
+A small Ray task runs at once on every node that can run a trial. It imports the trainable, compares
+versions and sources, reads a file of this machine in the run directory, writes one itself, and asks
+torch for the GPU if a trial needs one. What would fail trial after trial is refused in one line.
+Nodes that join later are not checked.
 """
 
 import contextlib
@@ -72,9 +72,6 @@ def check_nodes(cluster: Cluster, options: SearchOptions, task: Task, run: Path)
     """Raise UsageError if a node that can run a trial lacks memory, the project, a package, the
     storage or its GPU.
 
-    If a node that joins later lacks one of them, its trials fail. If the first trials of a search
-    all fail alike, the search ends (``tuning.engine.searcher``).
-
     Args:
         cluster: The cluster that Ray has joined.
         run: The run directory, which every node must see under the same path.
@@ -105,7 +102,7 @@ def check_nodes(cluster: Cluster, options: SearchOptions, task: Task, run: Path)
 
 
 def _problems(nodes: list[dict[str, Any]], question: Question) -> dict[str, list[str]]:
-    """The problems, each with the names of the nodes that have it."""
+    """The problems, each with the names of its nodes."""
     # After CUDA has started, a process cannot change its GPU: none is kept for a trial.
     task = ray.remote(num_cpus=0, max_calls=1 if question.gpu else 0)(look)
     asked = {}

@@ -1,9 +1,8 @@
-"""Patience with the study's database and the storage: if one of them fails, the search tries again
-for a while.
+"""Patience with the study's database and the storage: after a failure the search tries again.
 
 A database may be locked or restarted, and a disk may be full until somebody makes room. The search
-says so in one line. If the failure lasts too long, the search ends with one line, and everything
-that had finished is kept.
+says so in one line. If the failure lasts too long, the search ends with one line; finished trials
+are kept.
 """
 
 import contextlib

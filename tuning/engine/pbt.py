@@ -32,11 +32,11 @@ FACTORS = (0.8, 1.2)
 class Population(PopulationBasedTraining):
     """Ray Tune's synchronous PBT over the trials of one session.
 
-    Ray's class perturbs the population when the last trial reports. Another trial may then still be
-    saving, and Ray would stop it at its next checkpoint if it has been perturbed. If the last trial
-    ends instead of reporting, all others wait for ever. Here the population is perturbed when every
-    trial that has not ended is paused, and so saved. Baselines keep their settings and weights, but
-    other trials may take them over.
+    Ray's class perturbs the population when the last trial reports. Another trial may still be
+    saving then, and if it was perturbed, its next checkpoint ends it. If the last trial ends
+    instead of reporting, all others wait for ever. Here the population is perturbed when all trials
+    that have not ended are paused, and so saved. Baselines keep their settings and weights; others
+    may take them over.
     """
 
     def __init__(self, options: SearchOptions, task: Task, run: RunDirectory) -> None:
@@ -71,9 +71,9 @@ class Population(PopulationBasedTraining):
         return str(TrialScheduler.PAUSE)
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
-        """A paused trial that has not reached the next rung, or else Ray's choice.
+        """A paused trial before the next rung, or else Ray's choice.
 
-        Ray's own method names the same trial until it runs, and the other slots stay empty.
+        Ray itself names the same trial until it runs, and the other slots stay empty.
         """
         alive = [trial for trial in self._trial_state if not trial.is_finished()]
         if alive and all(trial.status == Trial.PAUSED for trial in alive):

@@ -51,10 +51,8 @@ class Progress(Callback):
     Args:
         title: What the status line counts, such as ``trials``.
         total: How many of them there are.
-        ended: How those of earlier sessions ended.
+        ended, best: The outcomes and the best trial of earlier sessions.
         stage: A stage whose settings do not vary, such as ``confirm``; None for the search itself.
-        best: The best trial of earlier sessions.
-        quiet: Whether nothing is printed.
     """
 
     def __init__(

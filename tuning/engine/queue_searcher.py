@@ -1,5 +1,4 @@
-"""Ray Tune's searcher over a queue: the trainings after the search, whose configs are known before
-the first of them starts."""
+"""Ray Tune's searcher over a queue: the trainings after the search, whose configs are known."""
 
 from typing import Any
 
@@ -14,8 +13,7 @@ from tuning.engine.retries import RetryingSearcher
 class QueueSearcher(RetryingSearcher):
     """Hands out the configs of a queue in their order.
 
-    A training that the machine failed goes to the end of the queue and continues from its latest
-    checkpoint.
+    A training that the machine failed goes to the end of the queue, with its checkpoints.
     """
 
     def __init__(

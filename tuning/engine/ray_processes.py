@@ -2,8 +2,8 @@
 are watched.
 
 A signal to the search's process group, from Ctrl-C or ``timeout``, must not end Ray first: the
-search would then wait for Ray. If one of Ray's daemons dies, Tune waits for ever, or Ray's core
-ends this process without a word after a minute.
+search would wait for it. If a daemon of Ray's dies, Tune waits for ever, or after a minute Ray's
+core ends this process without a word.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ ANSWER_S = 0.5
 
 
 class RayProcesses:
-    """Ray's processes that this process depends on. Like Ray, it exists once in a process."""
+    """Ray's processes that this process depends on."""
 
     def __init__(self) -> None:
         self._started: list[subprocess.Popen[bytes]] = []

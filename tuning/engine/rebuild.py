@@ -29,11 +29,8 @@ def rebuild(
 ) -> RDBStorage:
     """Build a new study from the trials on record; returns its storage.
 
-    The run's own database is put aside, and a new one is made. In a shared database the old study
-    stays.
-
-    Args:
-        storage: The database so far; None if the run's own database cannot be read.
+    The run's own database is put aside; ``storage`` is None if it cannot be read. In a shared
+    database the old study stays.
     """
     record = run.read() or {}
     if options.optuna_storage:

@@ -1,7 +1,7 @@
 """Writes what trials report into the run directory at once, and bounds the weights kept there.
 
-Ray Tune's own loggers write to a staging folder that is copied from time to time; a search that is
-killed in between would lose rows. This callback waits if the storage fails.
+Ray Tune's own loggers write to a folder that is copied from time to time; a kill in between would
+lose rows. This callback waits if the storage fails.
 """
 
 import time
@@ -96,10 +96,9 @@ class Recorder(Callback):
         self._patience(f"the run directory {self.run.path}", write)
 
     def _rank(self, number: int, ended: str | None, row: dict[str, Any]) -> tuple[bool, float, int]:
-        """The trial's rank by its last row; the best trial has the highest.
+        """The trial's rank by its last row; the best trial has the highest rank.
 
-        A trial that was cut short ranks below all that ended by themselves: its value is of fewer
-        steps.
+        Trials that were cut short rank below all others: their values are of fewer steps.
         """
         return ended in COMPLETE, -self.objective.loss(row), -number
 

@@ -1,5 +1,4 @@
-"""The searchers' part in what ``tuning.engine.failure`` decides: a trial that the machine failed is
-handed out again."""
+"""What both searchers do if the machine fails a trial: they hand it out again."""
 
 from collections.abc import Sequence
 from typing import Any

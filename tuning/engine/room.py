@@ -1,4 +1,4 @@
-"""The room for trials: how many run at once, and fewer after a trial has run out of memory."""
+"""The room for trials: how many run at once."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,8 +10,7 @@ from tuning.engine.patience import say_on_stderr
 class Room:
     """The number of ``slots`` for trials.
 
-    The searcher, which hands out new trials, and the scheduler, which lets paused trials go on,
-    share one object.
+    The searcher hands out new trials and the scheduler lets paused trials go on; both share it.
     """
 
     slots: int
@@ -30,8 +29,8 @@ class Room:
 def room_on(node: Mapping[str, float], request: Mapping[str, float]) -> int:
     """The number of trials that fit on one node.
 
-    A fraction of a GPU never spans two GPUs: with 0.4 of a GPU for each trial, two GPUs hold four
-    trials, not five.
+    A fraction of a GPU never spans two GPUs: if each trial needs 0.4, two GPUs hold four trials,
+    not five.
     """
     room = int(node.get("CPU", 0) / request["CPU"] + 1e-9)
     gpu = request.get("GPU", 0)

@@ -17,10 +17,10 @@ def create_sampler(
 ) -> BaseSampler:
     """The sampler of ``--sampler`` for trial ``number``.
 
-    Its random numbers depend only on the search's seed and on ``number``, so a search that was cut
-    off and resumed draws what it would have drawn. A sampler with a model uses it from its first
-    call, since the start-up is not drawn by the sampler. Over a conditional space TPE models each
-    group of parameters that occur together. CMA-ES starts from ``x0``.
+    Its random numbers depend only on the search's seed and on ``number``, so a resumed search draws
+    what it would have drawn. A model is used from the first call: it does not draw the start-up.
+    Over a conditional space TPE models each group of parameters that occur together. CMA-ES starts
+    from ``x0``.
     """
     seed = int(np.random.SeedSequence((options.seed, number)).generate_state(1)[0])
     with warnings.catch_warnings(action="ignore", category=FutureWarning):

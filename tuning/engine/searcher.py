@@ -1,10 +1,9 @@
 """Ray Tune's searcher over the Optuna study of a run: which settings are tried next.
 
-Ray's own ``OptunaSearch`` tells Optuna that every ended trial is COMPLETE, with its last value.
-Here a trial is COMPLETE if it used its budget or converged. It is PRUNED, with its intermediate
-values, if the scheduler stopped it, and FAIL if it diverged or broke. A trial keeps its number,
-seed and settings when a search is resumed: the study records what was asked for, and a trial that
-was cut off is handed out again before anything new is sampled.
+For Ray's own ``OptunaSearch`` every ended trial is COMPLETE with its last value. Here a trial is
+COMPLETE if it used its budget or converged, PRUNED with its intermediate values if it was stopped
+early, and FAIL if it diverged or broke. When a search is resumed, a trial that was cut off is
+handed out again, with its number, seed and settings, before anything new is sampled.
 """
 
 from collections.abc import Callable
@@ -47,15 +46,14 @@ class StudySearch(RetryingSearcher):
 
     A trial's config is its parameters, the fixed settings of the space and the command, its
     ``seed``, its number as ``trial`` and, for a baseline, its name as ``baseline``. If a trial goes
-    on, ``restore_from`` lists its checkpoints, the latest first, and ``lost`` counts the times that
-    the machine failed under it.
+    on, ``restore_from`` lists its checkpoints, the latest first, and ``lost`` counts the failures
+    of the machine under it.
 
-    Give Ray Tune no bound on the number of trials, nor on the trials at once. This searcher ends
-    the search, since a trial can be handed out twice. Besides the trials that wait at their first
-    rung, at most ``room.slots`` trials are out.
+    Give Ray Tune no bound on the trials, in all or at once: a trial can be handed out twice, and
+    trials that wait at their first rung use none of the ``room.slots``.
 
-    Each access to the database is one transaction that ``patience`` repeats if it fails. What is
-    remembered here is set after the commit, so an action can be repeated whole.
+    Each access to the database is one transaction, repeated whole if it fails. So what is
+    remembered here is set after the commit.
     """
 
     def __init__(

@@ -17,11 +17,9 @@ from tuning.options import STORAGE_VARIABLE, SearchOptions
 def open_storage(options: SearchOptions, run: Path) -> RDBStorage:
     """Open ``optuna.db`` in the run directory, or the database of ``--optuna-storage``.
 
-    SQLite overwrites its journal at every commit instead of deleting it. That is as safe, and costs
-    a fraction of the time.
-
-    Raises OSError if another process has locked it. Raises UsageError if it cannot be reached, or
-    if it has a study with the name of a new run.
+    SQLite overwrites its journal instead of deleting it, which is as safe and much faster. Raises
+    OSError if another process has locked the database. Raises UsageError if it cannot be reached,
+    or if it has a study with the name of a new run.
     """
     given = options.optuna_storage
     where = str(run / "optuna.db") if given is None else f"--optuna-storage {given}"
@@ -47,11 +45,8 @@ def open_storage(options: SearchOptions, run: Path) -> RDBStorage:
 
 
 def _database_url(given: str | None, run: Path) -> URL:
-    """The URL to connect to.
-
-    A URL that was recorded without its secrets is used as it is: .pgpass or peer authentication may
-    need none.
-    """
+    """The URL to connect to; without its secrets if the record left them out, since .pgpass or peer
+    authentication may need none."""
     if given is None:
         return URL.create("sqlite", database=str(run / "optuna.db"))
     url = make_url(reveal(given))
@@ -65,8 +60,7 @@ def _database_url(given: str | None, run: Path) -> URL:
 def _why_not(given: str | None, error: Exception) -> str:
     """The reason of ``error`` in one line.
 
-    If the URL was cut in the middle of its password, the driver's words hold the rest of it, so
-    they are not printed.
+    If the URL is cut inside its password, the driver's words would show the rest of it.
     """
     real = reveal(given or "")
     if given is not None and (isinstance(error, ValueError | ArgumentError) or real.count("@") > 1):
@@ -87,8 +81,7 @@ def _why_not(given: str | None, error: Exception) -> str:
 def one_transaction(storage: RDBStorage) -> Iterator[None]:
     """Commit all that Optuna writes in the body at once, or nothing of it.
 
-    Optuna itself commits every single value. A trial's settings and attributes now cost one wait
-    for the disk instead of a dozen.
+    Optuna commits every single value: a trial would cost a dozen waits for the disk instead of one.
     Source:
     https://docs.sqlalchemy.org/en/20/orm/session_transaction.html#joining-a-session-into-an-external-transaction-such-as-for-test-suites
     """

@@ -151,11 +151,12 @@ class RunStudy:
         return study._storage.get_trial_id_from_study_id_trial_number(study._study_id, number)
 
 
-def find_study(storage: RDBStorage, run_id: str | None) -> str | None:
-    """The name of the study that has this run's id, or None."""
+def find_study(storage: RDBStorage, run_id: str | None) -> optuna.Study | None:
+    """The study of the run with this id, or None. One that a kill left half made does not count."""
     for summary in optuna.get_all_study_summaries(storage, include_best_trial=False):
-        if run_id is not None and summary.user_attrs.get(RUN_ID) == run_id:
-            return str(summary.study_name)
+        about = summary.user_attrs
+        if run_id is not None and about.get(RUN_ID) == run_id and "warm_start" in about:
+            return optuna.load_study(study_name=summary.study_name, storage=storage)
     return None
 
 
@@ -167,10 +168,7 @@ def open_study(
     Raises UsageError if a run of ``--warm-start`` cannot be read.
     """
     run_id = (run.read() or {}).get("id")
-    name = find_study(storage, run_id)
-    study = None if name is None else optuna.load_study(study_name=name, storage=storage)
-    if study is None or "warm_start" not in study.user_attrs:
-        study = create_study(options, task, run, storage, run_id)
+    study = find_study(storage, run_id) or create_study(options, task, run, storage, run_id)
     start_up = StartUp(options, task, study.user_attrs["warm_start"])
     there = len(study.get_trials(deepcopy=False))
     for number in range(there, min(start_up.count, options.num_samples)):
@@ -184,9 +182,9 @@ def create_study(
 ) -> optuna.Study:
     """A new study under the run's name, or under the first free name like it.
 
-    Its ``user_attrs`` tell the run, the command that began it, the settings of earlier runs to try
-    and ``notes`` on them for the user. ``search.json`` keeps these settings too, in case the study
-    is lost. Raises UsageError if a run of ``--warm-start`` cannot be read.
+    Its ``user_attrs`` tell the run, its command, the settings of earlier runs to try and ``notes``
+    on them. ``search.json`` keeps these settings too, in case the study is lost. Raises UsageError
+    if a run of ``--warm-start`` cannot be read.
     """
     kept = (run.read() or {}).get("warm_start")
     warm = WarmStart([(settings, of) for settings, of in kept or ()], [])

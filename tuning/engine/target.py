@@ -15,7 +15,7 @@ class Paused(Exception):
 
 
 class TargetPause(Callback):
-    """Pauses the search after the step of Ray Tune in which a trial has ended and reaches the goal.
+    """Pauses the search after a trial has ended and reaches the goal.
 
     A ``Stopper`` would end the trials in flight, and the trial itself before its end is on record.
     """

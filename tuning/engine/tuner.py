@@ -58,9 +58,9 @@ class Stage:
     Attributes:
         run: The directory in which the trials are recorded.
         scheduler: None runs every trial to its end.
-        time_budget_s: Seconds after which the stage ends; None: once the searcher has no more.
+        time_budget_s: Seconds after which the stage ends, or None.
         resources: What Ray reserves for a trial; None: the cluster's ``trial_resources``.
-        pause: Ends the stage when a trial reaches the target; None: there is no target.
+        pause: Ends the stage when a trial reaches the target, or None.
         concurrent: The largest number of trials at once; None: the cluster's slots.
     """
 
@@ -85,11 +85,16 @@ def run_trials(
 
     Raises Trouble if the search must end.
     """
-    request, run, progress = stage.resources or cluster.trial_resources, stage.run, stage.progress
-    recorder, progress.capacity = Recorder(run, task.objective, patience), Capacity(request)
-    callbacks: list[Callback] = [recorder, progress, progress.capacity]
-    callbacks += [TrialListCallback(stage.searcher), *([stage.pause] if stage.pause else [])]
-    resources = tune.PlacementGroupFactory([request])
+    run, request = stage.run, stage.resources or cluster.trial_resources
+    resources, capacity = tune.PlacementGroupFactory([request]), Capacity(request)
+    stage.progress.capacity = capacity
+    recorder, trial_list = (
+        Recorder(run, task.objective, patience),
+        TrialListCallback(stage.searcher),
+    )
+    callbacks: list[Callback] = [recorder, stage.progress, capacity, trial_list]
+    if stage.pause:
+        callbacks.append(stage.pause)
     tuner = tune.Tuner(
         # tune.with_resources would rename the class in the dashboard.
         _extended(trainable, default_resource_request=classmethod(lambda cls, config: resources)),
@@ -102,17 +107,7 @@ def run_trials(
             reuse_actors=True,
             trial_dirname_creator=trial_folder,
         ),
-        run_config=tune.RunConfig(
-            name=run.path.name,
-            storage_path=str(run.path.parent),
-            callbacks=callbacks,
-            checkpoint_config=tune.CheckpointConfig(
-                checkpoint_frequency=task.checkpoint_every,
-                checkpoint_at_end=False,  # tuning.engine.recorder asks for those that stay
-            ),
-            failure_config=tune.FailureConfig(max_failures=0),  # see tuning.engine.failure
-            verbose=0,
-        ),
+        run_config=_run_config(run, task.checkpoint_every, callbacks),
     )
     # Ray prints some errors to stdout, which is the verdict's.
     with contextlib.redirect_stdout(sys.stderr), early_exit.handlers_kept():
@@ -125,13 +120,27 @@ def run_trials(
     drop_tune_state(run)
 
 
+def _run_config(
+    run: RunDirectory, checkpoint_every: int, callbacks: list[Callback]
+) -> tune.RunConfig:
+    # tuning.engine.recorder asks for the checkpoints at a trial's end that stay.
+    checkpoints = tune.CheckpointConfig(
+        checkpoint_frequency=checkpoint_every, checkpoint_at_end=False
+    )
+    return tune.RunConfig(
+        name=run.path.name,
+        storage_path=str(run.path.parent),
+        callbacks=callbacks,
+        checkpoint_config=checkpoints,
+        failure_config=tune.FailureConfig(max_failures=0),  # see tuning.engine.failure
+        verbose=0,
+    )
+
+
 def with_shared_data(
     trainable: type[ResumableTrainable], shared: object, in_ray: bool
 ) -> type[ResumableTrainable]:
-    """The trainable with the data that all its trials share.
-
-    From Ray's object store the data is sent once to each node, not to every trial.
-    """
+    """The trainable with the data of all trials. Ray's object store sends it once to each node."""
     if shared is None:
         return trainable
     return _extended(trainable, shared=ray.put(shared) if in_ray else shared)
