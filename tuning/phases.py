@@ -140,8 +140,7 @@ class Phases:
             run,
             self.study,
             trials_done=ended.total(),
-            # All trials of a population take turns: those without room are paused.
-            slots=wanted if options.synchronous else self.cluster.slots,
+            slots=self.cluster.slots,
             patience=self.patience,
         )
         return Stage(

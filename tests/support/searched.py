@@ -1,4 +1,7 @@
-"""A run that is searched trial by trial in this process, without Ray: its records and its study are as a search leaves them."""
+"""A run that is searched trial by trial in this process, without Ray.
+
+Its records and its study are as a search leaves them.
+"""
 
 from dataclasses import asdict
 from typing import Any
@@ -22,7 +25,7 @@ def open_study(options: LSTMOptions, task: Task, run: RunDirectory) -> RunStudy:
 
 
 ENDS = ("budget", "converged", "stopped early", "diverged", "error")
-"""How the trials end, in turn."""
+"""The outcomes of the trials, in turn."""
 
 
 def described(task: Task) -> dict[str, Any]:
@@ -61,7 +64,7 @@ class Searched:
         return int(config["trial"])
 
     def end(self, name: str, number: int) -> None:
-        """Report twice and end, as ``ENDS`` has it for this number."""
+        """Report twice and end with this number's outcome of ``ENDS``."""
         directory, ended = self.run.trial(number), ENDS[number % len(ENDS)]
         for step in (100, 200):
             row = {

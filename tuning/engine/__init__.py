@@ -1,1 +1,1 @@
-"""All that touches Ray and Optuna: searcher and schedulers, the study's database, the cluster, and what they report."""
+"""All that touches Ray and Optuna: searcher, schedulers, database, cluster and callbacks."""

@@ -1,5 +1,5 @@
-"""Which trials are stopped early: Ray Tune's asynchronous successive halving (ASHA), its rungs kept
-across ``--resume``, and its first trials compared with one another before any of them goes on.
+"""The scheduler of a search: Ray Tune's asynchronous successive halving (ASHA), which stops poor
+trials early, or another one that ``--scheduler`` names.
 
 Source: Li et al., A System for Massively Parallel Hyperparameter Tuning,
 https://arxiv.org/abs/1810.05934
@@ -7,6 +7,7 @@ https://arxiv.org/abs/1810.05934
 
 import math
 import random
+from operator import itemgetter
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -25,52 +26,45 @@ HYPERBAND_BRACKETS = 3
 
 
 class RungScheduler(AsyncHyperBandScheduler):
-    """Ray Tune's ASHA, with five differences.
+    """Ray Tune's ASHA with five changes.
 
-    The trials of the start-up wait for one another at their first rung. Ray's ASHA compares a trial
-    with those that came before it, so the first ones pass every rung, however poor they are, and
-    use their whole budget. Here each is paused, hence saved, where it first stands on a rung; once
-    all of them stand there or have ended, those below the cut-off are stopped and the others go on,
-    the best first.
+    At each rung, which is a training cost, ASHA stops a trial whose value is below a cut-off: a
+    quantile of the values that other trials had there.
 
-    A trial that has converged stands on every rung above its end with its last figure, so that the
-    slower ones are compared with it there; Ray's leaves it out, and goes on comparing those among
-    themselves.
-
-    Settings known beforehand are never stopped, where the task protects them: they are the
-    baselines. Their results stand on the rungs like any other.
-
-    A trial's bracket of HyperBand follows from its seed, so that it is the same in every session.
-
-    An audit: the fraction ``audit`` of the trials that would be stopped, drawn by their seeds, runs
-    on to its end, so that what early stopping costs can be estimated. Where it would have been
-    stopped is written down as ``audited``; from there on such a trial stands on no rung, for the
-    others are to be judged as if it were not there.
+    1. Start-up. Ray's cut-off knows only the trials that came before, so the first trials pass
+       every rung, however poor they are. Here the trials of the start-up are paused, and so saved,
+       at their first rung. When all are there or have ended, those below the cut-off are stopped
+       and the others go on, the best first.
+    2. Converged trials. A converged trial stays on all later rungs with its last value, so slower
+       trials are compared with it. Ray's ASHA forgets it.
+    3. Baselines. If the task protects its baselines, they are neither paused nor stopped. Their
+       values still count.
+    4. Brackets. A trial's seed decides its HyperBand bracket, so a resumed search keeps it.
+    5. Audit. A fraction ``audit`` of the trials that would be stopped, drawn by their seeds, runs
+       to the end, to estimate what early stopping costs. ``audited`` in a trial's record says where
+       it would have been stopped. Its values count on no later rung.
     """
 
     def __init__(
-        self,
-        run: RunDirectory,
-        start_up: StartUp,
-        room: Room,
-        audit: float,
-        protect_baselines: bool,
-        **arguments: Any,
+        self, options: SearchOptions, task: Task, run: RunDirectory, start_up: StartUp, room: Room
     ) -> None:
-        super().__init__(**arguments)
-        self._run, self._room, self._audit, self._protect_baselines = (
-            run,
-            room,
-            audit,
-            protect_baselines,
+        super().__init__(
+            time_attr=task.time_attr,
+            metric=task.objective.metric,
+            mode=task.objective.mode,
+            max_t=task.budget,
+            grace_period=task.rungs.grace_steps,
+            reduction_factor=task.rungs.reduction_factor,
+            brackets=HYPERBAND_BRACKETS if options.scheduler == "hyperband" else 1,
         )
+        self._run, self._start_up, self._room = run, start_up, room
+        self._audit, self._protect_baselines = options.audit, task.protect_baselines
         self._audited = {record.number for _, record in run.trials() if record.audited is not None}
         self._promoted: list[Trial] = []
-        self._start_up = start_up
         start_up.cohort -= self._audited
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
-        """Ray's own draws a bracket of HyperBand from numpy's global stream; here a trial has the same one in every session."""
+        """Draw the trial's bracket by its seed. Ray draws it from numpy's global stream."""
         sizes = [len(bracket._rungs) for bracket in self._brackets]
         weights = [math.exp(size - max(sizes)) for size in sizes]
         drawn = random.Random(f"bracket {trial.config['seed']}").choices(self._brackets, weights)
@@ -82,7 +76,7 @@ class RungScheduler(AsyncHyperBandScheduler):
             return TrialScheduler.CONTINUE
         decision: str = super().on_trial_result(tune_controller, trial, result)
         spared = self._protect_baselines and "baseline" in trial.config
-        if number in self._start_up.cohort and self._stands(trial, result):
+        if number in self._start_up.cohort and self._reaches_rung(trial, result):
             self._start_up.cohort.discard(number)
             if not spared:
                 self._start_up.paused.append(trial)
@@ -92,29 +86,27 @@ class RungScheduler(AsyncHyperBandScheduler):
         return decision
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
-        """A trial that was let go on, the best first, where a slot is free; else a new one. Ray's own runs any paused one."""
-        trials = tune_controller.get_trials()
-        if self._start_up.paused and all(
-            trial.status == Trial.PAUSED for trial in self._start_up.paused
-        ):
-            others = any(
-                not trial.is_finished() for trial in trials if trial not in self._start_up.paused
-            )
+        """The best trial that was let go on, if a slot is free, or else a new trial.
+
+        Ray's own method chooses any paused trial.
+        """
+        trials, paused = tune_controller.get_trials(), self._start_up.paused
+        if paused and all(trial.status == Trial.PAUSED for trial in paused):
+            others = any(not trial.is_finished() for trial in trials if trial not in paused)
             if not self._start_up.cohort or not others:
                 self._release(tune_controller)
         pending = [trial for trial in trials if trial.status == Trial.PENDING]
         busy = len(pending) + sum(trial.status == Trial.RUNNING for trial in trials)
-        waiting = (trial for trial in self._promoted if trial.status == Trial.PAUSED)
-        return (next(waiting, None) if busy < self._room.slots else None) or next(
-            iter(pending), None
-        )
+        waiting = [trial for trial in self._promoted if trial.status == Trial.PAUSED]
+        if busy >= self._room.slots:
+            waiting = []
+        return next(iter(waiting + pending), None)
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         self._start_up.cohort.discard(trial.config["trial"])
         if trial.config["trial"] not in self._audited:
-            self._stay(
-                trial, trial.last_result or {}
-            )  # it may have converged, and only its weights are lost
+            # It may have converged, and only its weights are lost.
+            self._stay(trial, trial.last_result or {})
         if trial in self._start_up.paused:
             self._start_up.paused.remove(trial)
 
@@ -134,49 +126,56 @@ class RungScheduler(AsyncHyperBandScheduler):
             super().on_trial_result(cast(Any, None), trial, row)
             self._stay(trial, row)
 
+    def _value(self, result: dict[str, Any]) -> Any:
+        """The metric as the rungs have it: the larger, the better."""
+        return self._metric_op * result[str(self._metric)]
+
     def _stay(self, trial: Trial, result: dict[str, Any]) -> None:
-        """A trial that has converged stays on the rungs above."""
+        """Put a trial that has converged on the later rungs."""
         if result.get("ended") == CONVERGED.name:
             for milestone, recorded in self._trial_info[trial.trial_id]._rungs:
                 if milestone > result[self._time_attr]:
-                    recorded[trial.trial_id] = self._metric_op * result[str(self._metric)]
+                    recorded[trial.trial_id] = self._value(result)
 
-    def _stands(self, trial: Trial, result: dict[str, Any]) -> bool:
-        """Whether the trial stands on a rung. A report that passed several puts it on the lower
-        ones, too: a trial of the start-up is to be compared with all the others."""
+    def _reaches_rung(self, trial: Trial, result: dict[str, Any]) -> bool:
+        """Whether the trial has reached a rung.
+
+        If the report passed several, it counts on the lower ones, too: the whole start-up is
+        compared there.
+        """
         passed = [
             recorded
             for milestone, recorded in self._trial_info[trial.trial_id]._rungs
             if milestone <= result[self._time_attr]
         ]
         for recorded in passed:
-            recorded.setdefault(trial.trial_id, self._metric_op * result[str(self._metric)])
+            recorded.setdefault(trial.trial_id, self._value(result))
         return bool(passed)
 
     def _release(self, tune_controller: Any) -> None:
-        """The whole start-up stands on its first rungs: stop what is below the cut-off there, let
-        the others go on.
+        """Stop the paused trials that are below their cut-off, and let the others go on.
 
-        Raises RuntimeError where a trial cannot be stopped: Ray says nothing of that, and would
-        wait for it for ever.
+        Raises RuntimeError if a trial cannot be stopped: Ray would wait for it without a word.
         """
         held, self._start_up.paused[:] = list(self._start_up.paused), []
-        brackets = {trial.trial_id: self._trial_info[trial.trial_id] for trial in held}
-        first = {name: bracket._rungs[-1][1] for name, bracket in brackets.items()}
-        for trial in sorted(held, key=lambda one: first[one.trial_id][one.trial_id], reverse=True):
-            recorded = first[trial.trial_id]
-            above = recorded[trial.trial_id] >= brackets[trial.trial_id].cutoff(recorded)
-            if above or self._to_be_audited(trial, trial.last_result):
+        standing = []
+        for trial in held:
+            bracket = self._trial_info[trial.trial_id]
+            recorded = bracket._rungs[-1][1]
+            standing.append((recorded[trial.trial_id], bracket.cutoff(recorded), trial))
+        for value, cutoff, trial in sorted(standing, key=itemgetter(0), reverse=True):
+            if value >= cutoff or self._to_be_audited(trial, trial.last_result):
                 self._promoted.append(trial)
                 continue
             tune_controller.stop_trial(trial)
             if not trial.is_finished():
                 raise RuntimeError(
-                    f"trial {trial.config['trial']} could not be stopped: see Ray's log for the reason"
+                    f"trial {trial.config['trial']} could not be stopped:"
+                    " see Ray's log for the reason"
                 )
 
     def _to_be_audited(self, trial: Trial, result: dict[str, Any]) -> bool:
-        """Whether a trial that would be stopped here belongs to the audit; if so, it is written down."""
+        """Whether a trial that would be stopped here is audited; if so, its record is told."""
         cost = result[self._time_attr]
         if cost >= self._max_t or not audits(trial.config["seed"], self._audit):
             return False
@@ -190,7 +189,7 @@ class RungScheduler(AsyncHyperBandScheduler):
 
 
 def audits(seed: int, fraction: float) -> bool:
-    """Whether the trial of this seed belongs to the fraction that is audited: the same however often it is asked."""
+    """Whether the trial with this seed is among the ``fraction`` that is audited."""
     return random.Random(f"audit {seed}").random() < fraction
 
 
@@ -201,29 +200,16 @@ def create_scheduler(
     start_up: StartUp | None = None,
     room: Room | None = None,
 ) -> TrialScheduler:
-    """The scheduler of ``--scheduler``, with what the run's ended trials left on its rungs.
+    """The scheduler of ``--scheduler``, with the run's ended trials on its rungs.
 
-    The trials of ``start_up``'s cohort wait for one another at their first rung. ``room``: None has
-    room for one trial.
+    Without ``start_up`` no trials wait for one another; without ``room`` one trial runs at a time.
     """
     if options.synchronous:
         return Population(options, task, run)
     if options.scheduler == "none" or not task.rungs.steps(task.budget):
         return FIFOScheduler()
-    scheduler = RungScheduler(
-        run,
-        start_up or StartUp(options, task),
-        room or Room(1),
-        options.audit,
-        task.protect_baselines,
-        time_attr=task.time_attr,
-        metric=task.objective.metric,
-        mode=task.objective.mode,
-        max_t=task.budget,
-        grace_period=task.rungs.grace_steps,
-        reduction_factor=task.rungs.reduction_factor,
-        brackets=HYPERBAND_BRACKETS if options.scheduler == "hyperband" else 1,
-    )
+    start_up = start_up or StartUp(options, task)
+    scheduler = RungScheduler(options, task, run, start_up, room or Room(1))
     for directory, record in run.trials():
         if record.ended is not None:
             until = math.inf if record.audited is None else record.audited

@@ -1,10 +1,9 @@
-"""Ray for one search: started on this machine alone or reached by its address, and how many trials
+"""Ray for one search: started on this machine alone, or joined by its address, and how many trials
 it has room for.
 
-Whatever can be known to fail is refused before anything starts. A Ray that this search starts is
-for this search only: all its ports are on the loopback address, and Ray's token authentication is
-on. Its workers have normal priority, since Ray's default, niceness 15, starves them on a machine
-with any other busy process. No usage statistics are sent.
+A Ray that this search starts serves only this search: its ports are on the loopback address, and
+token authentication is on. Its workers have normal priority: Ray's default, niceness 15, starves
+them if any other process is busy. No usage statistics are sent.
 """
 
 import contextlib
@@ -12,7 +11,7 @@ import logging
 import os
 import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,15 +22,21 @@ from ray._private.authentication.authentication_token_setup import (
 )
 
 from command_line import UsageError
-from tuning.engine.address import address_of
+from tuning.engine.address import NOT_JOINED, address_of
 from tuning.engine.ray_processes import ray_processes, signals_kept
-from tuning.engine.room import room_on
+from tuning.engine.room import request_words, room_on
 from tuning.folders import make_own, ray_folder, token_file
 from tuning.machine import usable_cores
 from tuning.options import SearchOptions
 
 START_TIMEOUT_S = 180
-"""How long Ray may take to start on this machine: seconds are usual, a minute on a busy one."""
+"""How long Ray may take to start here. It takes seconds, or a minute on a busy machine."""
+
+RAY_ENVIRONMENT = {
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_worker_niceness": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
 
 
 @dataclass(frozen=True)
@@ -39,11 +44,11 @@ class Cluster:
     """Where the trials run.
 
     Attributes:
-        slots: Trials that run at the same time.
+        slots: How many trials run at the same time.
         trial_resources: What Ray reserves for one trial.
-        alone: What Ray reserves for a trial that runs with no other beside it: on this machine,
-            what all slots have.
-        dashboard: Its address, or None.
+        alone: What it reserves for a trial that runs alone: on this machine, all slots.
+        dashboard: The dashboard's address, or None.
+        description: The place and a trial's resources, in words.
         notice: One line the user should read, or None.
         joined: Whether it ran already, perhaps on other machines.
     """
@@ -64,49 +69,64 @@ def connect(options: SearchOptions) -> Cluster:
     Raises UsageError if Ray does not start, if nothing answers at the address, or if no node can
     ever run a trial.
     """
-    os.environ.update(
-        RAY_DEDUP_LOGS="0",
-        RAY_worker_niceness="0",
-        RAY_USAGE_STATS_ENABLED="0",
-    )
-    place, cores = address_of(options), usable_cores()
-    notice = None
+    os.environ.update(RAY_ENVIRONMENT)
+    place, cores, notice = address_of(options), usable_cores(), None
+    # Tune's population based training ignores how many trials may run at once.
+    population = options.max_concurrent if options.synchronous else 0
     if place is None:
-        context, notice = _start(options, cores.usable)
+        cpus = max(1, int(population * options.cpus_per_trial)) if population else cores.usable
+        context, notice = _start(min(cpus, cores.usable), dashboard=not options.no_dashboard)
     else:
         context = _join(*place)
     logging.getLogger("ray").setLevel(logging.ERROR)
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    gpus = options.gpus_per_trial
-    if gpus and place is None and not any(node.get("GPU") for node in nodes):
-        gpus, notice = 0.0, "this machine has no GPU that Ray sees: searching on CPUs"
-    request = {"CPU": options.cpus_per_trial, **({"GPU": gpus} if gpus else {})}
-    room = sum(room_on(node, request) for node in nodes)
-    if room == 0:
-        raise UsageError(f"no node of the cluster can run a trial that needs {_words(request)}")
-    if options.synchronous and 0 < options.max_concurrent < room:
-        raise UsageError(
-            f"--scheduler pbt runs as many trials as there is room for, here {room}: leave out --max-concurrent"
-            f" {options.max_concurrent}, or ask for more --cpus-per-trial"
-        )
-    slots = min(room, options.max_concurrent or room)
+    request = {"CPU": options.cpus_per_trial}
+    if options.gpus_per_trial:
+        if place or any(node.get("GPU") for node in nodes):
+            request["GPU"] = options.gpus_per_trial
+        else:
+            notice = "this machine has no GPU that Ray sees: searching on CPUs"
+    slots = _slots(nodes, request, options.max_concurrent, bool(population))
     if place:
         where = f"{len(nodes)} node{'s' * (len(nodes) > 1)} at {place[1]}"
     else:
-        where = "this machine" + (f" ({cores})" if cores.usable < cores.present else "")
+        where = f"this machine ({cores})" if cores.usable < cores.present else "this machine"
     return Cluster(
-        slots=slots,
-        trial_resources=request,
+        slots,
+        request,
         alone=request if place else _together(request, slots),
         dashboard=f"http://{context.dashboard_url}" if context.dashboard_url else None,
-        description=f"{where}, {_words(request)} a trial",
+        description=f"{where}, {request_words(request)} a trial",
         notice=notice,
         joined=place is not None,
     )
 
 
-def _start(options: SearchOptions, cores: int) -> tuple[Any, str | None]:
-    """Ray on this machine alone, with a note if its token is not where ``ray get-auth-token`` looks."""
+def _slots(
+    nodes: Sequence[Mapping[str, float]], request: dict[str, float], most: int, all_slots: bool
+) -> int:
+    """How many trials run at once: as many as the nodes hold, but at most ``most`` (0: no bound).
+
+    Raises UsageError if no node can run a trial, or if the trials would use ``all_slots``.
+    """
+    room = sum(room_on(node, request) for node in nodes)
+    if room == 0:
+        raise UsageError(
+            f"no node of the cluster can run a trial that needs {request_words(request)}"
+        )
+    if all_slots and most < room:
+        raise UsageError(
+            f"--scheduler pbt runs as many trials as there is room for, here {room}:"
+            f" leave out --max-concurrent {most}, or ask for more --cpus-per-trial"
+        )
+    return min(room, most or room)
+
+
+def _start(cpus: int, *, dashboard: bool) -> tuple[Any, str | None]:
+    """Start Ray on this machine alone.
+
+    Returns its context, and a note if its token is not where ``ray get-auth-token`` looks.
+    """
     folder, note = ray_folder(), None
     if not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ):
         token = token_file()
@@ -120,8 +140,8 @@ def _start(options: SearchOptions, cores: int) -> tuple[Any, str | None]:
         with _within(START_TIMEOUT_S), _on_loopback(), ray_processes.starting():
             context = ray.init(
                 address="local",
-                num_cpus=min(cores, _most_cores(options, cores)),
-                include_dashboard=not options.no_dashboard,
+                num_cpus=cpus,
+                include_dashboard=dashboard,
                 dashboard_host="127.0.0.1",
                 log_to_driver=False,
                 logging_level=logging.CRITICAL,
@@ -139,39 +159,34 @@ def _start(options: SearchOptions, cores: int) -> tuple[Any, str | None]:
 
 
 def _join(source: str, address: str) -> Any:
-    """The Ray that runs at ``address`` already."""
+    """Join the Ray that runs at ``address`` already; returns its context."""
     logging.getLogger("ray").setLevel(logging.CRITICAL)
-    # `ray start` asks for the token of ~/.ray where there is one; ray.init sends it only where
-    # RAY_AUTH_MODE says so.
+    # `ray start` always sends a token that is in ~/.ray; ray.init sends it only if RAY_AUTH_MODE
+    # says so.
     maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
     try:
         with signals_kept():
             context = ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
         ray_processes.joined()
-        return context
     except Exception as error:
-        hint = ". Does this machine have the cluster's token? See docs/cluster.md" * isinstance(
-            error, ConnectionError
-        )
-        raise UsageError(
-            f"{source} {address}: no Ray cluster can be joined there: {_cause(error)}{hint}"
-        ) from None
+        hint = ". Does this machine have the cluster's token? See docs/cluster.md"
+        hint *= isinstance(error, ConnectionError)
+        raise UsageError(f"{source} {address}: {NOT_JOINED}: {_cause(error)}{hint}") from None
+    return context
 
 
 def _cause(error: Exception) -> str:
-    """An error of Ray's in one line: the whole of it, or the last error that is named in a log that it quotes."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [
-        type(error).__name__
-    ]
+    """An error of Ray's in one line: the last error that a log in it names, or else all of it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     named = [line for line in lines if re.match(r"[\w.]*(Error|Exception): ", line)]
-    return named[-1] if named else " ".join(lines)
+    return (named or [" ".join(lines)])[-1] or type(error).__name__
 
 
 @contextlib.contextmanager
 def _on_loopback() -> Iterator[None]:
-    """All ports of the Ray that starts now are on 127.0.0.1, as Ray has it on Windows and macOS.
+    """Keep all ports of the Ray that starts now on 127.0.0.1, as Ray does on Windows and macOS.
 
-    By default it replaces 127.0.0.1 by an address of the network, where all its ports then listen.
+    Elsewhere Ray replaces 127.0.0.1 by an address of the network, and all its ports listen there.
     """
     before = ray_constants.ENABLE_RAY_CLUSTER
     ray_constants.ENABLE_RAY_CLUSTER = False
@@ -183,7 +198,7 @@ def _on_loopback() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _within(seconds: int) -> Iterator[None]:
-    """Raise TimeoutError in what takes longer."""
+    """Raise TimeoutError in the body if it takes longer."""
 
     def late(*_: object) -> None:
         raise TimeoutError(f"it was not ready within {seconds} s")
@@ -198,18 +213,8 @@ def _within(seconds: int) -> Iterator[None]:
 
 
 def _together(request: dict[str, float], slots: int) -> dict[str, float]:
-    """The requests of all slots in one, for a process that can use many cores but a single GPU."""
+    """The resources of all slots for one process, which can use many cores but only one GPU."""
     return {
         name: amount * slots if name == "CPU" else max(amount, min(1.0, amount * slots))
         for name, amount in request.items()
     }
-
-
-def _most_cores(options: SearchOptions, cores: int) -> int:
-    """CPUs to give Ray. Tune's population based training ignores how many trials may run at once, so the CPUs bound it."""
-    held_back = options.synchronous and options.max_concurrent
-    return max(1, int(options.max_concurrent * options.cpus_per_trial)) if held_back else cores
-
-
-def _words(request: dict[str, float]) -> str:
-    return " and ".join(f"{amount:g} {name}" for name, amount in request.items())

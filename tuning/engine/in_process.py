@@ -1,14 +1,17 @@
-"""``--in-process``: trials one after another in this very process, without Ray, so that a debugger
-stops in them.
+"""``--in-process``: trials one after another in this process, without Ray, so that a debugger stops
+in them.
 
-They are recorded by the same callbacks as trials in worker processes are.
+The callbacks that record trials in worker processes record these trials, too.
 """
 
-from dataclasses import dataclass, field
+import itertools
+from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 from ray.tune.result import SHOULD_CHECKPOINT
 
+from records.trial_directory import TrialDirectory
 from trainables.resumable import ResumableTrainable
 from tuning.engine.cluster import Cluster
 from tuning.engine.patience import Patience
@@ -26,47 +29,42 @@ THIS_PROCESS = Cluster(
 )
 
 
-@dataclass
-class LocalTrial:
-    """What the callbacks read of one of Ray Tune's trials."""
-
-    trial_id: str
-    config: dict[str, Any]
-    status: str = "RUNNING"
-    last_result: dict[str, Any] = field(default_factory=dict)
-
-
 def run_in_process(
     stage: Stage, trainable: type[ResumableTrainable], task: Task, patience: Patience
 ) -> None:
     """Train the stage's trials to their end. Raises whatever a trial raises."""
     callbacks: list[Any] = [Recorder(stage.run, task.objective, patience), stage.progress]
-    number = 0
-    while isinstance(config := stage.searcher.suggest(str(number)), dict):
-        trial: Any = LocalTrial(str(number), config)
-        _train(trial, trainable(config), stage, task.checkpoint_every, callbacks)
+    for trial_id in map(str, itertools.count()):
+        config = stage.searcher.suggest(trial_id)
+        if not isinstance(config, dict):
+            return
+        # What the callbacks read of one of Ray Tune's trials.
+        trial = SimpleNamespace(trial_id=trial_id, config=config, status="RUNNING", last_result={})
+        directory = stage.run.trial(config["trial"])
+        for result in _reports(trainable(config), directory, task.checkpoint_every):
+            trial.last_result = result
+            for callback in callbacks:
+                callback.on_trial_result(0, [], trial, result)
+            stage.searcher.on_trial_result(trial_id, result)
         for callback in callbacks:
             callback.on_trial_complete(0, [], trial)
-        stage.searcher.on_trial_complete(trial.trial_id, trial.last_result)
-        number += 1
+        stage.searcher.on_trial_complete(trial_id, trial.last_result)
 
 
-def _train(
-    trial: LocalTrial,
-    training: ResumableTrainable,
-    stage: Stage,
-    checkpoint_every: int,
-    callbacks: list[Any],
-) -> None:
-    directory, reports, done = stage.run.trial(trial.config["trial"]), 0, False
-    while not done:
-        result = trial.last_result = training.train()
-        reports, done = reports + 1, bool(result["done"])
-        for callback in callbacks:
-            callback.on_trial_result(0, [], trial, result)
-        stage.searcher.on_trial_result(trial.trial_id, result)
-        if result.get(SHOULD_CHECKPOINT) or reports % checkpoint_every == 0:
-            folder = directory.path / f"checkpoint_{reports:06d}"
+def _reports(
+    training: ResumableTrainable, directory: TrialDirectory, checkpoint_every: int
+) -> Iterator[dict[str, Any]]:
+    """Train to the end and yield every report.
+
+    A checkpoint is saved if the report, once it has been handled, asks for it, or if it is due.
+    """
+    for count in itertools.count(1):
+        result = training.train()
+        yield result
+        if result.get(SHOULD_CHECKPOINT) or count % checkpoint_every == 0:
+            folder = directory.path / f"checkpoint_{count:06d}"
             folder.mkdir(exist_ok=True)
             training.save_checkpoint(str(folder))
             directory.drop_older_checkpoints(KEEP_CHECKPOINTS)
+        if result["done"]:
+            return

@@ -1,11 +1,12 @@
-"""The nodes of a cluster that a search has joined, looked at before the first trial.
+"""The nodes of a joined cluster, checked before the first trial.
 
-A small Ray task goes to every node that can run a trial, to all of them at once. It imports the
-trainable, compares versions and sources, reads in the run directory what this machine has written
-there, writes a file itself, and asks torch for the GPU if a trial needs one. What would fail trial
-after trial is refused here in one line. Nodes that join later are not looked at.
+A small Ray task runs at once on every node that can run a trial. It imports the trainable, compares
+versions and sources, reads a file of this machine in the run directory, writes one itself, and asks
+torch for the GPU if a trial needs one. What would fail trial after trial is refused in one line.
+Nodes that join later are not checked.
 """
 
+import contextlib
 import hashlib
 import importlib
 import platform
@@ -31,18 +32,17 @@ from tuning.preflight import check_memory
 from tuning.task import Task
 
 TIMEOUT_S = 60.0
-"""How long all nodes together may take: a worker process starts and imports torch, on a busy node or from a network's disk."""
+"""How long all nodes together may take: on each of them a worker process imports torch."""
 SEEN_WITHIN_S = 5.0
-"""How long a file may take from one machine to another: a network's file system remembers for a while what was not there."""
+"""How long a file may take to appear on another machine: network file systems cache its absence."""
 MARKER = ".nodes"
-"""The folder in the run directory in which this machine and every node write a file; it is removed again."""
+"""The folder in the run directory for the files of the check. It is removed afterwards."""
 PROJECT = Path(__file__).parent.parent.parent
 EVERY_NODE = "Choose a --storage-path that every node sees"
 LOOK = "Look at the node with ray status, or stop it"
 
-cloudpickle.register_pickle_by_value(
-    sys.modules[__name__]
-)  # the functions below run where this module may be missing
+# The functions below run on nodes that may lack this module.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,10 @@ class Question:
     Attributes:
         module: The trainable's module.
         expected: ``versions`` and ``sources`` of the machine that searches.
-        project: Where the project lies on that machine. Ray looks for modules there on every node.
+        project: The project's folder on that machine. Every node looks for modules there.
         own: The names of the project's modules.
-        folder: Where that machine has written the file "driver" with the ``word``, and each node
-            writes one named by its id.
+        folder: Where that machine has written the ``word`` into the file "driver". Each node writes
+            it into a file named by its id.
         gpu: Whether torch must be able to use a GPU.
     """
 
@@ -69,15 +69,12 @@ class Question:
 
 
 def check_nodes(cluster: Cluster, options: SearchOptions, task: Task, run: Path) -> None:
-    """Raise UsageError if a node that can run a trial lacks the memory, the project, a package, the
+    """Raise UsageError if a node that can run a trial lacks memory, the project, a package, the
     storage or its GPU.
 
-    A trial that fails on a node which joins later is recorded as failed. If the first trials of a
-    search all fail alike, the search ends (``tuning.engine.study``).
-
     Args:
-        cluster: What was joined; Ray is connected.
-        run: The run directory, which every node has to see under the same path.
+        cluster: The cluster that Ray has joined.
+        run: The run directory, which every node must see under the same path.
     """
     request = cluster.trial_resources
     nodes = [node for node in ray.nodes() if node["Alive"] and room_on(node["Resources"], request)]
@@ -93,23 +90,20 @@ def check_nodes(cluster: Cluster, options: SearchOptions, task: Task, run: Path)
     folder.mkdir()
     try:
         (folder / "driver").write_text(word)
-        problems = _problems(
-            nodes, Question(module, expected, PROJECT, own, folder, word, "GPU" in request)
-        )
+        question = Question(module, expected, PROJECT, own, folder, word, "GPU" in request)
+        problems = _problems(nodes, question)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if problems:
-        raise UsageError(
-            "; ".join(
-                f"node{'s' * (len(who) > 1)} {_listed(who)}: {what}"
-                for what, who in problems.items()
-            )
-        )
+        lines = [
+            f"node{'s' * (len(who) > 1)} {_listed(who)}: {what}" for what, who in problems.items()
+        ]
+        raise UsageError("; ".join(lines))
 
 
 def _problems(nodes: list[dict[str, Any]], question: Question) -> dict[str, list[str]]:
-    """What is wrong, each with the names of the nodes on which it is."""
-    # A process in which CUDA has started cannot be given another GPU, so none is kept for a trial.
+    """The problems, each with the names of its nodes."""
+    # After CUDA has started, a process cannot change its GPU: none is kept for a trial.
     task = ray.remote(num_cpus=0, max_calls=1 if question.gpu else 0)(look)
     asked = {}
     for node in nodes:
@@ -127,34 +121,46 @@ def _problems(nodes: list[dict[str, Any]], question: Question) -> dict[str, list
         except RayError as error:
             problem = f"a small task fails there ({' '.join(str(error).split())}). {LOOK}"
         else:
+            storage = question.folder.parent.parent
             if problem is None and not arrives(question.folder / node["NodeID"], question.word):
-                problem = f"what it writes in {question.folder.parent.parent} does not arrive here. {EVERY_NODE}"
+                problem = f"what it writes in {storage} does not arrive here. {EVERY_NODE}"
         if problem:
             problems.setdefault(problem, []).append(_name(node))
     return problems
 
 
 def look(question: Question, node_id: str) -> str | None:
-    """On a node: the first thing because of which no trial could run there, with what to do about it; None if all is well."""
-    module, as_here = (
-        question.module,
-        f"The project must lie there as it does here, in {question.project}",
-    )
-    imported = "torch"
+    """On a node: the first reason why no trial could run there, with a remedy; None if there is
+    none."""
+    return _wrong_project(question) or _wrong_machine(question, node_id)
+
+
+def _wrong_project(question: Question) -> str | None:
+    """What is wrong with the packages and the project on this node."""
+    module, imported = question.module, "torch"
+    as_here = f"The project must lie there as it does here, in {question.project}"
     try:
         for name, version in versions().items():
-            if version != question.expected[name]:
-                return f"it has {name} {version}, and this machine {question.expected[name]}. Install the same version there"
+            if version != (expected := question.expected[name]):
+                return (
+                    f"it has {name} {version}, and this machine {expected}."
+                    " Install the same version there"
+                )
         imported = module
         importlib.import_module(module)
     except Exception as error:  # a module that is imported may raise anything
         missing = (getattr(error, "name", None) or "").partition(".")[0]
         cause = " ".join(str(error).split()) or type(error).__name__
-        return f"it cannot import {imported} ({cause}). {as_here if missing in question.own else 'Install requirements.txt there'}"
+        remedy = as_here if missing in question.own else "Install requirements.txt there"
+        return f"it cannot import {imported} ({cause}). {remedy}"
     if sources(module) != question.expected["project"]:
-        return (
-            f"it has another version of this project, in {sys.modules[module].__file__}. {as_here}"
-        )
+        file = sys.modules[module].__file__
+        return f"it has another version of this project, in {file}. {as_here}"
+    return None
+
+
+def _wrong_machine(question: Question, node_id: str) -> str | None:
+    """What is wrong with the storage and the GPU of this node."""
     storage = question.folder.parent.parent
     if not arrives(question.folder / "driver", question.word):
         return f"it does not see what this machine writes in {storage}. {EVERY_NODE}"
@@ -166,14 +172,15 @@ def look(question: Question, node_id: str) -> str | None:
 
     if question.gpu and not torch.cuda.is_available():
         return (
-            f"it declares a GPU, but torch {torch.__version__} cannot use it there. Install a torch that fits the node's GPU"
-            " driver, start the node without the GPU, or search with --gpus-per-trial 0"
+            f"it declares a GPU, but torch {torch.__version__} cannot use it there. Install a torch"
+            " that fits the node's GPU driver, start the node without the GPU, or search with"
+            " --gpus-per-trial 0"
         )
     return None
 
 
 def versions() -> dict[str, str]:
-    """The versions that must be the same on every node; a torch built for CPUs goes with one built for GPUs."""
+    """The versions that must be the same on every node. Builds of torch for CPUs and GPUs match."""
     import torch
 
     python = ".".join(platform.python_version_tuple()[:2])
@@ -181,7 +188,7 @@ def versions() -> dict[str, str]:
 
 
 def sources(module: str) -> str:
-    """A hash of all source files in the package of a module that has been imported."""
+    """A hash of all source files in the package of an imported module."""
     package = sys.modules[module.partition(".")[0]]
     folders = [Path(folder) for folder in getattr(package, "__path__", ())]
     digest = hashlib.sha256()
@@ -191,21 +198,19 @@ def sources(module: str) -> str:
 
 
 def arrives(file: Path, word: str) -> bool:
-    """Whether ``file``, which another machine has written, can be read here with the ``word`` in it."""
+    """Whether ``file``, written by another machine, appears here with the ``word`` in it."""
     deadline = time.monotonic() + SEEN_WITHIN_S
     while True:
-        try:
+        with contextlib.suppress(OSError, ValueError):
             if file.read_text(encoding="utf-8") == word:
                 return True
-        except (OSError, ValueError):
-            pass
         if time.monotonic() > deadline:
             return False
         time.sleep(0.2)
 
 
 def _name(node: Mapping[str, Any]) -> str:
-    """A node's address, and the name that it was started with, or its host's."""
+    """A node's address, with the name that it was started with, or else its host's."""
     address, name = node["NodeManagerAddress"], node["NodeName"]
     return f"{address} ({node['NodeManagerHostname'] if name == address else name})"
 

@@ -1,9 +1,8 @@
-"""Trouble outside the trials: the study's database or the storage fails. A search waits for a
-while, since that often helps.
+"""Patience with the study's database and the storage: after a failure the search tries again.
 
-A database may be locked or restarted, a disk may be full until somebody makes room. The search then
-says so in one line and tries again. When its patience is over it ends in one line, and everything
-that had finished is kept.
+A database may be locked or restarted, and a disk may be full until somebody makes room. The search
+says so in one line. If the failure lasts too long, the search ends with one line; finished trials
+are kept.
 """
 
 import contextlib
@@ -22,40 +21,40 @@ from command_line import UsageError, hide_secrets
 from tuning.trouble import Trouble
 
 PATIENCE_S = 300.0
-"""How long a search waits for a database or a storage that fails, unless the environment has ``VARIABLE``."""
+"""How long a search waits for a database or a storage, unless the environment has ``VARIABLE``."""
 
 VARIABLE = "TUNE_PATIENCE_S"
 
 PAUSES_S = (0.5, 1.0, 2.0, 5.0)
-"""Pauses between two tries; the last one is repeated."""
+"""The pauses between tries; the last pause is repeated."""
 
 PROBE = ".writable"
 
 NOT_WAITED_FOR = (BrokenPipeError, FileExistsError, IsADirectoryError, NotADirectoryError)
-"""Errors that time does not mend."""
+"""Errors that waiting does not mend."""
 
 STORAGE_ERRORS = {
-    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.ENODEV,
-    errno.ENXIO,
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOTCONN,
+    errno.ETIMEDOUT, errno.ENODEV, errno.ENXIO,
 }  # fmt: skip
-"""What a disk that is full, over its quota, read-only or out of reach answers."""
+"""The errors of a disk that is full, over its quota, read-only or out of reach."""
 
 Result = TypeVar("Result")
 
 
 def say_on_stderr(line: str) -> None:
-    """A line for the user that no progress display is there to show."""
+    """Print a line for the user while no progress display runs."""
     print(line, file=sys.stderr, flush=True)
 
 
 class Patience:
-    """Does what the search needs of the world outside, again and again if it has to.
+    """Repeats what needs a database or a folder until it works.
 
     Raises UsageError if TUNE_PATIENCE_S is not a number of seconds.
 
     Attributes:
-        trouble: Why the search has to end, once patience was lost. Ray Tune swallows some
-            exceptions, so whoever started the Tuner looks here when it is back.
+        trouble: Why the search must end; None so far. Ray Tune swallows some exceptions, so whoever
+            runs the Tuner looks here afterwards.
     """
 
     def __init__(self, say: Callable[[str], None] = say_on_stderr) -> None:
@@ -64,30 +63,26 @@ class Patience:
         self.seconds = _seconds(os.environ.get(VARIABLE, ""))
 
     def __call__(self, what: str, action: Callable[[], Result]) -> Result:
-        """``action()``, tried again as long as ``what`` (a database, a folder) fails. It must be
-        one that can be repeated.
+        """``action()``, repeated while ``what`` (a database, a folder) fails.
 
-        Raises Trouble if it still fails after ``PATIENCE_S`` seconds, and from then on at once.
+        Raises Trouble if it still fails after ``seconds``, and from then on at once.
         """
         if self.trouble:
             raise self.trouble
-        seconds = self.seconds
         began, tries = time.monotonic(), 0
         while True:
             try:
                 result = action()
+            except NOT_WAITED_FOR:
+                raise
             except (OSError, StorageInternalError, SQLAlchemyError) as error:
-                if isinstance(error, NOT_WAITED_FOR):
-                    raise
-                waited = time.monotonic() - began
-                if waited >= seconds:
-                    self.trouble = Trouble(f"{what} failed for {waited:.0f} s: {reason(error)}")
-                    raise self.trouble from error
+                waited, why = time.monotonic() - began, reason(error)
+                if waited >= self.seconds:
+                    raise self.give_up(f"{what} failed for {waited:.0f} s: {why}") from error
                 if tries == 0:
-                    self.say(
-                        f"waiting: {what} failed ({reason(error)}); trying again for up to {seconds:.0f} s"
-                    )
-                time.sleep(min(PAUSES_S[min(tries, len(PAUSES_S) - 1)], max(0.0, seconds - waited)))
+                    most = f"trying again for up to {self.seconds:.0f} s"
+                    self.say(f"waiting: {what} failed ({why}); {most}")
+                time.sleep(min(PAUSES_S[min(tries, len(PAUSES_S) - 1)], self.seconds - waited))
                 tries += 1
             else:
                 if tries:
@@ -98,7 +93,7 @@ class Patience:
         return {}  # Ray pickles what its callbacks and searchers hold; the console stays here
 
     def give_up(self, why: str) -> Trouble:
-        """The trouble that ends the search, for its finder to raise."""
+        """The trouble that ends the search, for the caller to raise."""
         self.trouble = self.trouble or Trouble(why)
         return self.trouble
 
@@ -112,7 +107,7 @@ def _seconds(text: str) -> float:
 
 
 def reason(error: BaseException) -> str:
-    """What the storage or the database itself said, in one line."""
+    """What the storage or the database itself says, in one line."""
     if isinstance(error, StorageInternalError) and error.__cause__ is not None:
         error = error.__cause__
     if isinstance(error, DBAPIError) and error.orig is not None:
@@ -124,7 +119,7 @@ def reason(error: BaseException) -> str:
 
 
 def check_writable(folder: Path) -> None:
-    """Write a small file into ``folder`` and remove it again. Raises OSError if that fails."""
+    """Write a small file into ``folder`` and remove it. Raises OSError if that fails."""
     probe = folder / PROBE
     with probe.open("wb") as file:
         file.write(bytes(4096))

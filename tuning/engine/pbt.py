@@ -1,9 +1,9 @@
-"""Population based training: Ray Tune's, with what it takes to be honest and exact about it.
+"""Population based training (PBT): Ray Tune's, made exact and fair.
 
-All trials train at once, or in turns where there is less room. At every rung they wait for one
-another; then each of the poorest quarter takes over the weights of one of the best quarter and goes
-on with its settings, a little changed. What is found is a schedule: settings that change while the
-network trains.
+All trials train together, in turns if there is no room for all at once. At every rung they wait
+for one another. Then each of the poorest quarter takes over the weights and the settings of one of
+the best quarter, with some settings perturbed. The result is a schedule: settings that change while
+the network trains.
 Source: Jaderberg et al. 2017, https://arxiv.org/abs/1711.09846
 """
 
@@ -32,11 +32,11 @@ FACTORS = (0.8, 1.2)
 class Population(PopulationBasedTraining):
     """Ray Tune's synchronous PBT over the trials of one session.
 
-    Ray's class perturbs when the last trial reports. Then another may be saving still, which Ray
-    would stop at its next checkpoint where it has been perturbed; and where the last one ends
-    instead of reporting, all others wait for ever. Here that is done when every trial that has not
-    ended is paused, hence saved. The settings known beforehand are the yardstick and keep their
-    settings and weights, but others may take them over.
+    Ray's class perturbs the population when the last trial reports. Another trial may still be
+    saving then, and if it was perturbed, its next checkpoint ends it. If the last trial ends
+    instead of reporting, all others wait for ever. Here the population is perturbed when all trials
+    that have not ended are paused, and so saved. Baselines keep their settings and weights; others
+    may take them over.
     """
 
     def __init__(self, options: SearchOptions, task: Task, run: RunDirectory) -> None:
@@ -51,21 +51,16 @@ class Population(PopulationBasedTraining):
             synch=True,
         )
         self._seed, self._run, self._space = options.seed, run, task.space
-        # Trials that were cut off stand at different steps: the first rung that lies before all of
-        # them.
-        reached = [
-            rows[-1]["step"]
-            for directory, record in run.trials()
-            if not record.ended and (rows := directory.rows())
-        ]
-        self._next_perturbation_sync = (
-            max(reached, default=0) // self._perturbation_interval + 1
-        ) * self._perturbation_interval
+        # Trials that were cut off are at different steps: they meet at the first rung after the
+        # furthest of them.
+        unfinished = [directory for directory, record in run.trials() if not record.ended]
+        reached = [rows[-1]["step"] for trial in unfinished if (rows := trial.rows())]
+        rungs_passed = max(reached, default=0) // self._perturbation_interval
+        self._next_perturbation_sync = (rungs_passed + 1) * self._perturbation_interval
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
-        self._trial_state[trial] = _PBTTrialState(
-            trial
-        )  # Ray's own refuses every searcher, and fills in settings
+        """Ray's own method refuses every searcher and fills in settings."""
+        self._trial_state[trial] = _PBTTrialState(trial)
         # Tune keeps one idle worker: the others would be started anew after every rung.
         tune_controller._tune_controller._actor_cache.increase_max(trial.placement_group_factory)
 
@@ -76,79 +71,71 @@ class Population(PopulationBasedTraining):
         return str(TrialScheduler.PAUSE)
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        """A paused trial before the next rung, or else Ray's choice.
+
+        Ray itself names the same trial until it runs, and the other slots stay empty.
+        """
         alive = [trial for trial in self._trial_state if not trial.is_finished()]
         if alive and all(trial.status == Trial.PAUSED for trial in alive):
             self._perturb_population(tune_controller)
-        due = [
-            trial
-            for trial in alive
-            if self._trial_state[trial].last_train_time < self._next_perturbation_sync
-        ]
-        # Ray's own names the same one again until it runs, and the other slots stay empty as long.
-        return next(
-            (trial for trial in due if trial.status == Trial.PAUSED), None
-        ) or super().choose_trial_to_run(tune_controller)
+        for trial in alive:
+            behind = self._trial_state[trial].last_train_time < self._next_perturbation_sync
+            if behind and trial.status == Trial.PAUSED:
+                return trial
+        chosen: Trial | None = super().choose_trial_to_run(tune_controller)
+        return chosen
 
     def _perturb_population(self, tune_controller: Any) -> None:
-        random.seed(
-            f"{self._seed} {self._next_perturbation_sync}"
-        )  # Ray's class draws the donors from it
+        random.seed(f"{self._seed} {self._next_perturbation_sync}")  # Ray's class draws from it
         lower, upper = self._quantiles()
         for trial in upper + lower:
             self._checkpoint_or_exploit(trial, tune_controller, upper, lower)
         self._next_perturbation_sync += self._perturbation_interval
 
     def _quantiles(self) -> tuple[list[Trial], list[Trial]]:
-        """The trials that are to take over another's weights, worst first, and those that may be taken over."""
+        """The trials that take over another trial, worst first, and the trials to take over."""
         _, upper = super()._quantiles()
-        scores = {
-            trial: state.last_score
-            for trial, state in self._trial_state.items()
-            if not trial.is_finished()
-        }
-        perturbable = sorted(
-            (trial for trial in scores if "baseline" not in trial.config),
-            key=lambda trial: scores[trial] or 0.0,
-        )
+        if not upper:
+            return [], upper
+        perturbable = [
+            trial
+            for trial in self._trial_state
+            if not trial.is_finished() and "baseline" not in trial.config
+        ]
+        perturbable.sort(key=lambda trial: self._trial_state[trial].last_score or 0.0)
         below = [trial for trial in perturbable if trial not in upper]
-        return (below[: math.ceil(QUANTILE * len(perturbable))] if upper else []), upper
+        return below[: math.ceil(QUANTILE * len(perturbable))], upper
 
     def _get_new_config(
         self, trial: Trial, trial_to_clone: Trial
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         config, operations = super()._get_new_config(trial, trial_to_clone)
-        own = {
-            name: trial.config[name]
-            for name in BOOKKEEPING_KEYS
-            if name in trial.config and name != "restore_from"
-        }
-        return {**settings_of(config), **own}, operations
+        own = {*BOOKKEEPING_KEYS} - {"restore_from"}
+        kept = {name: value for name, value in trial.config.items() if name in own}
+        return {**settings_of(config), **kept}, operations
 
     def _perturbed(self, config: dict[str, Any]) -> dict[str, Any]:
         return {**config, **perturbed(config, self._space, random)}
 
     def _exploit(self, tune_controller: Any, trial: Trial, trial_to_clone: Trial) -> None:
-        """As Ray's, from a copy of the donor's checkpoint that nobody else deletes, and on record."""
+        """Exploit as Ray does, but from an own copy of the donor's checkpoint, and on record."""
         super()._exploit(tune_controller, trial, trial_to_clone)
-        checkpoint, donor = (
-            cast(Any, trial.latest_checkpoint_result),
-            trial_to_clone.config["trial"],
-        )
-        step, settings = (
-            self._trial_state[trial_to_clone].last_train_time,
-            settings_of(trial.config),
-        )
+        result = cast(Any, trial.latest_checkpoint_result)
+        step = self._trial_state[trial_to_clone].last_train_time
+        donor, settings = trial_to_clone.config["trial"], settings_of(trial.config)
         directory = self._run.trial(trial.config["trial"])
-        checkpoint.checkpoint = Checkpoint(
-            str(directory.take_over(Path(checkpoint.checkpoint.path), step, donor, settings))
-        )
+        copy = directory.take_over(Path(result.checkpoint.path), step, donor, settings)
+        result.checkpoint = Checkpoint(str(copy))
 
 
 def perturbed(settings: Mapping[str, Any], space: SearchSpace, rng: Any) -> dict[str, Any]:
-    """The settings that can change in the middle of a training, changed: numbers by a fifth up or
-    down within their range, choices to the next one up or down, or not at all where there is none.
+    """The settings that may change during a training, perturbed.
 
-    ``rng``: ``random``, or a ``random.Random``. A number that is 0 stays 0.
+    A number grows or shrinks by a fifth within its range; 0 stays 0. A choice moves to the next one
+    up or down, or stays if there is none.
+
+    Args:
+        rng: ``random`` or a ``random.Random``.
     """
     changed: dict[str, Any] = {}
     for name in space.mutable:

@@ -1,9 +1,7 @@
-"""What a search says while it runs: one status line, one line a finished trial, nothing that needs
-scrolling.
+"""What a search prints while it runs: a status line, and one line for each finished trial.
 
 All of it goes to stderr; stdout is kept for the verdict. On a terminal the status line is redrawn
-in place. Without one a plain line is written for every finished trial, and one a minute where none
-finishes. ``NO_COLOR`` is obeyed (by rich).
+in place. Elsewhere it is printed once a minute if no trial finishes. rich obeys ``NO_COLOR``.
 """
 
 import time
@@ -24,21 +22,22 @@ from tuning.words import duration, metric_words, settings_words
 
 QUIET_LINE_EVERY_S = 60.0
 MEASURED_TRIALS = 3
-"""Trials that must have finished before a time left is guessed."""
+"""How many trials must have finished before the time left is estimated."""
 
 LOST = {"machine": "worker lost", "memory": "out of memory", "storage": "not saved"}
-"""What the console says of a trial that the machine has failed."""
+"""The console's words for a trial that the machine failed."""
+
 STYLES = {
     CONVERGED.name: "green",
     BUDGET.name: "",
     STOPPED_EARLY.name: "dim",
     ERROR.name: "bold red",
 }
-"""Of the console's lines; trials that ended otherwise have failed and are red."""
+"""The styles of outcomes. All other outcomes are failures and red."""
 
 
 class Best(NamedTuple):
-    """The best trial so far: its objective as a loss, its number, the step of that figure, the figure."""
+    """The best trial so far: its objective as a loss, its number, and the value at a step."""
 
     loss: float
     number: int
@@ -47,13 +46,13 @@ class Best(NamedTuple):
 
 
 class Progress(Callback):
-    """The status of one search; or, with a ``stage`` such as ``confirm``, of what follows it, where
-    settings no longer vary.
+    """The progress of a search, or of a ``stage`` after it.
 
     Args:
-        title: What is counted in the status line, such as ``trials``.
-        total: How many there are in all; ``ended`` says how those of earlier sessions ended,
-            ``best`` which was best.
+        title: What the status line counts, such as ``trials``.
+        total: How many of them there are.
+        ended, best: The outcomes and the best trial of earlier sessions.
+        stage: A stage whose settings do not vary, such as ``confirm``; None for the search itself.
     """
 
     def __init__(
@@ -67,16 +66,11 @@ class Progress(Callback):
         best: Best | None = None,
         quiet: bool = False,
     ) -> None:
-        self.objective = task.objective
+        self.objective, self.space = task.objective, task.space
         self.stage, self.quiet = stage, quiet
-        self.shown = (
-            tuple(dict.fromkeys((task.goal.metric, *task.console_metrics)))
-            if stage
-            else task.console_metrics
-        )
-        self.space = task.space
-        self.title, self.total = title, total
-        self.ended = Counter(ended)
+        goal = (task.goal.metric,) if stage else ()
+        self.metrics = tuple(dict.fromkeys((*goal, *task.console_metrics)))
+        self.title, self.total, self.ended = title, total, Counter(ended)
         self.finished_here = 0
         self.best = best
         self.started = self.last_line = time.monotonic()
@@ -131,12 +125,8 @@ class Progress(Callback):
         failure = Failure.of(trial)
         if failure.again:
             self.steps.pop(trial.trial_id, None)
-            words = f"{self.stage:<11}" if self.stage else f"trial {trial.config['trial']:>3}  "
-            self.say(
-                Text(
-                    f"{words}{LOST[failure.blame]:<15} it goes on in another worker", style="yellow"
-                )
-            )
+            line = f"{self._name(trial)}{LOST[failure.blame]:<15} it goes on in another worker"
+            self.say(Text(line, style="yellow"))
         else:
             self._finished(trial, failure.outcome or ERROR.name, failure.line)
 
@@ -146,30 +136,23 @@ class Progress(Callback):
             self._live = None
 
     def say(self, line: Text | str) -> None:
-        """One line on stderr, above the status line where there is one."""
+        """Print a line on stderr, above the status line if there is one."""
         self.last_line = time.monotonic()
         if not self.quiet:
             console = self._live.console if self._live else Console(stderr=True, highlight=False)
             console.print(line, soft_wrap=True)
 
     def status(self) -> Text:
-        """The one line: done, running, stopped early, failed, the time left, the best so far."""
-        done = sum(self.ended.values())
-        failed = sum(
-            count for how, count in self.ended.items() if how not in (*COMPLETE, STOPPED_EARLY.name)
-        )
-        parts = [
-            f"{done} of {self.total} {self.title}",
-            f"{len(self.steps) - self.waiting} running",
-        ]
+        """The status line: done, running, stopped early, failed, the time left, the best so far."""
+        stopped = self.ended[STOPPED_EARLY.name]
+        failed = self.ended.total() - stopped - sum(self.ended[name] for name in COMPLETE)
         if self.total == 1:
             parts = [self.title, *(f"step {step:,}" for step in self.steps.values())]
-        if self.waiting:
-            parts.append(f"{self.waiting} waiting")
-        if self.ended[STOPPED_EARLY.name]:
-            parts.append(f"{self.ended['stopped early']} stopped early")
-        if failed:
-            parts.append(f"{failed} failed")
+        else:
+            running = len(self.steps) - self.waiting
+            parts = [f"{self.ended.total()} of {self.total} {self.title}", f"{running} running"]
+        counts = {"waiting": self.waiting, "stopped early": stopped, "failed": failed}
+        parts += [f"{count} {what}" for what, count in counts.items() if count]
         parts.append((self.capacity and self.capacity.words()) or self._time_left())
         if self.best:
             best_words = f"{self.objective.metric} {metric_words(self.best.value)}"
@@ -177,39 +160,34 @@ class Progress(Callback):
         return Text(" · ".join(parts), style="bold", no_wrap=True, overflow="ellipsis")
 
     def _time_left(self) -> str:
-        if self.total == 1 and len(self.reports) > 1:  # a single long training: by its steps
+        if self.total == 1 and len(self.reports) > 1:  # by the steps of the only training
             (began, steps), (now, left_steps) = self.reports[0], self.reports[-1]
             left = (now - began) * left_steps / max(1, steps - left_steps)
         elif self.finished_here < MEASURED_TRIALS:
             return "measuring"
         else:
             each = (time.monotonic() - self.started) / self.finished_here
-            left = (self.total - sum(self.ended.values())) * each
+            left = (self.total - self.ended.total()) * each
         return f"{duration(0.7 * left)} to {duration(1.4 * left)} left"
 
     def _finished(self, trial: Trial, ended: str, error: str | None = None) -> None:
         self.steps.pop(trial.trial_id, None)
         self.ended[ended] += 1
         self.finished_here += 1
-        result, number = trial.last_result, trial.config["trial"]
-        line = Text(f"{self.stage:<11}" if self.stage else f"trial {number:>3}  ")
-        line.append(f"{ended:<13}", style=STYLES.get(ended, "red"))
+        result, config = trial.last_result, trial.config
+        line = Text(self._name(trial)).append(f"{ended:<13}", style=STYLES.get(ended, "red"))
         if "step" in result:
-            figures = "  ".join(
-                f"{name} {metric_words(result[name])}"
-                for name in self.shown
-                if result.get(name) is not None
-            )
-            line.append(f" step {result['step']:>6,}  {figures}")
-        line.append(
-            "  "
-            + settings_words(
-                {"seed": trial.config["seed"]} if self.stage else self.space.varied(trial.config)
-            )
-        )
+            values = [(name, result.get(name)) for name in self.metrics]
+            words = [f"{name} {metric_words(value)}" for name, value in values if value is not None]
+            line.append(f" step {result['step']:>6,}  {'  '.join(words)}")
+        settings = {"seed": config["seed"]} if self.stage else self.space.varied(config)
+        line.append(f"  {settings_words(settings)}")
         if error:
             unsaved = "" if ended == ERROR.name else "its weights could not be saved: "
             line.append(f"\n           {unsaved}{error}", style="red")
-        elif self.best and self.best.number == number:
+        elif self.best and self.best.number == config["trial"]:
             line.append("  best so far", style="bold green")
         self.say(line)
+
+    def _name(self, trial: Trial) -> str:
+        return f"{self.stage:<11}" if self.stage else f"trial {trial.config['trial']:>3}  "

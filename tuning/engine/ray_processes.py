@@ -1,9 +1,9 @@
-"""Ray's own processes: those that a search starts get sessions of their own, and those that it
-needs are watched.
+"""Ray's own processes: those that a search starts get their own sessions, and those that it needs
+are watched.
 
 A signal to the search's process group, from Ctrl-C or ``timeout``, must not end Ray first: the
-search would then wait for it. And where a daemon of Ray's dies, Tune waits for ever, or Ray's core
-ends this process without a word after a minute.
+search would wait for it. If a daemon of Ray's dies, Tune waits for ever, or after a minute Ray's
+core ends this process without a word.
 """
 
 import contextlib
@@ -22,17 +22,17 @@ from ray._private import worker
 from tuning.interruption import early_exit
 
 DAEMONS = {"gcs_server": "Ray's control store", "raylet": "Ray's scheduler (raylet)"}
-"""The processes without which nothing runs, by the name of their program."""
+"""The processes that every trial needs, by the name of their program."""
 
 PATIENCE_S = {"gcs_server": 45.0, "raylet": 5.0}
-"""How long a daemon of a cluster that was joined may not answer. A cluster can be set up to restart
-its control store, but after a minute Ray ends the driver; nobody restarts a raylet."""
+"""How long a daemon of a joined cluster may be silent. Some clusters restart their control store,
+but after a minute Ray ends the driver; nothing restarts a raylet."""
 
 ANSWER_S = 0.5
 
 
 class RayProcesses:
-    """Ray's processes as this process depends on them; Ray, too, is one to a process."""
+    """Ray's processes that this process depends on."""
 
     def __init__(self) -> None:
         self._started: list[subprocess.Popen[bytes]] = []
@@ -42,11 +42,9 @@ class RayProcesses:
 
     @contextlib.contextmanager
     def starting(self) -> Iterator[None]:
-        """For ``ray.init`` without an address: the processes started meanwhile get sessions of
-        their own.
+        """Give the processes that ``ray.init`` starts in the body their own sessions.
 
-        They end with this process all the same: Linux kills each when its parent dies, as Ray asks
-        it to.
+        They still end with this process: Ray asks Linux to kill each when its parent dies.
         """
         start = subprocess.Popen.__init__
 
@@ -65,7 +63,8 @@ class RayProcesses:
             subprocess.Popen.__init__ = start  # type: ignore[method-assign]
 
     def joined(self) -> None:
-        """After ``ray.init`` with an address: the cluster's control store and this node's raylet are watched from now on."""
+        """Watch the cluster's control store and this node's raylet, after ``ray.init`` has joined
+        them."""
         _mute()
         here = ray.get_runtime_context()
         host, port = here.gcs_address.rsplit(":", 1)
@@ -76,39 +75,44 @@ class RayProcesses:
         self._answered = dict.fromkeys(self._joined, time.monotonic())
 
     def lost(self) -> str | None:
-        """Which of Ray's processes is lost, in a few words; None while all are well or Ray is shut down."""
+        """Which of Ray's processes is lost, in a few words; None if all are well or Ray is off."""
         for process in self._started if self._watched else ():
-            name = Path(os.fsdecode(process.args[0])).name  # type: ignore[index,arg-type]  # Ray's are lists
+            program: Any = process.args  # Ray's are lists
+            name = Path(os.fsdecode(program[0])).name
             if name in DAEMONS and process.poll() is not None:
                 return f"{DAEMONS[name]} died"
         for name, address in self._joined.items():
             if _answers(address):
                 self._answered[name] = time.monotonic()
             elif (silent := time.monotonic() - self._answered[name]) > PATIENCE_S[name]:
-                return f"{DAEMONS[name]} at {address[0]}:{address[1]} has not answered for {silent:.0f} s"
+                place = f"{address[0]}:{address[1]}"
+                return f"{DAEMONS[name]} at {place} has not answered for {silent:.0f} s"
         return None
 
     def shut_down(self) -> None:
-        """``ray.shutdown``, after which nothing can be lost any more."""
+        """Shut Ray down and watch its processes no more."""
         self._watched, self._joined = False, {}
         ray.shutdown()
         self._started = []
 
     def kill(self) -> None:
-        """End what this process started of Ray's at once, the agents that would outlive it for a minute among them."""
+        """End at once what this process started, with the agents that would outlive it for a
+        minute."""
         for process in self._started:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
 
 
 def _mute() -> None:
-    """Ray tells the driver's console of nodes and processes that died, log_to_driver or not; our lines say what matters."""
+    """Keep Ray's messages about dead nodes and processes off the console, which log_to_driver does
+    not."""
     worker.print_to_stdstream = lambda data, ignore_prefix: None
 
 
 @contextlib.contextmanager
 def signals_kept() -> Iterator[None]:
-    """For ``ray.init``: the signal handlers stay ours, and what Ray's core writes about a SIGTERM meanwhile goes nowhere."""
+    """Keep our signal handlers during ``ray.init``, and drop what Ray's core writes about a SIGTERM
+    meanwhile."""
     stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:

@@ -1,8 +1,7 @@
-"""Writes what trials report into the run directory as it comes, and keeps the disk bounded.
+"""Writes what trials report into the run directory at once, and bounds the weights kept there.
 
-Ray Tune's own loggers write to a staging folder that is copied from time to time; a search killed
-in between would lose rows. This callback appends every row at once to where it belongs, and waits
-if the storage fails. A trial that has ended is saved only if its weights are to stay.
+Ray Tune's own loggers write to a folder that is copied from time to time; a kill in between would
+lose rows. This callback waits if the storage fails.
 """
 
 import time
@@ -21,20 +20,21 @@ from tuning.engine.failure import Failure
 from tuning.engine.patience import Patience
 
 KEEP_WEIGHTS = 3
-"""Trials, of those that have ended, whose checkpoints stay on disk: the best ones, as candidates for ``best/``."""
+"""How many ended trials, the best, keep their checkpoints: they are candidates for ``best/``."""
 
 KEEP_CHECKPOINTS = 2
-"""Of a trial that runs: the latest, and the one before for when a kill tears the latest."""
+"""How many checkpoints a running trial keeps: a kill may tear the latest."""
 
 RAY_CONSTANTS = (
-    "config", "hostname", "pid", "node_ip", "trial_id", "date", "done", "training_iteration", "time_total_s",
-    "time_since_restore", "iterations_since_restore", "should_checkpoint", "experiment_tag",
+    "config", "hostname", "pid", "node_ip", "trial_id", "date", "done", "training_iteration",
+    "time_total_s", "time_since_restore", "iterations_since_restore", "should_checkpoint",
+    "experiment_tag",
 )  # fmt: skip
-"""Entries that Ray adds to every row and that trial.json or the row's order already holds."""
+"""What Ray adds to every report although trial.json, or the order of the rows, has it already."""
 
 
 class Recorder(Callback):
-    """Records the trials of ``run`` under the number that each config carries as ``trial``."""
+    """Records the trials of ``run`` under the number that each config has as ``trial``."""
 
     def __init__(
         self, run: RunDirectory, objective: Objective, patience: Patience | None = None
@@ -51,10 +51,8 @@ class Recorder(Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
-        directory, files = (
-            self._directory(trial),
-            result.pop("files", {}),
-        )  # Ray holds every trial's last result in memory
+        directory = self._directory(trial)
+        files = result.pop("files", {})  # Ray keeps every trial's last result in memory
         row = {name: value for name, value in result.items() if name not in RAY_CONSTANTS}
         self._written(lambda: directory.write_files(files))
         self._written(lambda: directory.append(row))
@@ -62,7 +60,7 @@ class Recorder(Callback):
             result[SHOULD_CHECKPOINT] = True
 
     def on_trial_save(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """Drop older checkpoints. Ray's own ``num_to_keep`` would force a snapshot of all trials at every second one."""
+        """Drop older checkpoints. Ray's own ``num_to_keep`` would force snapshots of all trials."""
         self._directory(trial).drop_older_checkpoints(KEEP_CHECKPOINTS)
 
     def on_trial_complete(
@@ -98,16 +96,19 @@ class Recorder(Callback):
         self._patience(f"the run directory {self.run.path}", write)
 
     def _rank(self, number: int, ended: str | None, row: dict[str, Any]) -> tuple[bool, float, int]:
-        """Best last: what ended by itself before what was cut short, whose figure covers fewer steps; then by the objective."""
+        """The trial's rank by its last row; the best trial has the highest rank.
+
+        Trials that were cut short rank below all others: their values are of fewer steps.
+        """
         return ended in COMPLETE, -self.objective.loss(row), -number
 
     def _worth_keeping(self, trial: Trial, last_row: dict[str, Any]) -> bool:
-        """Whether the checkpoints of a trial that ends with this row are to stay."""
+        """Whether a trial that ends with this row keeps its checkpoints."""
         rank = self._rank(trial.config["trial"], last_row.get("ended"), last_row)
         return len(self._kept) < KEEP_WEIGHTS or rank > min(self._kept)
 
     def _keep_best(self, rank: tuple[bool, float, int]) -> None:
-        """Drop the checkpoints of whatever is no longer among the best ``KEEP_WEIGHTS``."""
+        """Drop the checkpoints of the trials that are no longer among the best."""
         self._kept = sorted([*self._kept, rank])
         for _, _, number in self._kept[:-KEEP_WEIGHTS]:
             self.run.trial(-number).drop_checkpoints()

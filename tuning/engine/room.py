@@ -1,6 +1,6 @@
-"""The room for trials: as many at once as the cluster holds, fewer once one ran out of memory."""
+"""The room for trials: how many run at once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from tuning.engine.patience import say_on_stderr
@@ -8,8 +8,10 @@ from tuning.engine.patience import say_on_stderr
 
 @dataclass
 class Room:
-    """The number of ``slots``. The searcher, which hands out new trials, and the scheduler, which
-    lets paused trials go on, share it."""
+    """The number of ``slots`` for trials.
+
+    The searcher hands out new trials and the scheduler lets paused trials go on; both share it.
+    """
 
     slots: int
     say: Callable[[str], None] = say_on_stderr
@@ -18,18 +20,26 @@ class Room:
         return {"slots": self.slots}  # Ray pickles what its searchers hold; the console stays here
 
     def shrink(self) -> None:
-        """Take away a slot, since a trial ran out of memory; the last slot stays."""
+        """Remove a slot after a trial ran out of memory; the last slot stays."""
         if self.slots > 1:
             self.slots -= 1
             self.say(f"a trial ran out of memory: from now on {self.slots} at once")
 
 
-def room_on(node: dict[str, float], request: dict[str, float]) -> int:
-    """Trials that fit on one node. A fraction of a GPU never spans two GPUs: with 0.4, each GPU
-    takes two trials, and two GPUs take four, not five."""
+def room_on(node: Mapping[str, float], request: Mapping[str, float]) -> int:
+    """The number of trials that fit on one node.
+
+    A fraction of a GPU never spans two GPUs: if each trial needs 0.4, two GPUs hold four trials,
+    not five.
+    """
     room = int(node.get("CPU", 0) / request["CPU"] + 1e-9)
     gpu = request.get("GPU", 0)
     if gpu:
         gpus = int(node.get("GPU", 0))
         room = min(room, gpus * int(1 / gpu + 1e-9) if gpu <= 1 else int(gpus / gpu))
     return room
+
+
+def request_words(request: Mapping[str, float]) -> str:
+    """The resources of a trial in words, such as ``1 CPU and 0.5 GPU``."""
+    return " and ".join(f"{amount:g} {name}" for name, amount in request.items())

@@ -1,4 +1,4 @@
-"""Optuna's samplers as a search uses them: every argument pinned, the random numbers known by the trial's number."""
+"""Optuna's samplers with every argument pinned; a trial's number decides its random numbers."""
 
 import warnings
 from typing import Any
@@ -15,17 +15,16 @@ MODEL_BASED = ("tpe", "gp", "cmaes")
 def create_sampler(
     options: SearchOptions, space: SearchSpace, number: int = 0, x0: dict[str, Any] | None = None
 ) -> BaseSampler:
-    """The sampler of ``--sampler`` for the search's trial ``number``, its arguments pinned.
+    """The sampler of ``--sampler`` for trial ``number``.
 
-    Its random numbers follow from the search's seed and the trial's number alone, so that a search
-    which is cut off and gone on with draws what it would have drawn. A model-based sampler models
-    from its first call: the start-up is not its own. Over a conditional space TPE models the
-    parameters in the groups that occur together. CMA-ES starts from ``x0``.
+    Its random numbers depend only on the search's seed and on ``number``, so a resumed search draws
+    what it would have drawn. A model is used from the first call: it does not draw the start-up.
+    Over a conditional space TPE models each group of parameters that occur together. CMA-ES starts
+    from ``x0``.
     """
     seed = int(np.random.SeedSequence((options.seed, number)).generate_state(1)[0])
-    with warnings.catch_warnings(
-        action="ignore", category=FutureWarning
-    ):  # Optuna 6 is to drop prior_weight and x0
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):
+        # Optuna 6 is to drop prior_weight and x0.
         match options.sampler:
             case "tpe":
                 return TPESampler(
@@ -40,5 +39,5 @@ def create_sampler(
                 return GPSampler(seed=seed, n_startup_trials=1)
             case "cmaes":
                 return CmaEsSampler(x0=x0, seed=seed, n_startup_trials=1)
-            case "qmc" | "random":  # of qmc: what an earlier run's settings leave open
+            case "qmc" | "random":  # for qmc: parameters that an earlier run's settings leave open
                 return RandomSampler(seed=seed)

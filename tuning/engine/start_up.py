@@ -1,8 +1,9 @@
-"""The start-up: the first trials of a search, where their settings come from, and who waits for them.
+"""The start-up: the first trials of a search, where their settings come from, and who waits for
+them.
 
 The searcher and the scheduler share one object. The searcher asks it for settings, and whether a
-model has results enough to choose by. The scheduler asks it which trials are compared with one
-another at their first rung before any of them goes on.
+model has results enough to choose by. The scheduler asks it which trials are compared at their
+first rung before any of them goes on.
 """
 
 from collections.abc import Sequence
@@ -26,32 +27,29 @@ DESIGN_POINTS = 4
 class StartUp:
     """The first trials: settings of earlier runs, then baselines, then points of a Sobol sequence.
 
-    A trial's number says which of them it is, so a run that is resumed with more trials goes on
-    in the same order. With ``--sampler qmc`` the points never end, with ``random`` there are none.
+    A trial's number says which of them it is, so a resumed run goes on in the same order. With
+    ``--sampler qmc`` the points never end, with ``random`` there are none.
 
     Attributes:
         count: The number of these trials.
         endless: Whether all later trials are quasi-random points, too.
+        synchronous: Whether all trials train together, as a population. None ends before all have
+            begun, so none can wait for another's end.
         ended: How many of these trials have ended.
         cohort: The numbers of those that have not yet stood on a rung; the others wait for them.
-        paused: Ray Tune's trials that wait at their first rung. They take no slot.
+        paused: Ray Tune's trials that wait at their first rung. They use no slot.
     """
 
     def __init__(self, options: SearchOptions, task: Task, warm_start: Sequence[Any] = ()) -> None:
         self.endless, self._random = options.sampler == "qmc", options.sampler == "random"
         self._seed, self._space = options.seed, task.space
-        # A population trains together: no trial of it ends before all of them have begun.
-        self._modelled = options.sampler in MODEL_BASED and not options.synchronous
+        self.synchronous = options.synchronous
+        self._modelled = options.sampler in MODEL_BASED and not self.synchronous
         self._given: list[tuple[dict[str, Any], dict[str, Any]]] = [
-            *(
-                (settings, {"origin": "warm start", "warm_start": of})
-                for settings, of in warm_start
-            ),
-            *(
-                (dict(values), {"origin": "baseline", "baseline": name})
-                for name, values in task.space.baselines.items()
-            ),
+            (settings, {"origin": "warm start", "warm_start": of}) for settings, of in warm_start
         ]
+        for name, values in task.space.baselines.items():
+            self._given.append((dict(values), {"origin": "baseline", "baseline": name}))
         self.count = len(self._given)
         if not self._random:
             self.count = max(STARTUP_TRIALS, self.count + DESIGN_POINTS)
@@ -80,6 +78,6 @@ class StartUp:
         return {"origin": "start-up" if number < self.count else later}
 
     def delays(self, number: int) -> bool:
-        """Whether trial ``number`` must wait: its settings are a model's, and fewer than half of
+        """Whether trial ``number`` must wait: a model chooses its settings, and fewer than half of
         the start-up's trials have ended."""
         return self._modelled and number >= self.count and 2 * self.ended < self.count

@@ -1,4 +1,5 @@
-"""The study's database: opened, refused with a reason that has no secret in it, and written to in whole transactions."""
+"""The study's database: opened, refused with a reason that has no secret in it, and written to in
+whole transactions."""
 
 import contextlib
 from collections.abc import Iterator
@@ -14,23 +15,18 @@ from tuning.options import STORAGE_VARIABLE, SearchOptions
 
 
 def open_storage(options: SearchOptions, run: Path) -> RDBStorage:
-    """The study's database: ``optuna.db`` in the run directory unless ``--optuna-storage`` names
-    another.
+    """Open ``optuna.db`` in the run directory, or the database of ``--optuna-storage``.
 
-    SQLite's journal is overwritten rather than deleted at every commit, which is as safe and costs
-    a fraction of the time.
-
-    Raises OSError if another process holds it; UsageError if it cannot be reached, or if a new run
-    would go on with another run's study of its name.
+    SQLite overwrites its journal instead of deleting it, which is as safe and much faster. Raises
+    OSError if another process has locked the database. Raises UsageError if it cannot be reached,
+    or if it has a study with the name of a new run.
     """
     given = options.optuna_storage
     where = str(run / "optuna.db") if given is None else f"--optuna-storage {given}"
     try:
         url = _database_url(given, run).render_as_string(hide_password=False)
         storage = RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
-        storage.url = (
-            given or storage.url
-        )  # all of the URL that Ray Tune's snapshots on disk may hold
+        storage.url = given or storage.url  # Ray Tune's snapshots on disk hold it: no secrets
         if storage.engine.dialect.name == "sqlite":
             event.listen(
                 storage.engine,
@@ -49,7 +45,8 @@ def open_storage(options: SearchOptions, run: Path) -> RDBStorage:
 
 
 def _database_url(given: str | None, run: Path) -> URL:
-    """The URL to connect to. Of one that was recorded without its secrets, what is left: .pgpass or peer may do without."""
+    """The URL to connect to; without its secrets if the record left them out, since .pgpass or peer
+    authentication may need none."""
     if given is None:
         return URL.create("sqlite", database=str(run / "optuna.db"))
     url = make_url(reveal(given))
@@ -61,22 +58,30 @@ def _database_url(given: str | None, run: Path) -> URL:
 
 
 def _why_not(given: str | None, error: Exception) -> str:
-    """In one line. No driver speaks of a URL that was cut in the middle of its password: it would print the rest of it."""
+    """The reason of ``error`` in one line.
+
+    If the URL is cut inside its password, the driver's words would show the rest of it.
+    """
     real = reveal(given or "")
     if given is not None and (isinstance(error, ValueError | ArgumentError) or real.count("@") > 1):
-        return "it must be a URL such as postgresql://user@host/db, with @ : / ? # and spaces in a password percent-encoded (%40)"
+        return (
+            "it must be a URL such as postgresql://user@host/db, with @ : / ? # and spaces in a"
+            " password percent-encoded (%40)"
+        )
     reason = hide_secrets((str(error).splitlines() or [type(error).__name__])[0])
     if HIDDEN in real:
-        return f"the run's record leaves out its secrets; set {STORAGE_VARIABLE} to the whole URL ({reason})"
+        return (
+            f"the run's record leaves out its secrets; set {STORAGE_VARIABLE} to the whole URL"
+            f" ({reason})"
+        )
     return reason
 
 
 @contextlib.contextmanager
 def one_transaction(storage: RDBStorage) -> Iterator[None]:
-    """All that Optuna writes meanwhile is committed at once, or not at all; by itself it commits
-    every single value.
+    """Commit all that Optuna writes in the body at once, or nothing of it.
 
-    A trial's settings and attributes then cost one wait for the disk instead of a dozen.
+    Optuna commits every single value: a trial would cost a dozen waits for the disk instead of one.
     Source:
     https://docs.sqlalchemy.org/en/20/orm/session_transaction.html#joining-a-session-into-an-external-transaction-such-as-for-test-suites
     """

@@ -1,4 +1,5 @@
-"""``--target``: the search pauses when a trial reaches it, and is over once the same settings reach it on fresh seeds."""
+"""``--target``: the search pauses when a trial reaches the target, and ends once the same settings
+reach it on fresh seeds."""
 
 from typing import Any
 
@@ -10,14 +11,13 @@ from records.outcome import COMPLETE
 
 
 class Paused(Exception):
-    """Ends Ray Tune, but not the search: what is in flight goes on later."""
+    """Ends Ray Tune, but not the search: the trials in flight go on later."""
 
 
 class TargetPause(Callback):
-    """Pauses the search after a step of Ray Tune's in which a trial has ended by itself and reaches
-    the goal.
+    """Pauses the search after a trial has ended and reaches the goal.
 
-    A ``Stopper`` would end what is in flight, and the trial itself before its end is on record.
+    A ``Stopper`` would end the trials in flight, and the trial itself before its end is on record.
     """
 
     def __init__(self, goal: Goal) -> None:
@@ -31,6 +31,6 @@ class TargetPause(Callback):
         self._reached |= result.get("ended") in COMPLETE and self._goal.reached(result)
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        """Raises Paused: Ray Tune swallows what is raised while it ends a trial."""
+        """Raises Paused. ``on_trial_complete`` cannot: Ray Tune would swallow it."""
         if self._reached:
             raise Paused

@@ -1,7 +1,6 @@
-"""Ray Tune's Tuner, as one stage of a search needs it: the search itself, or a queue of trainings
-after it.
+"""Ray Tune's Tuner for one stage of a search: the search itself, or a queue of trainings after it.
 
-Worker processes are reused from trial to trial. Nothing of Ray Tune's own state is kept.
+Worker processes are reused from trial to trial. Ray Tune's own state is not kept.
 """
 
 import contextlib
@@ -23,22 +22,20 @@ from records.trial_directory import TrialDirectory
 from trainables.resumable import ResumableTrainable
 from tuning.engine.capacity import Capacity
 from tuning.engine.cluster import Cluster
-from tuning.engine.failure import Watch
 from tuning.engine.patience import Patience
 from tuning.engine.progress import Progress
-from tuning.engine.queue_searcher import QueueSearcher
 from tuning.engine.recorder import Recorder
-from tuning.engine.searcher import StudySearch
+from tuning.engine.retries import RetryingSearcher, TrialListCallback
 from tuning.engine.target import Paused, TargetPause
 from tuning.interruption import early_exit
 from tuning.task import Task
 
 TUNE_ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # tuning.engine.recorder writes the rows
-    "TUNE_GLOBAL_CHECKPOINT_S": "inf",  # no snapshots of all trials, which grow with the search: none is ever read
+    "TUNE_GLOBAL_CHECKPOINT_S": "inf",  # no snapshots of all trials: none is ever read
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # the console says it in one line, error.txt in full
-    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a trial that diverged has none
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # the console has one line, error.txt has it in full
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a trial that diverged has no objective
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
 }
@@ -50,7 +47,8 @@ TUNE_STATE = (
     "tuner.pkl",
     "trainable.pkl",
 )
-"""Ray Tune's own state, 17 kB a trial in every session: the run directory and the study are what a search goes on from."""
+"""Ray Tune's own state, 17 kB for each trial in every session. A search goes on from the run
+directory and the study instead."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +58,13 @@ class Stage:
     Attributes:
         run: The directory in which the trials are recorded.
         scheduler: None runs every trial to its end.
-        time_budget_s: Seconds after which the stage ends; None: when the searcher has no more.
+        time_budget_s: Seconds after which the stage ends, or None.
         resources: What Ray reserves for a trial; None: the cluster's ``trial_resources``.
-        pause: Ends the stage when a trial reaches the target, if there is one.
-        concurrent: Most trials at once; None: as many as the cluster has slots.
+        pause: Ends the stage when a trial reaches the target, or None.
+        concurrent: The largest number of trials at once; None: the cluster's slots.
     """
 
-    searcher: StudySearch | QueueSearcher
+    searcher: RetryingSearcher
     run: RunDirectory
     progress: Progress
     scheduler: TrialScheduler | None = None
@@ -83,38 +81,35 @@ def run_trials(
     cluster: Cluster,
     patience: Patience,
 ) -> None:
-    """Train the stage's trials to their end, or until its time is over or its target is reached. Raises Trouble."""
-    request, run, progress = stage.resources or cluster.trial_resources, stage.run, stage.progress
-    recorder, progress.capacity = Recorder(run, task.objective, patience), Capacity(request)
-    callbacks: list[Callback] = [recorder, progress, progress.capacity, Watch(stage.searcher)]
+    """Train the stage's trials until they end, its time is over or its target is reached.
+
+    Raises Trouble if the search must end.
+    """
+    run, request = stage.run, stage.resources or cluster.trial_resources
+    resources, capacity = tune.PlacementGroupFactory([request]), Capacity(request)
+    stage.progress.capacity = capacity
+    recorder, trial_list = (
+        Recorder(run, task.objective, patience),
+        TrialListCallback(stage.searcher),
+    )
+    callbacks: list[Callback] = [recorder, stage.progress, capacity, trial_list]
     if stage.pause:
         callbacks.append(stage.pause)
     tuner = tune.Tuner(
-        _with_resources(trainable, request),
+        # tune.with_resources would rename the class in the dashboard.
+        _extended(trainable, default_resource_request=classmethod(lambda cls, config: resources)),
         tune_config=tune.TuneConfig(
             search_alg=stage.searcher,
             scheduler=stage.scheduler or FIFOScheduler(),
-            num_samples=-1,  # the searcher says when it has no more
+            num_samples=-1,  # the searcher ends the search
             max_concurrent_trials=stage.concurrent or cluster.slots,
             time_budget_s=stage.time_budget_s,
             reuse_actors=True,
             trial_dirname_creator=trial_folder,
         ),
-        run_config=tune.RunConfig(
-            name=run.path.name,
-            storage_path=str(run.path.parent),
-            callbacks=callbacks,
-            checkpoint_config=tune.CheckpointConfig(
-                checkpoint_frequency=task.checkpoint_every,
-                checkpoint_at_end=False,  # tuning.engine.recorder asks for it where it will be kept
-            ),
-            failure_config=tune.FailureConfig(
-                max_failures=0
-            ),  # the searcher hands out again what a dead worker lost
-            verbose=0,
-        ),
+        run_config=_run_config(run, task.checkpoint_every, callbacks),
     )
-    # Ray prints some errors of its own; stdout is the verdict's.
+    # Ray prints some errors to stdout, which is the verdict's.
     with contextlib.redirect_stdout(sys.stderr), early_exit.handlers_kept():
         try:
             with contextlib.suppress(Paused):
@@ -125,38 +120,49 @@ def run_trials(
     drop_tune_state(run)
 
 
+def _run_config(
+    run: RunDirectory, checkpoint_every: int, callbacks: list[Callback]
+) -> tune.RunConfig:
+    # tuning.engine.recorder asks for the checkpoints at a trial's end that stay.
+    checkpoints = tune.CheckpointConfig(
+        checkpoint_frequency=checkpoint_every, checkpoint_at_end=False
+    )
+    return tune.RunConfig(
+        name=run.path.name,
+        storage_path=str(run.path.parent),
+        callbacks=callbacks,
+        checkpoint_config=checkpoints,
+        failure_config=tune.FailureConfig(max_failures=0),  # see tuning.engine.failure
+        verbose=0,
+    )
+
+
 def with_shared_data(
     trainable: type[ResumableTrainable], shared: object, in_ray: bool
 ) -> type[ResumableTrainable]:
-    """The trainable with what all its trials share. In Ray's object store that is sent to a node once, not to every trial."""
+    """The trainable with the data of all trials. Ray's object store sends it once to each node."""
     if shared is None:
         return trainable
-    content = {"__module__": trainable.__module__, "shared": ray.put(shared) if in_ray else shared}
-    return type(trainable.__name__, (trainable,), content)
+    return _extended(trainable, shared=ray.put(shared) if in_ray else shared)
+
+
+def _extended(trainable: type[ResumableTrainable], **attributes: Any) -> type[ResumableTrainable]:
+    """A subclass of the trainable with the same name."""
+    return type(
+        trainable.__name__, (trainable,), {"__module__": trainable.__module__, **attributes}
+    )
 
 
 def trial_folder(trial: Any) -> str:
-    """A trial's folder, whichever of its lives this is: Ray Tune would give one that goes on after a loss another name."""
+    """The name of a trial's folder. If it goes on after a loss, Ray Tune would choose another."""
     name = f"trial_{trial.config['trial']:04d}"
     trial.relative_logdir = trial.storage.trial_dir_name = name
     return name
 
 
-def _with_resources(
-    trainable: type[ResumableTrainable], resources: dict[str, float]
-) -> type[ResumableTrainable]:
-    """The trainable with its resources, under its own name: ``tune.with_resources`` renames the class in the dashboard."""
-    request = tune.PlacementGroupFactory([resources])
-    method = classmethod(lambda cls, config: request)
-    return type(
-        trainable.__name__,
-        (trainable,),
-        {"default_resource_request": method, "__module__": trainable.__module__},
-    )
-
-
 def drop_tune_state(run: RunDirectory) -> None:
-    """Remove what Ray Tune has left in the run directory, with its word on failures that did not end a trial."""
+    """Remove Ray Tune's state from the run directory, and its files about failures that did not end
+    a trial."""
     for pattern in TUNE_STATE:
         for file in run.path.glob(pattern):
             file.unlink(missing_ok=True)
@@ -167,7 +173,7 @@ def drop_tune_state(run: RunDirectory) -> None:
 
 
 def set_up_libraries() -> None:
-    """The console is ours: what Ray and Optuna would print beside it is either in our lines or in Ray's log files."""
+    """Keep Ray and Optuna off the console: our own lines and Ray's log files have what they say."""
     os.environ.update(TUNE_ENVIRONMENT)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     for name in ("ray.tune", "ray.train", "ray.air"):

@@ -28,7 +28,7 @@ def ask(scheduler: TrialScheduler, name: str, value: float, step: int = 100, **c
     )
 
 
-def test_the_poorer_trials_stop_at_a_rung_and_known_settings_never(
+def test_the_poorer_trials_stop_at_a_rung_and_baselines_never(
     options: LSTMOptions, task: Task, directory: RunDirectory
 ) -> None:
     scheduler = create_scheduler(options, task, directory)
@@ -76,7 +76,7 @@ def test_rungs_may_lie_on_another_cost_than_steps(
         assert scheduler.on_trial_result(cast(Any, None), trial, row) == decision
 
 
-def test_where_an_experiment_does_not_spare_them_known_settings_stop_too(
+def test_if_an_experiment_does_not_protect_them_baselines_stop_too(
     options: LSTMOptions, task: Task, directory: RunDirectory
 ) -> None:
     scheduler = create_scheduler(
@@ -112,7 +112,7 @@ def test_one_that_converged_is_what_slower_ones_are_compared_with_where_rays_ash
 
 
 class Later(tune.Trainable):
-    """Trial n comes to a figure of n / 10; trial 5 breaks before its first rung, trial 4 in the moment that it is saved."""
+    """Trial n has the value n / 10. Trial 5 breaks before its first rung, 4 while it is saved."""
 
     def setup(self, config: dict[str, Any]) -> None:
         self.number, self.at = config["trial"], 0
@@ -199,7 +199,10 @@ class TestStartUp:
 
 
 class Controller:
-    """What a scheduler sees of Ray's controller: trials by number with a status, those that it stops being over at once."""
+    """What a scheduler sees of Ray's controller: trials by number, with a status.
+
+    A trial that is stopped is over at once.
+    """
 
     def __init__(self, scheduler: TrialScheduler, numbers: range) -> None:
         self.scheduler, self.stopped = scheduler, list[int]()

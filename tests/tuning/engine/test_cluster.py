@@ -32,7 +32,7 @@ GPU_NODE = {"CPU": 8.0, "GPU": 2.0}
         (CPU_NODE, {"CPU": 5.0}, 0),
         (CPU_NODE, {"CPU": 1.0, "GPU": 0.5}, 0),
         (GPU_NODE, {"CPU": 1.0, "GPU": 0.5}, 4),
-        (GPU_NODE, {"CPU": 1.0, "GPU": 0.4}, 4),  # two a GPU: a share never spans two GPUs
+        (GPU_NODE, {"CPU": 1.0, "GPU": 0.4}, 4),  # two on each GPU: a fraction never spans two GPUs
         (GPU_NODE, {"CPU": 1.0, "GPU": 0.1}, 8),  # the cores are the limit
         (GPU_NODE, {"CPU": 1.0, "GPU": 1.0}, 2),
         (GPU_NODE, {"CPU": 1.0, "GPU": 2.0}, 1),
@@ -52,7 +52,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def refusal(**options: object) -> str:
-    """What a search with these options is refused with before it starts; nothing may be left on disk."""
+    """Why a search with these options is refused before it starts; nothing may be left on disk."""
     with pytest.raises(UsageError) as refused:
         check(**options)
     assert list(Path().iterdir()) == []
@@ -72,9 +72,7 @@ def test_more_cores_than_the_machine_has_are_refused_before_ray_starts() -> None
 
 
 def test_an_address_where_nothing_answers_is_refused_before_ray_tries_for_minutes() -> None:
-    with (
-        socket.socket() as closed
-    ):  # bound, so that nobody else listens there, but not listening itself
+    with socket.socket() as closed:  # bound, so nobody else listens there, but not listening itself
         closed.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{closed.getsockname()[1]}"
         assert refusal(address=address).startswith(
@@ -97,9 +95,9 @@ def test_an_address_where_another_program_listens_is_refused_before_ray_tries_fo
         threading.Thread(target=serve, daemon=True).start()
         address = f"127.0.0.1:{server.getsockname()[1]}"
         refused = refusal(address=address)
-    assert (
-        refused
-        == f"--address {address}: no Ray cluster can be joined there: another program listens at that port"
+    assert refused == (
+        f"--address {address}: no Ray cluster can be joined there:"
+        " another program listens at that port"
     )
 
 
@@ -108,12 +106,14 @@ def test_an_address_where_another_program_listens_is_refused_before_ray_tries_fo
     [
         (
             "http://127.0.0.1:8265",
-            "http://127.0.0.1:8265: that is a dashboard's address, which ray job submit takes. Give",
+            "http://127.0.0.1:8265: that is a dashboard's address, which ray job submit takes."
+            " Give",
         ),
         ("HTTPS://cluster", "HTTPS://cluster: that is a dashboard's address"),
         (
             "ray://10.0.0.1:10001",
-            "ray://10.0.0.1:10001: a search does not run through Ray Client. Give the host and port",
+            "ray://10.0.0.1:10001: a search does not run through Ray Client."
+            " Give the host and port",
         ),
         (
             "redis://10.0.0.1:6379",
@@ -157,7 +157,8 @@ def test_auto_is_the_cluster_that_ray_start_made_and_no_other_searchs(
     for source in ("--address", "RAY_ADDRESS"):
         refused = refusal(**({"address": "auto"} if source == "--address" else {}))
         assert refused.startswith(
-            f"{source} auto: no Ray cluster was started on this machine. Start one with ray start --head"
+            f"{source} auto: no Ray cluster was started on this machine."
+            " Start one with ray start --head"
         )
         monkeypatch.setenv("RAY_ADDRESS", "auto")
 
@@ -213,7 +214,8 @@ def test_more_disk_than_is_free_is_refused() -> None:
     heavy = replace(lstm_task(options), demand=lambda settings: Demand(memory=0, checkpoint=1e18))
     with pytest.raises(
         UsageError,
-        match=r"no run can be kept in .*: [\d.]+ EB of disk are needed and [\d.]+ .B are free\. Make room",
+        match=r"no run can be kept in .*: [\d.]+ EB of disk are needed and [\d.]+ .B are free\. Make"
+        r" room",
     ):
         check_machine(options, heavy)
 
@@ -278,10 +280,8 @@ except ValueError as error:
 
 
 def test_a_ray_that_does_not_start_is_refused_in_a_line_with_its_cause_and_its_logs() -> None:
-    environment = {
-        **os.environ,
-        "RAY_OVERRIDE_RESOURCES": '{"CPU":',
-    }  # on which Ray fails, once its first processes run
+    # Ray fails on this once its first processes run.
+    environment = {**os.environ, "RAY_OVERRIDE_RESOURCES": '{"CPU":'}
     root = Path(__file__).parent.parent.parent.parent
     result = subprocess.run(
         [sys.executable, "-c", FAILING],
@@ -293,7 +293,10 @@ def test_a_ray_that_does_not_start_is_refused_in_a_line_with_its_cause_and_its_l
     )
     assert result.returncode == 2
     (line,) = result.stderr.splitlines()
-    said = "error: Ray does not start on this machine: Expecting value: line 1 column 8 (char 7) (its logs are in /"
+    said = (
+        "error: Ray does not start on this machine:"
+        " Expecting value: line 1 column 8 (char 7) (its logs are in /"
+    )
     assert said in line
     assert line.endswith("/ray/session_latest/logs)")
 
@@ -395,11 +398,8 @@ def test_ray_listens_on_loopback_alone_beside_taken_ports_a_long_tmpdir_and_a_ho
     [
         ({"CPU": 1.0}, 2, {"CPU": 2.0}),
         ({"CPU": 1.0, "GPU": 0.5}, 2, {"CPU": 2.0, "GPU": 1.0}),
-        (
-            {"CPU": 1.0, "GPU": 0.5},
-            8,
-            {"CPU": 8.0, "GPU": 1.0},
-        ),  # a trial trains on one GPU, however many there are
+        # A trial trains on one GPU, however many there are.
+        ({"CPU": 1.0, "GPU": 0.5}, 8, {"CPU": 8.0, "GPU": 1.0}),
         ({"CPU": 2.0, "GPU": 0.3}, 3, {"CPU": 6.0, "GPU": pytest.approx(0.9)}),
         ({"CPU": 1.0, "GPU": 2.0}, 2, {"CPU": 2.0, "GPU": 2.0}),
     ],

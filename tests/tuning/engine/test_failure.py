@@ -1,4 +1,4 @@
-"""Workers that die, through real Ray: while a trial runs, and between two trials; and exceptions of a trial's own."""
+"""Workers that die in real Ray, while a trial runs or between two trials; trials that raise."""
 
 import contextlib
 import errno
@@ -23,15 +23,19 @@ from tests.support.searched import open_study
 from tests.tuning.conftest import tune_run
 from trainables.resumable import SaveFailed
 from tune_lstm import LSTMOptions
-from tuning.engine.failure import Blame, NotTheTrials, Watch, blamed
+from tuning.engine.failure import Blame, NotTheTrials, blamed
 from tuning.engine.patience import Patience
+from tuning.engine.retries import TrialListCallback
 from tuning.engine.searcher import StudySearch
 from tuning.task import Task
 from tuning.trouble import Trouble
 
 
 class Mortal(tune.Trainable):
-    """Trial 2 kills its first worker, 3 raises, 4 raises before it begins, 5 kills every worker; the others just end."""
+    """Trial 2 kills its first worker, 3 raises, 4 raises before it begins, 5 kills every worker.
+
+    The others just end.
+    """
 
     def setup(self, config: dict[str, Any]) -> None:
         self.config = config
@@ -76,7 +80,7 @@ def test_what_a_dead_worker_lost_is_handed_out_again_and_an_own_exception_is_fin
         mine, task, directory, open_study(mine, task, directory), trials_done=0, slots=1
     )
     local_ray(1)
-    callbacks = [KillBetween(), Watch(searcher)]
+    callbacks = [KillBetween(), TrialListCallback(searcher)]
     tune_run(Mortal, directory, task, callbacks, search_alg=searcher, max_concurrent_trials=1)
     trials = searcher.study.trials
     assert [trial.number for trial in trials] == list(range(7))
@@ -113,7 +117,12 @@ def test_an_outcome_outlives_weights_that_cannot_be_saved(
     )
     local_ray(1)
     tune_run(
-        Unsaveable, directory, task, [Watch(searcher)], search_alg=searcher, max_concurrent_trials=1
+        Unsaveable,
+        directory,
+        task,
+        [TrialListCallback(searcher)],
+        search_alg=searcher,
+        max_concurrent_trials=1,
     )
     assert [(trial.state, trial.user_attrs["ended"]) for trial in searcher.study.trials] == [
         (TrialState.COMPLETE, "budget")
@@ -121,12 +130,13 @@ def test_an_outcome_outlives_weights_that_cannot_be_saved(
     for _, record in directory.trials():
         assert (record.ended, record.error) == (
             "budget",
-            "trainables.resumable.SaveFailed: a checkpoint cannot be saved: No space left on device",
+            "trainables.resumable.SaveFailed: a checkpoint cannot be saved:"
+            " No space left on device",
         )
 
 
 class Unready(tune.Trainable):
-    """Fails in its setup as ``errors`` says, by the trial's number; ends at once without an entry there."""
+    """Fails in its setup with the trial's entry in ``errors``, or ends at once if it has none."""
 
     errors: ClassVar[dict[int, str]]
 
@@ -162,7 +172,7 @@ def test_three_setups_that_fail_alike_end_a_search_unless_one_differs_or_works(
                 trainable,
                 run,
                 task,
-                [Watch(searcher)],
+                [TrialListCallback(searcher)],
                 search_alg=searcher,
                 max_concurrent_trials=1,
             )

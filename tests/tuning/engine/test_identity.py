@@ -1,4 +1,4 @@
-"""A run whose records and study no longer say the same: copied, renamed, restored from an old copy, cut, emptied."""
+"""A run whose records and study disagree: copied, renamed, cut, put back from an old copy."""
 
 import contextlib
 import dataclasses
@@ -57,7 +57,8 @@ def check(run: RunDirectory, study: optuna.Study, before: dict[str, bytes]) -> N
 def snapshot(study: optuna.Study) -> list[tuple[Any, ...]]:
     """What a sampler and a report read of the study."""
     return [
-        (trial.number, trial.state, trial.values, trial.params, trial.distributions, trial.intermediate_values,
+        (trial.number, trial.state, trial.values, trial.params, trial.distributions,
+         trial.intermediate_values,
          {key: value for key, value in trial.user_attrs.items() if key != "tune_id"})
         for trial in study.trials if trial.state != TrialState.WAITING
     ]  # fmt: skip
@@ -132,11 +133,12 @@ def another_value(run: Path) -> None:
 def another_end(run: Path) -> None:
     with contextlib.closing(sqlite3.connect(run / "optuna.db")) as database, database:
         database.execute(
-            "UPDATE trial_user_attributes SET value_json = '\"diverged\"' WHERE key = 'ended' AND trial_id = 3"
+            "UPDATE trial_user_attributes SET value_json = '\"diverged\"'"
+            " WHERE key = 'ended' AND trial_id = 3"
         )
 
 
-def another_figure(run: Path) -> None:
+def other_value_of_a_trial(run: Path) -> None:
     with contextlib.closing(sqlite3.connect(run / "optuna.db")) as database, database:
         database.execute("UPDATE trial_values SET value = 0.99 WHERE trial_id = 1")
 
@@ -152,7 +154,7 @@ def another_figure(run: Path) -> None:
         without_studies,
         another_value,
         another_end,
-        another_figure,
+        other_value_of_a_trial,
     ],
 )
 def test_a_study_that_is_lost_or_wrong_is_built_anew_from_the_records(
@@ -261,7 +263,8 @@ class TestSharedDatabase:
             db,
         ):
             db.execute(
-                "UPDATE trial_params SET param_value = 0.02 WHERE trial_id = 5 AND param_name = 'lr'"
+                "UPDATE trial_params SET param_value = 0.02"
+                " WHERE trial_id = 5 AND param_name = 'lr'"
             )
         again = go_on(searched)
         assert again.study.study_name == "run-2"
@@ -390,7 +393,7 @@ def test_warm_start_survives_the_loss_of_the_study(searched: Searched, task: Tas
 def test_a_run_of_another_version_is_refused(change: dict[str, Any], searched: Searched) -> None:
     file = searched.run.path / "search.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
-    words = f"run run has format .*, this version goes on with format {FORMAT}"
+    words = f"run run has format .*, and this version resumes only format {FORMAT}"
     with pytest.raises(UsageError, match=words):
         go_on(searched)
 

@@ -1,4 +1,7 @@
-"""Real nodes on this machine: each is a raylet of its own, those that lack something in a mount namespace of their own."""
+"""Real nodes on this machine: each has its own raylet.
+
+A node that lacks something has its own mount namespace, too.
+"""
 
 import contextlib
 import importlib.util
@@ -27,7 +30,7 @@ services.get_node_ip_address = lambda *_: "127.0.0.1"
 from ray.scripts.scripts import main
 main()
 """
-"""The command ``ray``, but it keeps 127.0.0.1 where Ray takes an address of the network, and then listens on all."""
+"""The command ``ray``, but on 127.0.0.1: Ray itself takes an address of the network."""
 ON_LOOPBACK = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # the same for what joins the cluster to search there
     "RAY_AUTH_MODE": "token",
@@ -68,7 +71,10 @@ class Cluster:
         hidden: Mapping[Path, Path] | None = None,
         read_only: Sequence[Path] = (),
     ) -> subprocess.Popen[bytes]:
-        """A node that sees other files or folders in place of some, and can only read others; for which it takes root."""
+        """Start a node that sees other files or folders in place of those ``hidden``.
+
+        It can only read the ``read_only`` folders. Either of them needs root.
+        """
         mounts = [["mount", "--bind", over, place] for place, over in (hidden or {}).items()]
         for folder in read_only:
             mounts += [
@@ -181,7 +187,8 @@ def test_a_node_without_the_project_is_named_with_the_remedy(
     }
     cluster.join("bare", 2, hidden=hidden)
     assert refusal(cluster, tmp_path, "--cpus-per-trial", 2) == (
-        "node 127.0.0.1 (bare): it cannot import trainables.lstm.trainable (No module named 'trainables.lstm')."
+        "node 127.0.0.1 (bare): it cannot import trainables.lstm.trainable"
+        " (No module named 'trainables.lstm')."
         f" The project must lie there as it does here, in {ROOT}"
     )
 
@@ -196,7 +203,8 @@ def test_a_node_with_another_version_of_the_project_is_named(
         file.write("# changed")
     cluster.join("old", 3, hidden={ROOT / "trainables": other})
     assert refusal(cluster, tmp_path, "--cpus-per-trial", 3) == (
-        f"node 127.0.0.1 (old): it has another version of this project, in {ROOT}/trainables/lstm/trainable.py."
+        "node 127.0.0.1 (old): it has another version of this project,"
+        f" in {ROOT}/trainables/lstm/trainable.py."
         f" The project must lie there as it does here, in {ROOT}"
     )
 
@@ -235,13 +243,15 @@ def test_a_node_without_the_memory_or_with_a_gpu_that_torch_cannot_use_is_named(
 ) -> None:
     cluster.join("poor", 6, gpus=1)
     assert re.fullmatch(
-        r"a trial needs about [\d.]+ [A-Z]B of memory and node 127\.0\.0\.1 \(poor\) has [\d.]+ .B free:"
+        r"a trial needs about [\d.]+ [A-Z]B of memory"
+        r" and node 127\.0\.0\.1 \(poor\) has [\d.]+ .B free:"
         r" lower --set batch_size \(now up to 1e\+07\)",
         refusal(cluster, tmp_path, "--cpus-per-trial", 6, "--set", "batch_size=1e7"),
     )
     assert re.fullmatch(
-        r"node 127\.0\.0\.1 \(poor\): it declares a GPU, but torch [\w.+]+ cannot use it there\. Install a torch that fits"
-        r" the node's GPU driver, start the node without the GPU, or search with --gpus-per-trial 0",
+        r"node 127\.0\.0\.1 \(poor\): it declares a GPU, but torch [\w.+]+ cannot use it there\."
+        r" Install a torch that fits the node's GPU driver, start the node without the GPU,"
+        r" or search with --gpus-per-trial 0",
         refusal(cluster, tmp_path, "--cpus-per-trial", 6, "--gpus-per-trial", 0.5),
     )
 
@@ -256,7 +266,8 @@ def test_a_node_without_a_package_is_named(cluster: Cluster, tmp_path: Path) -> 
     (place,) = importlib.util.find_spec("torch").submodule_search_locations  # type: ignore[union-attr,misc]
     cluster.join("torchless", 7, hidden={Path(place): broken})
     assert refusal(cluster, tmp_path, "--cpus-per-trial", 7) == (
-        "node 127.0.0.1 (torchless): it cannot import torch (libtorch.so: cannot open shared object file)."
+        "node 127.0.0.1 (torchless): it cannot import torch"
+        " (libtorch.so: cannot open shared object file)."
         " Install requirements.txt there"
     )
 
@@ -270,9 +281,8 @@ def test_a_node_that_does_not_answer_is_named(cluster: Cluster, tmp_path: Path) 
         refused = refusal(cluster, tmp_path, "--cpus-per-trial", 8)
     finally:
         kill(raylets, signal.SIGCONT)
-    assert (
-        refused
-        == "node 127.0.0.1 (silent): it does not answer. Look at the node with ray status, or stop it"
+    assert refused == (
+        "node 127.0.0.1 (silent): it does not answer. Look at the node with ray status, or stop it"
     )
 
 
@@ -283,6 +293,7 @@ def test_a_search_without_the_clusters_token_is_told_to_look_for_it(
     monkeypatch.setenv("RAY_AUTH_TOKEN", "f" * 64)
     address = cluster.address
     assert refusal(cluster, tmp_path) == (
-        f"--address {address}: no Ray cluster can be joined there: Failed to connect to Ray cluster at {address}."
+        f"--address {address}: no Ray cluster can be joined there:"
+        f" Failed to connect to Ray cluster at {address}."
         " Does this machine have the cluster's token? See docs/cluster.md"
     )

@@ -1,8 +1,9 @@
-"""A database or a storage that fails for a while, for real: locked, full, gone; waited for with one line, and not for ever."""
+"""A database or a storage that really fails for a while: locked, full or gone."""
 
 import contextlib
 import dataclasses
 import errno
+import functools
 import sqlite3
 import threading
 import time
@@ -81,7 +82,8 @@ def test_what_fails_for_a_while_is_waited_for_with_one_line(
 
     assert patience("the run directory", action) == "done"
     assert lines[0] == (
-        "waiting: the run directory failed (No space left on device (/runs)); trying again for up to 300 s"
+        "waiting: the run directory failed (No space left on device (/runs));"
+        " trying again for up to 300 s"
     )
     assert lines[1].startswith("the run directory works again after ")
     assert len(lines) == 2
@@ -133,6 +135,13 @@ def test_a_full_disk_is_no_writable_folder(tmp_path: Path) -> None:
 
 
 class TestALockedDatabase:
+    @pytest.fixture(autouse=True)
+    def impatient_sqlite(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """SQLite says after 0.3 s, not after 5 s, that a database is locked."""
+        monkeypatch.setattr(
+            sqlite3.dbapi2, "connect", functools.partial(sqlite3.dbapi2.connect, timeout=0.3)
+        )
+
     @pytest.fixture
     def searcher(
         self, options: LSTMOptions, task: Task, directory: RunDirectory, patience: Patience
@@ -154,7 +163,7 @@ class TestALockedDatabase:
         }
         for name, action in actions.items():
             with (
-                locked(directory.path / "optuna.db", 6.5)
+                locked(directory.path / "optuna.db", 2)
                 if name == what
                 else contextlib.nullcontext()
             ):
@@ -178,7 +187,7 @@ class TestALockedDatabase:
     ) -> None:
         failing = iter([False])
 
-        @event.listens_for(searcher._database.engine, "commit")
+        @event.listens_for(searcher.run_study.storage.engine, "commit")
         def before_commit(connection: Connection) -> None:
             if next(failing, False):
                 raise OperationalError("COMMIT", None, Exception("disk I/O error"))
@@ -207,7 +216,7 @@ class TestALockedDatabase:
         patience.seconds = 1.0
         searcher.suggest("a")
         with (
-            locked(directory.path / "optuna.db", 13),
+            locked(directory.path / "optuna.db", 4),
             pytest.raises(Trouble, match="the study's database failed for"),
         ):
             searcher.on_trial_complete("a", {"step": 200, "mean_accuracy": 0.3, "ended": "budget"})
@@ -219,7 +228,7 @@ class TestALockedDatabase:
         self, options: LSTMOptions, directory: RunDirectory, patience: Patience, lines: Lines
     ) -> None:
         open_storage(options, directory.path)
-        with locked(directory.path / "optuna.db", 6.5):
+        with locked(directory.path / "optuna.db", 2):
             patience("the study's database", lambda: open_storage(options, directory.path))
         assert len(lines) == 2
 
@@ -258,10 +267,10 @@ class TestAServerThatRestarts:
     def test_an_end_that_the_server_kept_but_did_not_confirm_is_told_once(
         self, options: LSTMOptions, task: Task
     ) -> None:
-        """The transaction is committed, and then the connection breaks: what was done must not be done again."""
+        """The transaction is committed, and then the connection breaks: it must not be repeated."""
         searched = Searched(options, task)
         searcher = searched.searcher
-        storage = searcher._database
+        storage = searcher.run_study.storage
         broken = iter(
             [OperationalError("COMMIT", None, Exception("server closed the connection"))] * 3
         )

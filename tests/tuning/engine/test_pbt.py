@@ -120,7 +120,7 @@ def test_what_is_taken_over_is_the_donors_settings_changed_and_never_who_it_is(
     assert config["lr_g"] in [pytest.approx(FOUND["lr_g"] * factor) for factor in FACTORS]
 
 
-def test_the_poorest_quarter_of_what_may_change_takes_over_the_best_quarter_and_known_settings_stay(
+def test_the_poorest_quarter_takes_over_the_best_quarter_and_baselines_stay(
     options: GANOptions, task: Task
 ) -> None:
     scheduler = Population(options, task, RunDirectory.create(options.run_path()))

@@ -29,7 +29,8 @@ def test_the_status_line_counts_what_happened(
     tell(progress, trial(3, "converged", 0.91))
     tell(progress, trial(4, None, 0.95, step=500))
     assert progress.status().plain == (
-        "4 of 50 trials · 1 running · 1 stopped early · measuring · best trial 3: mean_accuracy 0.9100 at step 900"
+        "4 of 50 trials · 1 running · 1 stopped early · measuring"
+        " · best trial 3: mean_accuracy 0.9100 at step 900"
     )
     tell(progress, trial(5, "diverged", 0.1))
     assert " · 1 failed · " in progress.status().plain
@@ -52,7 +53,7 @@ def test_trials_that_wait_for_others_are_not_called_running(task: Task) -> None:
     assert progress.status().plain.startswith("0 of 50 trials · 1 running · 2 waiting · ")
 
 
-def test_a_figure_that_a_trial_has_not_come_to_is_left_out_of_its_line(
+def test_a_metric_that_a_trial_does_not_have_is_left_out_of_its_line(
     task: Task, capsys: pytest.CaptureFixture[str]
 ) -> None:
     progress = Progress(task, "trials", 5, Counter())

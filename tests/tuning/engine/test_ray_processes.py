@@ -1,4 +1,4 @@
-"""Which of Ray's processes is lost, tried on processes and ports that are as easily ended as Ray's."""
+"""Which of Ray's processes is lost, tried on processes and ports in place of Ray's."""
 
 import os
 import shutil

@@ -66,7 +66,7 @@ def test_rows_are_on_disk_at_once_without_rays_constants(tmp_path: Path) -> None
     assert (record.ended, record.node, record.pid) == ("converged", "127.0.0.1", 1)
 
 
-def test_a_figure_that_should_be_small_ranks_the_other_way(tmp_path: Path) -> None:
+def test_a_metric_that_should_be_small_ranks_the_other_way(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path)
     recorder = Recorder(run, Objective("mean_accuracy", "min"))
     for number, value in enumerate((5.0, 1.0, 4.0, 3.0, 2.0)):

@@ -1,4 +1,4 @@
-"""What the Optuna study is told and what it suggests, beside what Ray's own OptunaSearch would."""
+"""What the Optuna study is told and what it suggests, compared with Ray's own OptunaSearch."""
 
 import dataclasses
 import json
@@ -32,7 +32,6 @@ from tuning.engine.samplers import create_sampler
 from tuning.engine.searcher import StudySearch
 from tuning.engine.start_up import STARTUP_TRIALS
 from tuning.engine.storage import open_storage
-from tuning.engine.study import RunStudy
 from tuning.task import Rungs, Task
 
 
@@ -49,9 +48,10 @@ def row(step: int, value: float, ended: str | None = None) -> dict[str, Any]:
     return {"step": step, "mean_accuracy": value, "ended": ended, "training_iteration": step // 100}
 
 
-def told(searcher: OptunaSearch) -> list[optuna.trial.FrozenTrial]:
+def told(searcher: StudySearch | OptunaSearch) -> list[optuna.trial.FrozenTrial]:
     """The trials of the searcher's study that have been handed out."""
-    study = cast(optuna.Study, searcher._ot_study)
+    ours = searcher.study if isinstance(searcher, StudySearch) else None
+    study = ours or cast(optuna.Study, cast(OptunaSearch, searcher)._ot_study)
     return [trial for trial in study.trials if trial.state != TrialState.WAITING]
 
 
@@ -124,7 +124,7 @@ class TestDefectsOfRaysOptunaSearch:
         ours.on_trial_complete("a", result)
         assert [trial.state for trial in told(ours)] == [TrialState.FAIL]
 
-    def test_04_one_of_several_figures_missing_is_fail_where_rays_runs_for_ever(
+    def test_04_one_of_several_metrics_missing_is_fail_where_rays_runs_for_ever(
         self, options: LSTMOptions, task: Task, directory: RunDirectory
     ) -> None:
         two = dataclasses.replace(
@@ -168,7 +168,7 @@ class TestDefectsOfRaysOptunaSearch:
             searcher.on_trial_result("a", row(100, 0.2))
             SearchGenerator(searcher).set_finished()  # all that Tune calls at its end
         assert [trial.state for trial in told(stock)] == [TrialState.RUNNING]
-        RunStudy(ours._database, ours.study).close_running("time budget")
+        ours.run_study.close_running("time budget")
         assert [(trial.state, trial.user_attrs["ended"]) for trial in told(ours)] == [
             (TrialState.FAIL, "time budget")
         ]
@@ -266,8 +266,8 @@ class TestDefectsOfRaysOptunaSearch:
             searcher.suggest("a")
             searcher.on_trial_complete("a", row(1000, 0.9, "converged"))
         assert told(ours)[0].user_attrs == {
-            "origin": "baseline", "baseline": "hand-tuned, defaults", "tune_id": "a", "seed": 2_000_000, "directory": "trial_0000",
-            "ended": "converged",
+            "origin": "baseline", "baseline": "hand-tuned, defaults", "tune_id": "a",
+            "seed": 2_000_000, "directory": "trial_0000", "ended": "converged",
         }  # fmt: skip
         assert told(stock)[0].user_attrs == {}
 
@@ -280,7 +280,7 @@ def test_the_study_says_what_it_is_of(ours: StudySearch) -> None:
 
 
 class TestSuggestions:
-    def test_known_settings_first_then_new_ones_each_with_its_own_seed(
+    def test_baselines_first_then_new_settings_each_with_its_own_seed(
         self, options: LSTMOptions, task: Task, directory: RunDirectory
     ) -> None:
         ours = search(options, task, directory)
@@ -333,11 +333,11 @@ class TestSuggestions:
                 abs(math.log10(config["lr"]) + 2) + abs(math.log10(config["max_norm"]) + 1)
             )
             ours.on_trial_complete(str(number), row(1000, -distances[-1], "converged"))
-        assert sum(distances[-10:]) / 10 < 0.75 * 1.83  # what settings drawn at random come to
+        assert sum(distances[-10:]) / 10 < 0.75 * 1.83  # the mean of random settings
 
 
 def evaluate(searcher: StudySearch, name: str, config: dict[str, Any] | None) -> None:
-    """The trial comes to a figure that is best at lr = 0.01."""
+    """End the trial with a value that is best at lr = 0.01."""
     assert config is not None
     searcher.on_trial_complete(name, row(1000, -abs(math.log10(config["lr"]) + 2), "budget"))
 
@@ -346,7 +346,7 @@ class TestStartUp:
     def origins(self, searcher: StudySearch) -> list[str]:
         return [trial.user_attrs["origin"] for trial in searcher.study.trials]
 
-    def test_known_settings_then_a_design_wait_in_the_study_from_its_creation(
+    def test_baselines_then_a_design_wait_in_the_study_from_its_creation(
         self, ours: StudySearch, task: Task
     ) -> None:
         assert self.origins(ours) == ["baseline"] * 3 + ["start-up"] * 7
@@ -371,7 +371,7 @@ class TestStartUp:
         more = search(options, task, directory)  # resumed with a larger --num-samples
         assert self.origins(more) == ["baseline"] * 3 + ["start-up"] * 7
 
-    def test_some_design_points_however_many_settings_are_known(
+    def test_some_design_points_however_many_baselines_there_are(
         self, options: LSTMOptions, task: Task, directory: RunDirectory
     ) -> None:
         known = {str(number): {"lr": 0.001 * number, "max_norm": 1.0} for number in range(1, 10)}
@@ -418,7 +418,7 @@ class TestStartUp:
         assert again.start_up.cohort == {7, 8}
         assert [(again.suggest(name) or {}).get("trial") for name in ("a", "b")] == [7, None]
 
-    def test_one_that_is_stopped_while_it_waits_is_pruned_with_its_last_figure(
+    def test_one_that_is_stopped_while_it_waits_is_pruned_with_its_last_value(
         self, ours: StudySearch
     ) -> None:
         ours.suggest("0")
@@ -474,7 +474,7 @@ class TestStartUp:
 
 
 class TestConditionsAndObjectives:
-    """A space whose parameters apply beside a choice only, and figures that are to be small, or several at once."""
+    """A space with conditional parameters; metrics to minimize; several objectives."""
 
     @pytest.fixture
     def task(self, task: Task) -> Task:
@@ -520,7 +520,7 @@ class TestConditionsAndObjectives:
         assert sum(fd for _, fd in found[-15:]) / 15 < 11
 
     @pytest.mark.parametrize("ended", ["discriminator won", "generator collapsed"])
-    def test_a_trial_that_gave_up_is_pruned_with_its_figures(
+    def test_a_trial_that_gave_up_is_pruned_with_its_values(
         self, ended: str, options: LSTMOptions, task: Task, directory: RunDirectory
     ) -> None:
         ours = search(options, task, directory)
@@ -624,7 +624,7 @@ class TestResume:
         self, options: LSTMOptions, task: Task, directory: RunDirectory
     ) -> None:
         before = search(options, task, directory)
-        for name in "abc":  # the known ones
+        for name in "abc":  # the baselines
             before.suggest(name)
         blocked = directory.path / "trial_0003"
         blocked.write_text("a file where the trial's directory is to be")
@@ -650,8 +650,9 @@ def draw(folder: str) -> dict[str, list[dict[str, Any]]]:
     for sampler in ("tpe", "gp", "cmaes", "qmc", "random"):
         options = LSTMOptions(name=sampler, storage_path=folder, sampler=cast(Any, sampler), seed=5)
         task = Task(
-            trainable=LSTMTrial, space=SPACES["extended"], settings={"max_steps": 1000}, console_metrics=(),
-            objectives=(Objective("fd", "min"),), rungs=Rungs(100, 3), goal=Goal("fd_ratio", "most", 2.0),
+            trainable=LSTMTrial, space=SPACES["extended"], settings={"max_steps": 1000},
+            console_metrics=(), objectives=(Objective("fd", "min"),), rungs=Rungs(100, 3),
+            goal=Goal("fd_ratio", "most", 2.0),
         )  # fmt: skip
         ours = search(options, task, RunDirectory.create(options.run_path()))
         for number in range(14):
