@@ -1,5 +1,6 @@
-/* A run's page: figures drawn when they are looked at, one filter that holds for all of them and for the table, a table that sorts.
-   Data come as scripts, which a page opened from a disk may load; nothing is evaluated, so the page's strict policy holds. */
+/* A run's page: figures that are drawn when the reader scrolls to them, one filter for all figures and
+   the table, and tables that sort. A figure's data come as a script, which a page opened from a disk may
+   load. Nothing is evaluated, so the page's strict policy holds. */
 "use strict";
 
 const report = (() => {
@@ -41,7 +42,7 @@ const report = (() => {
     return merged;
   }
 
-  // A trace less the points of the trials that the filter hides. Lines break there, bars lose their length.
+  // A trace without the points of the trials that the filter hides: lines break, bars lose their length.
   function filtered(trace) {
     const trials = trace.meta?.trials;
     if (!visible || !trials) return trace;
@@ -59,7 +60,7 @@ const report = (() => {
       box.textContent = "This figure cannot be shown: " + error.message + ".";
       return;
     }
-    if (box.dataset.chosen !== name) return; // another was chosen meanwhile
+    if (box.dataset.chosen !== name) return; // another variant was chosen meanwhile
     const { data, layout: own } = contents[name];
     const options = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
     await Plotly.react(box, data.map(filtered), layout(own, box), options);
@@ -92,7 +93,7 @@ const report = (() => {
 
   const redraw = () => Promise.all([...shown.keys()].map(draw));
 
-  // The filter: the best share, how a trial ended, ranges of settings, words. Rows of the table carry what it needs.
+  // The filter: the best x %, the outcome, a range of a setting, words. The rows of the table have what it needs.
   function filter() {
     const form = document.querySelector("#filter");
     const table = document.querySelector("#trials");
@@ -125,7 +126,7 @@ const report = (() => {
       for (const row of rows) row.hidden = true;
       for (const row of through) row.hidden = false;
       visible = all ? null : new Set(through.map((row) => Number(row.dataset.trial)));
-      form.elements.share.value = form.elements.best.value + "%";
+      form.elements.percent.value = form.elements.best.value + "%";
       said.textContent = all ? `all ${rows.length} trials` : `${through.length} of ${rows.length} trials`;
       return redraw();
     }
@@ -162,7 +163,7 @@ const report = (() => {
     const number = (text) => Number(text.replaceAll(",", "").replace(/%$/, ""));
     const compare = (a, b) => {
       const [one, two] = [key(a), key(b)];
-      if (one === "" || two === "") return (one === "") - (two === ""); // what has no value comes last either way
+      if (one === "" || two === "") return (one === "") - (two === ""); // rows without a value come last in both orders
       const [x, y] = [number(one), number(two)];
       return sign * (Number.isNaN(x) || Number.isNaN(y) ? one.localeCompare(two, undefined, { numeric: true }) : x - y);
     };
