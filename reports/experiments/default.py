@@ -174,9 +174,9 @@ def hand_tuned_curves(run: Run) -> list[Curve]:
     ]
 
 
-def best_curve(run: Run | None, name: str) -> Curve | None:
+def best_curve(run: Run, name: str) -> Curve | None:
     """The winner's learning curve, or None if there is none to draw."""
-    if run is None or run.best is None or run.reports(run.best).empty:
+    if run.best is None or run.reports(run.best).empty:
         return None
     row = run.trials[run.trials["number"] == run.best].iloc[0]
     return Curve(label(name, run, row), run.reports(run.best))

@@ -97,6 +97,6 @@ def quality_table(run: Run) -> list[dict[str, Any]]:
     real = {**judges["final"]["floor"], "fd_ratio": 1.0}
     measured.append(("real images, by the final judge", real))
     return [
-        {"name": name, "values_in_words": [number(values.get(column)) for column in QUALITY]}
+        {"name": name, "cells": [number(values.get(column)) for column in QUALITY]}
         for name, values in measured
     ]

@@ -1,7 +1,8 @@
-"""The interactive figures that go with the checks of a run as pure functions: values in, a Figure
-out."""
+"""The interactive figures beside the checks of a run as pure functions: values in, a Figure out."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
+from typing import Any
 
 import pandas as pd
 
@@ -17,16 +18,12 @@ def importances(shares: Mapping[str, Mapping[str, float]]) -> Figure:
 
     ``shares``: by budget, the least first, then by parameter; 1 in all.
     """
-    figure = Figure()
-    last = list(shares.values())[-1]
-    names = sorted(
-        {name for found in shares.values() for name in found}, key=lambda name: last.get(name, 0.0)
-    )
-    for place, (budget, found) in enumerate(shares.items()):
-        figure.add(
-            "bar", (100 * found.get(name, 0.0) for name in names), names, orientation="h",
-            name=budget, marker={"color": SHADES[place % len(SHADES)]},
-        )  # fmt: skip
+    figure, (*_, last) = Figure(), shares.values()
+    names = sorted(set().union(*shares.values()), key=lambda name: last.get(name, 0.0))
+    for (budget, found), shade in zip(shares.items(), cycle(SHADES), strict=False):
+        percent = [100 * found.get(name, 0.0) for name in names]
+        look = {"orientation": "h", "marker": {"color": shade}}
+        figure.add("bar", percent, names, name=budget, **look)
     figure.axis("xaxis", "importance, %")
     return figure
 
@@ -66,23 +63,19 @@ def winners_curse(
         interval: The 95% interval of the mean of ``confirmed``.
     """
     figure = Figure()
-    columns = [
-        "the better half of whole trials", "the winner, as selected",
-        "the winner, on fresh seeds", "mean and 95% interval",
-    ]  # fmt: skip
+    winner = ["the winner, as selected", "the winner, on fresh seeds"]
+    columns = ["the better half of whole trials", *winner, "mean and 95% interval"]
     middle = sum(confirmed) / len(confirmed)
     bars = {"array": digits([interval[1] - middle]), "arrayminus": digits([middle - interval[0]])}
-    shown = {"mode": "markers", "hoverinfo": "y", "showlegend": False}
+    shown: dict[str, Any] = {"mode": "markers", "hoverinfo": "y", "showlegend": False}
     figure.add(
         "box", columns[:1] * len(searched), searched[y.column], searched["number"],
         name=columns[0], boxpoints="all", jitter=0.4, pointpos=0, hoverinfo="y", showlegend=False,
         marker={"color": MUTED, "size": 5}, line={"color": CLEAR}, fillcolor=CLEAR,
     )  # fmt: skip
     figure.add("scatter", columns[1:2], [selected], marker=mark(BEST, size=13), **shown)
-    figure.add(
-        "scatter", columns[2:3] * len(confirmed), confirmed,
-        marker=mark(HAND_TUNED[0], "diamond", 9), **shown,
-    )  # fmt: skip
+    seeds = mark(HAND_TUNED[0], "diamond", 9)
+    figure.add("scatter", columns[2:3] * len(confirmed), confirmed, marker=seeds, **shown)
     figure.add(
         "scatter", columns[3:], [middle], marker=mark(HAND_TUNED[0], "square", 11),
         error_y={"type": "data", "symmetric": False, **bars}, **shown,
@@ -99,16 +92,12 @@ def audit(let_run: pd.DataFrame, best_of_others: float | None, y: Axis) -> Figur
     """
     figure = Figure()
     columns = ["where it would have been stopped", "in the end"]
+    look: dict[str, Any] = {"mode": "lines+markers", "line": {"color": HAND_TUNED[0]}}
     for number, *values in let_run.itertuples(index=False):
-        figure.add(
-            "scatter", columns, values, [number] * 2, mode="lines+markers",
-            name=f"trial {number}", line={"color": HAND_TUNED[0]},
-        )  # fmt: skip
+        figure.add("scatter", columns, values, [number] * 2, name=f"trial {number}", **look)
     if best_of_others is not None:
-        figure.add(
-            "scatter", columns, [best_of_others] * 2, mode="lines",
-            name="best of all others", line={"color": BEST, "dash": "dash"},
-        )  # fmt: skip
+        look = {"mode": "lines", "line": {"color": BEST, "dash": "dash"}}
+        figure.add("scatter", columns, [best_of_others] * 2, name="best of all others", **look)
     figure.categories("xaxis")
     figure.scale(y=y)
     return figure

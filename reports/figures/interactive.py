@@ -30,8 +30,8 @@ def scatter(trials: pd.DataFrame, x: Axis, y: Axis, best: int | None) -> Figure:
     figure = Figure()
     measured = trials.dropna(subset=[x.column, y.column])
     for name, symbol, color, rows in by_outcome(measured):
-        marker = mark(color, symbol)
-        figure.points(rows, rows[x.column], rows[y.column], name=name, marker=marker)
+        look = {"name": name, "marker": mark(color, symbol)}
+        figure.points(rows, rows[x.column], rows[y.column], **look)
     winner = measured[measured["number"] == best]
     if not winner.empty:
         ring = mark(BEST, "circle-open", 17, line={"width": 2})
@@ -49,11 +49,10 @@ def history(trials: pd.DataFrame, x: Axis, y: Axis, best: int | None, minimizes:
     whole = trials[trials["ended"].isin(COMPLETE)].dropna(subset=[x.column, y.column])
     whole = whole.sort_values(x.column)
     if not whole.empty:
+        best_so_far = whole[y.column].cummin() if minimizes else whole[y.column].cummax()
         figure.add(
-            "scatter", whole[x.column],
-            whole[y.column].cummin() if minimizes else whole[y.column].cummax(),
-            mode="lines", name="best so far", hoverinfo="skip",
-            line={"shape": "hv", "color": BEST, "width": 2},
+            "scatter", whole[x.column], best_so_far, mode="lines", name="best so far",
+            hoverinfo="skip", line={"shape": "hv", "color": BEST, "width": 2},
         )  # fmt: skip
     return figure
 
@@ -104,9 +103,8 @@ def rungs(at_rungs: pd.DataFrame, cost: str, y: Axis) -> Figure:
         (True, "was stopped there", mark("#9a9a9a", "triangle-down", opacity=0.75)),
     ):
         rows = table[table["stopped"] == stopped]
-        figure.points(
-            rows, rows["rung"], rows[y.column], name=f"{name} ({len(rows)})", marker=marker
-        )
+        look = {"name": f"{name} ({len(rows)})", "marker": marker}
+        figure.points(rows, rows["rung"], rows[y.column], **look)
     figure.categories("xaxis", order, f"rung ({cost})")
     figure.scale(y=y)
     return figure
@@ -147,10 +145,9 @@ def curves(named: Mapping[str, tuple[str, Mapping[str, list[Any]]]], x: Axis, y:
     figure = Figure()
     for label, (color, reports) in named.items():
         if {x.column, y.column} <= set(reports):
-            values = {"x": reports[x.column], "y": reports[y.column]}
+            curve = {"x": reports[x.column], "y": reports[y.column], "mode": "lines+markers"}
             style = {"line": {"color": color}, "marker": {"size": 4}, "connectgaps": True}
-            mode = "lines+markers"
-            figure.data.append({"type": "scatter", **values, "mode": mode, "name": label, **style})
+            figure.data.append({"type": "scatter", **curve, "name": label, **style})
     figure.scale(x=x, y=y)
     return figure
 
@@ -173,10 +170,8 @@ def parallel(trials: pd.DataFrame, places: pd.DataFrame, best: int | None) -> Fi
         )  # fmt: skip
     for index in trials.index[trials["number"] == best]:
         line = lines[index]
-        figure.add(
-            "scatter", line.index, line, [best] * len(line), mode="lines+markers",
-            name="best", hoverinfo="skip", line=BEST_LINE,
-        )  # fmt: skip
+        look = {"mode": "lines+markers", "name": "best", "hoverinfo": "skip", "line": BEST_LINE}
+        figure.add("scatter", line.index, line, [best] * len(line), **look)
     figure.categories("xaxis", places.columns)
     figure.axis("yaxis", "place in the range", **RANGE)
     return figure

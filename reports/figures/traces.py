@@ -59,7 +59,7 @@ class Figure:
 
     def scale(self, *, x: Axis | None = None, y: Axis) -> None:
         """Give the axes their titles and scales."""
-        for which, axis in (("xaxis", x), ("yaxis", y)):
+        for which, axis in {"xaxis": x, "yaxis": y}.items():
             if axis:
                 self.axis(which, axis.title, type="log" if axis.log else None)
 
@@ -80,13 +80,10 @@ def digits(values: Iterable[Any]) -> list[Any]:
     A list of Python's own values: plotly packs arrays into bytes that the page could not filter.
     """
     return [
-        value
-        if isinstance(value, str | bool)
-        else float(f"{value:.6g}")
-        if value is not None and math.isfinite(value)
-        else None
+        value if isinstance(value, str | bool)
+        else float(f"{value:.6g}") if value is not None and math.isfinite(value) else None
         for value in values
-    ]
+    ]  # fmt: skip
 
 
 def by_outcome(trials: pd.DataFrame) -> Iterator[tuple[str, str, str, pd.DataFrame]]:
