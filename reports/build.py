@@ -59,11 +59,10 @@ class ReportOptions:
 
 
 def build(options: ReportOptions) -> tuple[int, Path]:
-    """Build every page; returns how many runs are shown, and the index. A run that cannot be shown
-    is named on stderr.
+    """Build every page; returns how many runs are shown, and the index.
 
-    Raises NoRunYet if there is no run, UsageError if a folder is missing or the output cannot be
-    written to.
+    A run that cannot be shown is named on stderr. Raises NoRunYet if there is no run, UsageError if
+    a folder is missing or the output cannot be written to.
     """
     from records.run import Run, find_runs
     from records.search_json import NotARun
@@ -90,8 +89,8 @@ def build(options: ReportOptions) -> tuple[int, Path]:
         if len(found) == 1:
             found = find_runs(found[0].path.parent)[0]
         companions.update({run.path: run for run in found})
-    reload_s = WATCH_EVERY_S if options.watch else None
-    site = Site(list(runs.values()), list(companions.values()), output, reload_s, broken)
+    shown, beside = list(runs.values()), list(companions.values())
+    site = Site(shown, beside, output, WATCH_EVERY_S if options.watch else None, broken)
     try:
         index = site.write(lambda name: say(f"building {name}"))
     except NotARun as error:

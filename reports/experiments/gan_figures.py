@@ -66,27 +66,24 @@ def training_history(
             continue
         for axes, name in ((fd, "fd_ratio"), (clean, "clean"), (coverage, "coverage")):
             if name in curve.reports:
-                look = {"markersize": 3, "color": color, "label": curve.label}
-                axes.plot(curve.reports["step"], curve.reports[name], "o-", **look)
+                x, y = curve.reports["step"], curve.reports[name]
+                axes.plot(x, y, "o-", markersize=3, color=color, label=curve.label)
         batches = _smoothed(training_curve(curve.reports))
         _pair(
             losses, batches, color, {"train_g_loss": "generator", "train_d_loss": "discriminator"}
         )
         _pair(judged, batches, color, {"train_d_real": "D(x)", "train_d_fake": "D(G(z))"})
-        judged.set(title=f"The discriminator: {curve.label}")
+        judged.set(title=f"The discriminator: {curve.label}", ylim=(0, 1.03))
     fd.set(title="Fréchet distance / real against real", yscale="log")
     fd.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    clean.set(title="Clean: the judge is 95% sure")
-    coverage.set(title="Coverage of the ten classes")
+    clean.set(title="Clean: the judge is 95% sure", ylim=(0, 1.03))
+    coverage.set(title="Coverage of the ten classes", ylim=(0, 1.03))
     losses.set(title="Losses (line: generator, dashed: discriminator)")
-    losses.set_yscale("symlog", linthresh=1)  # the hinge loss of a generator has either sign
-    for axes, real in ((fd, 1), (clean, real_clean)):
-        axes.axhline(real, color=MUTED, linewidth=0.8, linestyle="--")
-    for axes in (clean, coverage, d_best, d_hand):
-        axes.set_ylim(0, 1.03)
+    losses.set_yscale("symlog", linthresh=1)  # a generator's hinge loss has either sign
+    fd.axhline(1, color=MUTED, linewidth=0.8, linestyle="--")
+    clean.axhline(real_clean, color=MUTED, linewidth=0.8, linestyle="--")
     for axes in places.flat:
-        axes.set_xlabel("training step")
-        printed.count_from_zero(axes)
+        printed.count_from_zero(axes, "training step")
         axes.locator_params(axis="x", nbins=5)
         if final_from is not None and axes is not d_hand:
             axes.axvline(final_from, color=MUTED, linewidth=0.8, linestyle=":")

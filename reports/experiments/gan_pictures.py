@@ -146,15 +146,9 @@ class Pictures:
 
         from trainables.gan.images import to_uint8
         from trainables.gan.latents import interpolate_linear, interpolate_spherical
-        from trainables.gan.model import load_generator
 
-        folder = self.run.path / "best"
-        if not folder.is_dir():
-            return
-        try:
-            generator = load_generator(folder)
-        except Exception as error:  # a cut-off file can cause any of them
-            self.run.note(f"best/model.safetensors cannot be loaded ({type(error).__name__})")
+        generator = self._load_generator()
+        if generator is None:
             return
 
         @torch.inference_mode()
@@ -170,19 +164,30 @@ class Pictures:
             for path in (interpolate_linear, interpolate_spherical)
         )
         title = f"{self.title}: from one latent to another"
-        figure = figures.interpolations(linear, spherical, title)
-        self._save(figure, "interpolation", f"{title}, straight and along the great circle.")
+        alt = f"{title}, straight and along the great circle."
+        self._save(figures.interpolations(linear, spherical, title), "interpolation", alt)
         stops = generator.draw_latents(25 * WALK_STOPS, stream).view(WALK_STOPS, 25, -1)
         frames: list[Gray] = []
-        for begins, targets in zip(stops, stops.roll(-1, 0), strict=True):
+        for legs in zip(stops, stops.roll(-1, 0), strict=True):
             paths = [
                 interpolate_spherical(target, begin, WALK_FRAMES)[:-1]
-                for begin, target in zip(begins, targets, strict=True)
+                for begin, target in zip(*legs, strict=True)
             ]
             for latents in torch.stack(paths, dim=1):  # (25, Z) a frame
                 frames.append(figures.tiled(images(latents).reshape(5, 5, 28, 28), gap=2))
         alt = "25 images that change as their latents change."
         self._save_gif(frames, FRAME_MS // 2, FRAME_MS // 2, "walk", alt)
+
+    def _load_generator(self) -> Any:
+        """The exported generator; None if there is none, or if its file was cut off."""
+        from trainables.gan.model import load_generator
+
+        folder = self.run.path / "best"
+        try:
+            return load_generator(folder) if folder.is_dir() else None
+        except Exception as error:  # a cut-off file can cause any of them
+            self.run.note(f"best/model.safetensors cannot be loaded ({type(error).__name__})")
+            return None
 
     def _draw_neighbours(self) -> None:
         run, name = self.run, "nearest.npz"

@@ -46,8 +46,7 @@ def learning_curves(
     printed.marked_line(accuracy, CHANCE, "chance", ":")
     figure.legend(*accuracy.get_legend_handles_labels(), loc="outside lower left", ncols=2)
     for axes in panels:
-        axes.set_xlabel("training step")
-        printed.count_from_zero(axes)
+        printed.count_from_zero(axes, "training step")
     printed.titled(figure, title)
     return figure
 

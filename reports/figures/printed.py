@@ -78,8 +78,8 @@ def curves(
             if curve is not None and metric.column in curve.reports:
                 told = curve.reports.dropna(subset=[metric.column])
                 axes.plot(told[x.column], told[metric.column], color=color, label=curve.label)
-        axes.set(title=metric.title, xlabel=x.title, yscale="log" if metric.log else "linear")
-        count_from_zero(axes)
+        axes.set(title=metric.title, yscale="log" if metric.log else "linear")
+        count_from_zero(axes, x.title)
     figure.legend(*places[0].get_legend_handles_labels(), loc="outside lower left", ncols=2)
     return figure
 
@@ -98,10 +98,10 @@ def confirmation_curves(
     for linestyle, (words, value) in zip(("--", ":"), lines.items(), strict=False):
         marked_line(axes, value, words, linestyle)
     scale = "log" if metric.log else "linear"
-    axes.set(title=title, xlabel="training steps", ylabel=metric.title, yscale=scale)
+    axes.set(title=title, ylabel=metric.title, yscale=scale)
     if pd.concat(reports)[metric.column].between(0, 1).all() and not metric.log:
         axes.set_ylim(0, 1.03)
-    count_from_zero(axes)
+    count_from_zero(axes, "training steps")
     axes.legend(loc="best")
     return figure
 
@@ -173,7 +173,8 @@ def marked_line(axes: Axes, y: float, words: str, linestyle: str) -> None:
     )  # fmt: skip
 
 
-def count_from_zero(axes: Axes) -> None:
+def count_from_zero(axes: Axes, label: str) -> None:
     """Let the x axis begin at 0, with whole numbers such as 1,000."""
+    axes.set_xlabel(label)
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.set_xlim(left=0)
