@@ -1,1 +1,4 @@
-"""What a search left on disk, as tables, figures and pages. Never starts Ray, never writes into a run directory."""
+"""The report: what a search left on disk, as tables, figures and pages.
+
+It never starts Ray and never writes into a run directory.
+"""

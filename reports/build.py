@@ -22,31 +22,30 @@ from command_line import UsageError, read_arguments, run_script, user_path
 WATCH_EVERY_S = 5
 
 STATE = (
-    "search.json",
-    "trial_*/trial.json",
-    "trial_*/result.json",
-    "*/trial_*/trial.json",
+    "search.json", "trial_*/trial.json", "trial_*/result.json", "*/trial_*/trial.json",
     "best/*.json",
-)
-"""What changes while a search runs."""
+)  # fmt: skip
+"""The files that change while a search runs."""
+NOT_YET = ": no search has run here yet"
 
 
 class NoRunYet(UsageError):
-    """There is a folder to look in, and no run in it that can be shown."""
+    """The folder is there, but no run in it can be shown."""
 
 
 @dataclass(frozen=True)
 class ReportOptions:
-    """Build the report of one run or several: static pages and pictures that open without a server or a network."""
+    """Build the report of one run or several: static pages and pictures that open without a server
+    or a network."""
 
     runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[RUN ...]")] = (
         field(default=())
     )
     """Run directories, or folders of them. Default: every run under runs/."""
     output: Annotated[str, tyro.conf.arg(metavar="PATH")] = "reports/site"
-    """Folder of the pages; index.html is the first. It cannot lie in a run directory."""
+    """Folder of the pages; open index.html first. It cannot lie in a run directory."""
     watch: bool = False
-    """Build again whenever a run has changed, until Ctrl-C; the pages load themselves anew."""
+    """Build again whenever a run changes, until Ctrl-C. Open pages reload themselves."""
 
     @property
     def folders(self) -> list[Path]:
@@ -60,11 +59,10 @@ class ReportOptions:
 
 
 def build(options: ReportOptions) -> tuple[int, Path]:
-    """Build every page; returns how many runs are shown, and the index. A run that cannot be shown
-    is named on stderr.
+    """Build every page; returns how many runs are shown, and the index.
 
-    Raises NoRunYet if there is no run, UsageError if a folder is not there or there is nowhere to
-    write.
+    A run that cannot be shown is named on stderr. Raises NoRunYet if there is no run, UsageError if
+    a folder is missing or the output cannot be written to.
     """
     from records.run import Run, find_runs
     from records.search_json import NotARun
@@ -74,32 +72,25 @@ def build(options: ReportOptions) -> tuple[int, Path]:
     companions: dict[Path, Run] = {}
     broken: list[str] = []
     output = options.site
+    hint = "" if options.runs else NOT_YET
     for path in options.folders:
         if not is_folder(path):
-            raise UsageError(
-                f"{path} is not a folder" + ("" if options.runs else ": no search has run here yet")
-            )
+            raise UsageError(f"{path} is not a folder{hint}")
         found, refused = find_runs(path.resolve())
         try:
             found = found or [Run.open(path.resolve())]
         except NotARun as error:
-            words = "; ".join(refused) or str(error) + (
-                "" if options.runs else ": no search has run here yet"
-            )
+            words = "; ".join(refused) or f"{error}{hint}"
             if len(options.folders) == 1:
                 raise NoRunYet(words) from None
             refused = [words]
-        runs.update({run.path: run for run in found})
         broken += refused
-        if found:
-            companions.update(
-                {
-                    run.path: run
-                    for run in (found if len(found) > 1 else find_runs(found[0].path.parent)[0])
-                }
-            )
-    reload_s = WATCH_EVERY_S if options.watch else None
-    site = Site(list(runs.values()), list(companions.values()), output, reload_s, broken)
+        runs.update({run.path: run for run in found})
+        if len(found) == 1:
+            found = find_runs(found[0].path.parent)[0]
+        companions.update({run.path: run for run in found})
+    shown, beside = list(runs.values()), list(companions.values())
+    site = Site(shown, beside, output, WATCH_EVERY_S if options.watch else None, broken)
     try:
         index = site.write(lambda name: say(f"building {name}"))
     except NotARun as error:
@@ -110,7 +101,7 @@ def build(options: ReportOptions) -> tuple[int, Path]:
 
 
 def is_folder(path: Path) -> bool:
-    """Whether ``path`` is a folder that can be reached. Raises UsageError if that cannot be said."""
+    """Whether ``path`` is a folder. Raises UsageError if it cannot be read."""
     try:
         return path.is_dir()
     except OSError as error:
@@ -123,17 +114,20 @@ def say(words: str) -> None:
 
 
 def changes(options: ReportOptions) -> dict[Path, float]:
-    """When each file that tells how a search stands was last written."""
+    """When each of the files ``STATE`` was last written."""
     folders = [folder for path in options.folders for folder in (path, *path.glob("*/"))]
     written = {}
     for file in (file for folder in folders for pattern in STATE for file in folder.glob(pattern)):
-        with contextlib.suppress(OSError):  # it may go at any moment
+        with contextlib.suppress(OSError):  # a running search may remove it
             written[file] = file.stat().st_mtime
     return written
 
 
 def on_interrupt() -> threading.Event:
-    """An event that Ctrl-C sets, beside raising KeyboardInterrupt, which an extension module it is raised in may swallow."""
+    """An event that Ctrl-C sets.
+
+    Ctrl-C also raises KeyboardInterrupt, but an extension module may swallow that.
+    """
     interrupted = threading.Event()
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
@@ -145,9 +139,9 @@ def on_interrupt() -> threading.Event:
 
 
 def watch(options: ReportOptions) -> None:
-    """Build whenever a run has changed, from the first one on that there is, until Ctrl-C.
+    """Build whenever a run has changed, until Ctrl-C. Waits while there is no run.
 
-    Raises UsageError if the very first build is refused for more than that there is no run yet.
+    Raises UsageError if the first build is refused for another reason.
     """
     interrupted = on_interrupt()
     before, said = None, ""
@@ -175,9 +169,7 @@ def main() -> None:
     from reports.figures.style import apply
 
     apply()
-    warnings.simplefilter(
-        "ignore"
-    )  # of figures that are no number, which the pages show as what they are
+    warnings.simplefilter("ignore")  # of values that are not a number: the pages show them
     if options.watch:
         watch(options)
     else:

@@ -1,4 +1,5 @@
-"""Several runs of an experiment side by side: a table, the best trials' curves, and what the experiment's own page adds."""
+"""Several runs of an experiment side by side: a table, the best trials' curves, and what the
+experiment's own page adds."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,9 +11,10 @@ from records.run import Run
 from reports.content import Answer, number
 from reports.experiments import page_of
 from reports.experiments.default import Page, Section
-from reports.explore import Plot, write_figure
-from reports.figures.interactive import curves, digits
+from reports.explore import Plot, write_variants
+from reports.figures.interactive import curves
 from reports.figures.style import SERIES
+from reports.figures.traces import digits
 
 
 @dataclass(frozen=True)
@@ -20,9 +22,9 @@ class Compared:
     """All that the comparison shows of one run.
 
     Attributes:
-        curve: The best trial's reports, a column by its name; None if there is no best trial.
-        hand_tuned: What the best of the hand-tuned settings reached in it, in words.
-        own: What the experiment's own page needs of it.
+        curve: The best trial's reports by column; None if there is no best trial.
+        hand_tuned: What the best hand-tuned settings reached in this run, in words.
+        own: What the experiment's own page needs of the run.
     """
 
     run: Run
@@ -44,69 +46,65 @@ class Group:
 
 
 def compared(run: Run) -> Compared | None:
-    """The run as it is compared with others; None if it has no trial. Raises whatever odd files give rise to."""
+    """The run as it is compared with others; None if it has no trial.
+
+    Raises any exception if files of the run were changed by hand.
+    """
     if run.trials.empty:
         return None
-    page = page_of(run)
-    reports = None if run.best is None else run.reports(run.best)
-    columns = ("step", *page.comparable(run))
-    curve = (
-        None
-        if reports is None
-        else {column: digits(reports[column]) for column in columns if column in reports}
-    )
-    return Compared(
-        run,
-        page,
-        page.title(run),
-        page.answer(run),
-        curve,
-        hand_tuned(run, page),
-        page.compared(run),
-    )
+    page, curve = page_of(run), None
+    if run.best is not None:
+        reports = run.reports(run.best)
+        columns = ("step", *page.comparable(run))
+        curve = {column: digits(reports[column]) for column in columns if column in reports}
+    words = hand_tuned(run, page)
+    return Compared(run, page, page.title(run), page.answer(run), curve, words, page.compared(run))
 
 
 def hand_tuned(run: Run, page: Page) -> str:
-    """What the best of the hand-tuned settings reached in this run."""
+    """What the best of the hand-tuned settings reached in this run; empty if none were tried."""
     known = run.trials.dropna(subset=["baseline", run.metric])
     if known.empty:
         return ""
     row = known.sort_values(run.metric, ascending=run.minimizes).iloc[0]
-    return f"{row['baseline']}: {page.shown(run.metric, row[run.metric])} at step {number(row['step'])}"
+    value = page.shown(run.metric, row[run.metric])
+    return f"{row['baseline']}: {value} at step {number(row['step'])}"
 
 
 def compare(runs: list[Compared], names: Mapping[Path, str], folder: Path) -> list[Group]:
-    """The experiments that have two runs or more, their figures drawn into ``folder``.
+    """The experiments that have at least two runs, their figures drawn into ``folder``.
 
     ``names``: what each run is called, by its path.
     """
+
+    def experiment(one: Compared) -> str:
+        return one.run.experiment
+
     groups = []
-    for experiment, found in groupby(
-        sorted(runs, key=lambda one: one.run.experiment), key=lambda one: one.run.experiment
-    ):
+    for _, found in groupby(sorted(runs, key=experiment), key=experiment):
         same = list(found)
         if len(same) > 1:
             section = same[0].page.section(same, folder)
-            groups.append(Group(section, same, best_curves(experiment, same, names, folder)))
+            groups.append(Group(section, same, best_curves(same, names, folder)))
     return groups
 
 
-def best_curves(
-    experiment: str, runs: list[Compared], names: Mapping[Path, str], folder: Path
-) -> dict[str, Plot]:
-    """The interactive figure of the best trial of each run, by its name, written into ``folder``; none of fewer than two."""
+def best_curves(runs: list[Compared], names: Mapping[Path, str], folder: Path) -> dict[str, Plot]:
+    """The interactive figure of each run's best trial, by its name; empty if there are not two.
+
+    Its script is written into ``folder``.
+    """
     best = {names[one.run.path]: one.curve for one in runs if one.curve is not None}
-    first = runs[0]
-    x, name = first.page.axis(first.run, "step"), f"{experiment}-best"
-    variants = {}
-    for column in first.page.comparable(first.run) if len(best) > 1 else ():
-        drawn = {
-            run: (color, {axis: curve[axis] for axis in (x.column, column) if axis in curve})
-            for (run, curve), color in zip(best.items(), cycle(SERIES), strict=False)
-        }
-        figure = curves(drawn, x, first.page.axis(first.run, column))
-        if figure.data:
-            variants[column.replace("_", " ")] = f"{name}-{column}"
-            write_figure(figure, folder, variants[column.replace("_", " ")])
+    run, page = runs[0].run, runs[0].page
+    x, name = page.axis(run, "step"), f"{run.experiment}-best"
+    drawn = {}
+    for column in page.comparable(run) if len(best) > 1 else ():
+        coloured = zip(best.items(), cycle(SERIES), strict=False)
+        named = {run_name: (color, curve) for (run_name, curve), color in coloured}
+        drawn[f"{name}-{column}"] = (
+            column.replace("_", " "),
+            curves(named, x, page.axis(run, column)),
+        )
+    variants = write_variants(drawn, folder)
     alt = f"The best trial's curve of {', '.join(best)}."
-    return {name: Plot("The best trial of each", alt, variants)} if variants else {}
+    return {name: Plot("The best trial of each run", alt, variants)} if variants else {}

@@ -1,4 +1,4 @@
-"""What every run's page is made of: its pictures as files, its answer in words, and how figures are printed."""
+"""What every run's page is made of: pictures as files, the answer in words, and printed numbers."""
 
 import datetime
 import math
@@ -28,7 +28,10 @@ class Picture:
 
 @dataclass(frozen=True)
 class Answer:
-    """The winner: its settings, its figure in the search and on fresh seeds, in words ready for a page."""
+    """The winner: its settings, and its metrics in the search and on fresh seeds.
+
+    Metrics are in words ready for a page.
+    """
 
     number: int
     settings: str
@@ -39,15 +42,15 @@ class Answer:
     goal: str
     seeds: int
     reached: int
-    worst_figure: str
     worst: str
+    worst_words: str
     mean: str
     pace: str
     final: str
 
 
 def number(value: Any, digits: int = 3) -> str:
-    """A figure with sensible digits: 0.00123, 12,300, 1.00; an em dash where there is none."""
+    """A number with sensible digits: 0.00123, 12,300, 1; a dash if there is none."""
     if value is None or pd.isna(value):
         return "—"
     if isinstance(value, str | bool):
@@ -57,8 +60,8 @@ def number(value: Any, digits: int = 3) -> str:
     return f"{value:.{digits}g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
-def share(value: Any) -> str:
-    """A share as a percentage that never rounds up to 100%."""
+def percentage(value: Any) -> str:
+    """A fraction as a percentage that never rounds up to 100%; a dash if there is none."""
     if value is None or pd.isna(value):
         return "—"
     return f"{int(value * 10_000) / 100:.2f}%"
@@ -75,41 +78,32 @@ def address(file: Path, folder: Path) -> str:
 
 
 def settings(run: Run, row: Any) -> str:
-    """The varied settings of a trial in words, without those that have no meaning beside the others."""
-    return " ".join(
-        f"{name}={number(row[name])}"
-        for name in run.varied
-        if name in row and not pd.isna(row[name])
-    )
+    """The varied settings of a trial in words, without those that its other settings rule out."""
+    used = [name for name in run.varied if name in row and not pd.isna(row[name])]
+    return " ".join(f"{name}={number(row[name])}" for name in used)
 
 
 def scales(run: Run) -> dict[str, Scale]:
     """How each setting was searched: among choices, on a logarithmic or on a linear scale."""
-    drawn: dict[str, Scale] = {}
-    for name, parameter in run.parameters.items():
-        categorical = isinstance(parameter.distribution, CategoricalDistribution)
-        drawn[name] = (
-            "choice"
-            if categorical
-            else "log"
-            if getattr(parameter.distribution, "log", False)
-            else "linear"
-        )
-    return drawn
+
+    def scale(distribution: Any) -> Scale:
+        if isinstance(distribution, CategoricalDistribution):
+            return "choice"
+        return "log" if getattr(distribution, "log", False) else "linear"
+
+    return {name: scale(parameter.distribution) for name, parameter in run.parameters.items()}
 
 
 def save(figure: Figure, folder: Path, name: str, alt: str) -> Picture:
     """Write a figure beside the page, as PNG to look at and as SVG to print, and close it."""
-    for ending in ("png", "svg"):
-        figure.savefig(
-            folder / f"{name}.{ending}", metadata={"Date": None} if ending == "svg" else None
-        )
+    figure.savefig(folder / f"{name}.png")
+    figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
     plt.close(figure)
     return Picture(f"{name}.png", alt)
 
 
 def rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """A table's rows for a template, None for what is missing (pandas has NaN there, which prints and counts as true)."""
+    """A table's rows for a template, with None for a missing value: pandas' NaN counts as true."""
     return [
         {
             str(name): None if not isinstance(value, list) and pd.isna(value) else value
@@ -122,27 +116,33 @@ def rows(table: pd.DataFrame) -> list[dict[str, Any]]:
 def answer(
     run: Run, selected: str, shown: Callable[[str, Any], str], final: str = ""
 ) -> Answer | None:
-    """The winner's answer: ``selected`` is the metric by which the search's own result is told, ``shown`` prints a value."""
+    """The winner in words; None if the search has none.
+
+    Args:
+        selected: The metric that tells the search's own result.
+        shown: Prints a value of a metric.
+        final: What the final training reached, in a sentence.
+    """
     if run.winner is None or run.goal is None:
         return None
     row, goal, mine = run.winner.last, run.goal, run.confirmed
+    least = goal.at == "least"
     values = mine[goal.metric].dropna().tolist() if not mine.empty else []
     steps = mine["steps_to_converge"].dropna().tolist() if "steps_to_converge" in mine else []
-    least = goal.at == "least"
     worst = shown(goal.metric, (min if least else max)(values)) if values else "—"
+    value, bound = shown(selected, row.get(selected)), shown(goal.metric, goal.bound)
     return Answer(
         number=run.winner.number,
         settings=settings(run, run.winner.settings),
         ended=run.winner.ended,
         step=row.get("step", math.nan),
-        selected=shown(selected, row.get(selected)),
-        selected_words=f"{selected.replace('_', ' ')} {shown(selected, row.get(selected))}",
-        goal=f"{goal.metric.replace('_', ' ')} {shown(goal.metric, goal.bound)}"
-        + ("" if least else " or less"),
+        selected=value,
+        selected_words=f"{selected.replace('_', ' ')} {value}",
+        goal=f"{goal.metric.replace('_', ' ')} {bound}{'' if least else ' or less'}",
         seeds=len(mine),
-        reached=sum(run.reached(value) for value in values),
-        worst_figure=worst,
-        worst=f"{'lowest' if least else 'highest'} {worst}",
+        reached=sum(map(run.reached, values)),
+        worst=worst,
+        worst_words=f"{'lowest' if least else 'highest'} {worst}",
         mean=shown(goal.metric, sum(values) / len(values)) if values else "—",
         pace=f"converged at step {number(min(steps))} to {number(max(steps))}" if steps else "",
         final=final,
@@ -150,17 +150,17 @@ def answer(
 
 
 def confirmations(run: Run) -> list[dict[str, Any]]:
-    """Every candidate that a fresh seed has come to its end for, with all its seeds, in the order tried."""
+    """The candidates for which at least one fresh seed has ended, with all their seeds, in the
+    order in which they were tried."""
     table = run.confirmations
     if table.empty:
         return []
-    begun = set(table.loc[table["ended"].notna(), "confirms"])
-    table = table[table["confirms"].isin(begun)]
+    begun = table.loc[table["ended"].notna(), "confirms"]
     return [
         {
-            "trial": int(group["confirms"].iloc[0]),
+            "trial": int(str(trial)),
             "settings": settings(run, group.iloc[0]),
             "rows": rows(group.sort_values("seed")),
         }
-        for _, group in table.groupby("confirms", sort=False)
+        for trial, group in table[table["confirms"].isin(begun)].groupby("confirms", sort=False)
     ]

@@ -1,8 +1,8 @@
-"""The pages: an index of the runs, a page for each and one for each of its trials, HTML from jinja2
-with every value escaped.
+"""The pages: an index of the runs, a page for each run and one for each of its trials.
 
-A page loads nothing from elsewhere, and no script but the site's own; its content security policy
-says so. What is particular to an experiment, its pictures and its tables, is in a file of its own.
+They are HTML from jinja2 with every value escaped. A page loads nothing from elsewhere and no
+script but the site's own; its content security policy says so. What is particular to an
+experiment is in ``experiments``.
 """
 
 import errno
@@ -28,18 +28,19 @@ from records.run import Run, readable
 from records.search_json import NotARun
 from records.tables import checkpoints, events, minutes
 from reports.comparison import compare, compared
-from reports.content import address, confirmations, moment, number, rows, share
+from reports.content import address, confirmations, moment, number, percentage, rows
 from reports.experiments import page_of
 from reports.explore import Explorer
 from reports.trial_pages import command, trial_pages
 
 SCRIPT = Path(__file__).parent / "static" / "report.js"
 OWN_FILES = (".html", ".js", ".png", ".svg")
-"""Endings of the site's files, which no run's folder may take the place of."""
+"""Endings of the site's files: a run's folder may not take the place of one."""
 OUT_OF_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 def environment() -> Environment:
+    """The templates, with the filters that they use."""
     pages = Environment(
         loader=ChoiceLoader([PackageLoader("reports"), PackageLoader("reports", "experiments")]),
         autoescape=True,
@@ -48,9 +49,10 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     pages.filters.update(
-        number=number, share=share, moment=moment, outcome=lambda ended: outcome_of(ended).words
-    )
-    pages.filters.update(
+        number=number,
+        percentage=percentage,
+        moment=moment,
+        outcome=lambda ended: outcome_of(ended).words,
         python=lambda text: json.dumps(text, ensure_ascii=False),
         shell=lambda word: shlex.quote(str(word)),
     )
@@ -60,9 +62,10 @@ def environment() -> Environment:
 class Site:
     """The report of several runs, written under ``output``.
 
-    ``companions`` are runs that may be drawn beside them. A page loads itself anew every
-    ``reload_s`` seconds, if at all. ``broken``: what the index says of folders that could not be
-    opened, a line each.
+    Args:
+        companions: Runs whose curves may be drawn on the pages of ``runs``.
+        reload_s: Seconds after which an open page loads itself anew; None: never.
+        broken: What the index says of folders that could not be opened, a line each.
     """
 
     def __init__(
@@ -73,12 +76,8 @@ class Site:
         reload_s: int | None = None,
         broken: Sequence[str] = (),
     ) -> None:
-        self.runs, self.companions, self.output, self.broken = (
-            runs,
-            companions,
-            output,
-            list(broken),
-        )
+        self.runs, self.companions, self.output = runs, companions, output
+        self.broken = list(broken)
         self.shown = 0
         self.folders = folders(runs)
         self.templates = environment()
@@ -86,14 +85,15 @@ class Site:
         self.templates.globals["page_of"] = lambda run: quote(os.fsencode(self.folders[run.path]))
 
     def write(self, progress: Callable[[str], None]) -> Path:
-        """Write every page; returns the index. Each run stands by itself: of one that cannot be
-        shown or compared, ``broken`` says why, a line each.
+        """Write every page; returns the index.
 
-        Raises NotARun if there is nothing to show, UsageError if ``output`` cannot be written to or
-        lies in a run.
+        If a run cannot be shown or compared, ``broken`` says why, and the others are shown.
+
+        Raises NotARun if there is nothing to show, UsageError if ``output`` cannot be written to
+        or lies in a run.
         """
-        self._keep_out_of_runs()
         try:
+            self._keep_out_of_runs()
             self.output.mkdir(parents=True, exist_ok=True)
             (self.output / "plotly.min.js").write_text(get_plotlyjs(), encoding="utf-8")
             shutil.copy2(SCRIPT, self.output)
@@ -102,49 +102,35 @@ class Site:
                 raise NotARun("; ".join(self.broken))
             self.shown = len(entries)
             has_comparison = self._write_comparison(entries)
-            (self.output / "index.html").write_text(
-                self._index(entries, has_comparison), "utf-8", "replace"
-            )
+            index = self._index(entries, has_comparison)
+            (self.output / "index.html").write_text(index, "utf-8", "replace")
         except OSError as error:
-            raise UsageError(
-                f"--output {self.output} cannot be written to: {error.strerror or error}"
-            ) from None
+            reason = error.strerror or error
+            raise UsageError(f"--output {self.output} cannot be written to: {reason}") from None
         return self.output / "index.html"
 
     def _keep_out_of_runs(self) -> None:
-        """A report never writes into a run, neither by the folder that it is given nor by one that a page is to have."""
-        try:
-            for page in (self.output, *(self.output / folder for folder in self.folders.values())):
-                run = next(
-                    (
-                        one
-                        for one in (page.resolve(), *page.resolve().parents)
-                        if (one / "search.json").exists()
-                    ),
-                    None,
-                )
-                if run:
-                    raise UsageError(
-                        f"--output {self.output} would write into the run {run}: choose another folder"
-                    )
-            if self.output.exists() and not self.output.is_dir():
-                raise UsageError(f"--output {self.output} is a file")
-        except OSError as error:
-            raise UsageError(
-                f"--output {self.output} cannot be written to: {error.strerror}"
-            ) from None
+        """Raises UsageError if the output, or the folder of a page in it, is a file or lies in a
+        run: a report never writes into a run."""
+        for page in (self.output, *(self.output / folder for folder in self.folders.values())):
+            for place in (page.resolve(), *page.resolve().parents):
+                if (place / "search.json").exists():
+                    words = f"would write into the run {place}: choose another folder"
+                    raise UsageError(f"--output {self.output} {words}")
+        if self.output.exists() and not self.output.is_dir():
+            raise UsageError(f"--output {self.output} is a file: choose a folder")
 
     def _entry(self, run: Run, progress: Callable[[str], None]) -> dict[str, Any] | None:
-        """What the index shows of a run once its pages are written; None if files that were cut off
-        or changed by hand, and hold whatever they happen to hold, allow none. Raises OSError if it
-        is the output that cannot be written to."""
+        """Write the pages of a run; returns what the index shows of it.
+
+        None if the run cannot be shown, because its files were cut off or changed by hand. Raises
+        OSError if the output cannot be written to.
+        """
         progress(run.name)
         try:
             entry = self._write_run(run)
             self._index([entry], False)
         except Exception as error:
-            if self._is_of_output(error):
-                raise
             self._note(f"{run.name} cannot be shown", error)
             return None
         try:
@@ -154,7 +140,7 @@ class Site:
         return entry
 
     def _write_comparison(self, entries: list[dict[str, Any]]) -> bool:
-        """Write the page that compares the runs; False if there are not two of a kind."""
+        """Write the page that compares the runs; False if no experiment has two of them."""
         try:
             comparable = [one for entry in entries if (one := entry.get("compared"))]
             names = {path: readable(folder) for path, folder in self.folders.items()}
@@ -163,14 +149,9 @@ class Site:
                 return False
             drawn = {entry["run"].path: entry["front_page"] for entry in entries}
             plots = {name: plot for group in groups for name, plot in group.plots.items()}
-            self._render(
-                "comparison.html",
-                self.output / "comparison.html",
-                {"groups": groups, "plots": plots, "pictures_of": drawn},
-            )
+            content = {"groups": groups, "plots": plots, "pictures_of": drawn}
+            self._render("comparison.html", self.output / "comparison.html", content)
         except Exception as error:
-            if self._is_of_output(error):
-                raise
             self._note("the runs cannot be compared", error)
             return False
         return True
@@ -179,16 +160,13 @@ class Site:
         content = {"entries": entries, "compared": has_comparison, "broken": self.broken}
         return self.templates.get_template("index.html").render(content)
 
-    def _is_of_output(self, error: Exception) -> bool:
-        """Whether an error is trouble with the folder that is written to, and not with a run."""
-        if not isinstance(error, OSError):
-            return False
-        written = isinstance(error.filename, str | Path) and Path(error.filename).is_relative_to(
-            self.output
-        )
-        return written or error.errno in OUT_OF_SPACE
-
     def _note(self, what: str, error: Exception) -> None:
+        """Keep a line for the index. Raises ``error`` if the output cannot be written to."""
+        if isinstance(error, OSError):
+            file = error.filename
+            written = isinstance(file, str | Path) and Path(file).is_relative_to(self.output)
+            if written or error.errno in OUT_OF_SPACE:
+                raise error
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         self.broken.append(f"{what} ({textwrap.shorten(reason, 300)})")
 
@@ -203,10 +181,8 @@ class Site:
             "answer": page.answer(run),
             "pictures": pictures,
             "front_page": pictures[page.front_page],
-            "plots": Explorer(run, folder, page).write(),
-            "outcomes": Counter(run.trials["ended"].fillna("running")).most_common()
-            if not run.trials.empty
-            else [],
+            "plots": Explorer(run, page).write(folder),
+            "outcomes": Counter(run.trials["ended"].fillna("running")).most_common(),
             "trials": rows(ranked(run)),
             "confirmations": confirmations(run),
             "checks": run_checks(run),
@@ -228,42 +204,42 @@ class Site:
 
 
 def folders(runs: list[Run]) -> dict[Path, str]:
-    """The folder of each run's page, by the run's path: its name, numbered where two runs in
-    different places have the same, or where it could be a file of the site."""
+    """The folder of each run's page, by the run's path: the run's name.
+
+    It is numbered if another run has the same name, or if a file of the site could have it.
+    """
     taken: dict[Path, str] = {}
     for run in runs:
         name = run.path.name
         names = [name, *(f"{name}-{place}" for place in range(2, len(runs) + 3))]
-        if name.endswith(OWN_FILES):
-            names = names[1:]
-        taken[run.path] = next(name for name in names if name not in taken.values())
+        first = 1 if name.endswith(OWN_FILES) else 0
+        taken[run.path] = next(one for one in names[first:] if one not in taken.values())
     return taken
 
 
 def weights(run: Run, folder: Path) -> str:
-    """The address, from the run's page, of the winner's weights; empty where there are none."""
+    """The address, from the run's page, of the winner's weights; empty if there are none."""
     file = run.path / "best" / "model.safetensors"
     return address(file, folder) if file.exists() else ""
 
 
 def ranked(run: Run) -> pd.DataFrame:
-    """The run's trials with their ``rank``, the share of trials that are no worse, and the ``minutes`` they took."""
+    """The run's trials with the ``minutes`` that they took and their ``rank``: the fraction of
+    trials that are no worse."""
     trials = run.trials
     rank = trials[run.metric].astype(float).rank(ascending=run.minimizes, method="max", pct=True)
     return trials.assign(rank=rank, minutes=(trials["finished"] - trials["started"]) / 60)
 
 
 def export(run: Run, folder: Path) -> None:
-    """The run's tables beside its page: reports by the hundred thousand as Parquet, the others as CSV."""
-    run.trials.to_csv(folder / "trials.csv", index=False, encoding="utf-8", errors="replace")
-    run.confirmations.to_csv(
-        folder / "confirmations.csv", index=False, encoding="utf-8", errors="replace"
-    )
-    checkpoints(run).to_csv(
-        folder / "checkpoints.csv", index=False, encoding="utf-8", errors="replace"
-    )
-    events(run).to_csv(folder / "events.csv", index=False, encoding="utf-8", errors="replace")
-    with (folder / "histories.parquet").open(
-        "wb"
-    ) as file:  # pyarrow takes no path that is not UTF-8
+    """Write the run's tables: every report as Parquet, as there may be many, the others as CSV."""
+    tables = {
+        "trials": run.trials,
+        "confirmations": run.confirmations,
+        "checkpoints": checkpoints(run),
+        "events": events(run),
+    }
+    for name, table in tables.items():
+        table.to_csv(folder / f"{name}.csv", index=False, encoding="utf-8", errors="replace")
+    with (folder / "histories.parquet").open("wb") as file:  # pyarrow's paths must be UTF-8
         run.histories.to_parquet(file, index=False)

@@ -1,4 +1,5 @@
-"""What the page of each trial shows: its settings, its curve beside the best and the hand-tuned one, its files, its failure."""
+"""The page of each trial: its settings, its learning curve with the best and the hand-tuned one,
+its files, and its error if it failed."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,79 +9,75 @@ from records.checkpoint import settings_of
 from records.run import Run
 from reports.content import address, rows
 from reports.experiments.default import Page
-from reports.explore import Plot, write_figure
-from reports.figures import interactive
+from reports.explore import Plot, write_variants
+from reports.figures.interactive import curves
 from reports.figures.style import BEST, HAND_TUNED, OWN
+from reports.figures.traces import digits, thinned
 
 FOLDER = "trials"
 POINTS = 300
 """Reports of a curve that a trial's page shows at most."""
 ERROR_LINES = 60
 OF_A_SEARCH = (
-    "--num-samples", "--sampler", "--scheduler", "--set", "--space-file", "--warm-start", "--audit", "--target", "--ablation",
-    "--time-budget", "--confirm", "--seed",
+    "--num-samples", "--sampler", "--scheduler", "--set", "--space-file", "--warm-start",
+    "--audit", "--target", "--ablation", "--time-budget", "--confirm", "--seed",
 )  # fmt: skip
 """Options that mean nothing for one training, or that the trial's record has."""
 
 
 def trial_pages(run: Run, folder: Path, page: Page) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """The file of each trial's page and what its template reads."""
-    (folder / FOLDER).mkdir(exist_ok=True)
-    known = run.trials.dropna(subset=["baseline"])[["baseline", "number"]].head(1)
-    others = [(f"best, trial {run.best}", BEST, run.best)]
-    others += [
-        (f"{name}, trial {number}", HAND_TUNED[0], number)
-        for name, number in known.itertuples(index=False)
-    ]
-    measured = page.measured(run)
-    axes = {column: page.axis(run, column) for column in measured}
-    cost = page.axis(run, run.time_attr)
-    drawable = [column for column in (run.time_attr, *measured) if column in run.histories]
-    histories = {
-        number: {column: interactive.digits(points[column]) for column in drawable}
-        for number, points in interactive.thinned(run.histories, POINTS).groupby("number")
-    }
+    """The file of each trial's page, and what its template reads."""
+    pages, learning = folder / FOLDER, LearningCurves(run, page)
+    pages.mkdir(exist_ok=True)
     numbers = run.trials["number"].tolist()
     for place, trial in enumerate(rows(run.trials)):
-        name = f"{trial['number']:04d}"
-        curves = [
-            (f"trial {trial['number']}", OWN, trial["number"]),
-            *(one for one in others if one[2] != trial["number"]),
-        ]
-        drawn = {
-            label: (color, histories[number])
-            for label, color, number in curves
-            if number in histories
+        number = trial["number"]
+        directory = run.path / f"trial_{number:04d}"
+        values = {
+            "run": run,
+            "trial": trial,
+            "settings": settings(run, number),
+            "plots": learning.plots(number, pages),
+            "files": files(directory, pages),
+            "error": last_lines(directory / "error.txt"),
+            "command": command(run, number),
+            "neighbours": numbers[max(0, place - 1) : place] + numbers[place + 1 : place + 2],
         }
-        variants = {}
-        for column, axis in axes.items():
-            figure = interactive.curves(drawn, cost, axis)
-            if figure.data:
-                variants[column.replace("_", " ")] = f"{name}-{column}"
-                write_figure(figure, folder / FOLDER, f"{name}-{column}")
-        config = settings(run, trial["number"])
-        directory = run.path / f"trial_{name}"
-        yield (
-            folder / FOLDER / f"{name}.html",
-            {
-                "run": run,
-                "trial": trial,
-                "settings": config,
-                "plots": {
-                    "curve": Plot(
-                        "Its curve",
-                        f"Trial {trial['number']} beside the best and hand-tuned settings.",
-                        variants,
-                    )
-                }
-                if variants
-                else {},
-                "files": files(directory, folder / FOLDER),
-                "error": last_lines(directory / "error.txt"),
-                "command": command(run, trial["number"]),
-                "beside": numbers[max(0, place - 1) : place] + numbers[place + 1 : place + 2],
-            },
-        )
+        yield pages / f"{number:04d}.html", values
+
+
+class LearningCurves:
+    """Draws a trial's learning curves, with those of the best and of a hand-tuned trial."""
+
+    def __init__(self, run: Run, page: Page) -> None:
+        self.axes = {column: page.axis(run, column) for column in page.measured(run)}
+        self.cost = page.axis(run, run.time_attr)
+        shown = [column for column in (run.time_attr, *self.axes) if column in run.histories]
+        self.histories: dict[Any, dict[str, list[Any]]] = {
+            number: {column: digits(points[column]) for column in shown}
+            for number, points in thinned(run.histories, POINTS).groupby("number")
+        }
+        known = run.trials.dropna(subset=["baseline"])[["baseline", "number"]].head(1)
+        self.others = [(f"best, trial {run.best}", BEST, run.best)]
+        for name, number in known.itertuples(index=False):
+            self.others.append((f"{name}, trial {number}", HAND_TUNED[0], number))
+
+    def plots(self, number: int, folder: Path) -> dict[str, Plot]:
+        """The figure of a trial's page, its scripts written into ``folder``; empty if it has no
+        report."""
+        others = [one for one in self.others if one[2] != number]
+        named = {
+            label: (color, self.histories[own])
+            for label, color, own in ((f"trial {number}", OWN, number), *others)
+            if own in self.histories
+        }
+        drawn = {
+            f"{number:04d}-{column}": (column.replace("_", " "), curves(named, self.cost, axis))
+            for column, axis in self.axes.items()
+        }
+        variants = write_variants(drawn, folder)
+        alt = f"Trial {number}, with the best trial and hand-tuned settings."
+        return {"curve": Plot("Learning curve", alt, variants)} if variants else {}
 
 
 def settings(run: Run, number: int) -> dict[str, Any]:
@@ -92,7 +89,10 @@ def settings(run: Run, number: int) -> dict[str, Any]:
 
 
 def command(run: Run, number: int) -> str:
-    """The command that trains a trial again, alone and with its seed. Empty if its settings changed on the way."""
+    """The command that trains a trial again, alone and with its seed.
+
+    Empty if its settings changed during training and it is not the best trial.
+    """
     parts = (f"trial_{number:04d}", "trial.json")
     if not run.schedules.empty:
         if number != run.best:
@@ -111,7 +111,7 @@ def files(directory: Path, page: Path) -> list[tuple[str, str, int]]:
 
 
 def last_lines(file: Path) -> str:
-    """The end of a text file; empty where there is none."""
+    """The end of a text file; empty if there is none."""
     try:
         return "\n".join(file.read_text("utf-8", "replace").splitlines()[-ERROR_LINES:])
     except OSError:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, environment
-from tests.reports.conftest import build
+from tests.reports.conftest import page_of_run
 
 pytestmark = pytest.mark.ray
 
@@ -219,7 +219,7 @@ def test_each_command_that_is_printed_can_be_pasted(
         result.stdout.decode(),
         re.DOTALL,
     )
-    page = build(run, tmp_path)
+    page = page_of_run(run, tmp_path)
     on_pages = [
         page,
         *(file.read_text(encoding="utf-8") for file in tmp_path.rglob("trials/*.html")),

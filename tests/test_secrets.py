@@ -270,7 +270,7 @@ class TestPostgreSQL:
     def test_a_search_its_resume_and_its_report_keep_it_to_themselves(
         self, postgres: Postgres, tmp_path: Path
     ) -> None:
-        from tests.reports.conftest import build
+        from tests.reports.conftest import page_of_run
 
         url = postgres.url(quote(postgres.password, safe=""))
         name = ("--name", "secret", "--no-dashboard")
@@ -310,7 +310,7 @@ class TestPostgreSQL:
 
         run = tmp_path / "runs" / "secret"
         assert not (run / "optuna.db").exists()
-        build(run, tmp_path)
+        page_of_run(run, tmp_path)
         logs = [
             file
             for session in set(Path("/tmp/ray").glob("session_2*")) - before

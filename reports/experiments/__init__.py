@@ -9,10 +9,8 @@ from reports.experiments.default import Page
 
 
 def page_of(run: Run) -> Page:
-    """The page of the run's experiment: its own, from the file of that name in this folder, or the default one."""
+    """The page of the run's experiment: its own if there is one, otherwise the default one."""
     name = f"{__name__}.{run.experiment}"
-    module = (
-        importlib.import_module(name) if run.experiment.isidentifier() and find_spec(name) else None
-    )
-    page: type[Page] = getattr(module, "Page", Page)
+    found = run.experiment.isidentifier() and find_spec(name)
+    page: type[Page] = getattr(importlib.import_module(name), "Page", Page) if found else Page
     return page()

@@ -1,8 +1,8 @@
 """The page that any run has: learning curves, slices and fresh seeds, drawn from whatever its
 trials report.
 
-An experiment that wants more derives a class ``Page`` from this one, in the file of its name beside
-this, and overrides what it shows otherwise. Its templates extend ``run.html`` and lie there too.
+An experiment that wants more derives a class ``Page`` from this one, in a file of its own name in
+this folder. Its templates extend ``run.html`` and lie here too.
 """
 
 from collections.abc import Mapping
@@ -13,18 +13,18 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from records.run import Run
-from reports.content import Answer, Picture, answer, number, save, scales, settings, share
+from reports.content import Answer, Picture, answer, number, percentage, save, scales, settings
 from reports.figures import printed
-from reports.figures.interactive import Axis
 from reports.figures.printed import Curve
+from reports.figures.traces import Axis
 
 BOOKKEEPING = ("number", "step", "timestamp", "time_this_iter_s", "ended")
 """Columns of a report that measure nothing."""
+TO_CONVERGE = ("steps_to_converge", "work_to_converge")
 MOST_PANELS = 4
 LEGIBLE = 3
 """Settings, at most, that a legend has room for."""
 WIDE = 100.0
-"""Positive values whose largest is so many times their smallest are drawn on a logarithmic scale."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,14 @@ class Page:
         template: Of the page.
         front_page: The picture for the index, by its name among ``pictures``.
         costs: What the unit of a trial's cost is called, by its column.
-        logarithmic: Metrics that are drawn on a logarithmic scale.
+        logarithmic: Metrics that are drawn on a logarithmic scale; None: see ``is_logarithmic``.
         percentages: Metrics that are printed as percentages.
     """
 
     template: ClassVar[str] = "run.html"
     front_page: ClassVar[str] = "curves"
     costs: ClassVar[Mapping[str, str]] = {"step": "training steps"}
-    logarithmic: ClassVar[tuple[str, ...]] = ("steps_to_converge", "work_to_converge")
+    logarithmic: ClassVar[tuple[str, ...] | None] = None
     percentages: ClassVar[tuple[str, ...]] = ()
 
     def title(self, run: Run) -> str:
@@ -63,7 +63,7 @@ class Page:
         return run.experiment.replace("_", " ")
 
     def measured(self, run: Run) -> list[str]:
-        """The columns of a report that learning curves are drawn of, the most telling first."""
+        """The columns of a report that have learning curves, the most telling first."""
         most = run.histories.groupby("number").count().max()
         return [name for name in self.columns(run) if most[name] > 1]
 
@@ -72,98 +72,111 @@ class Page:
         return self.measured(run)
 
     def columns(self, run: Run) -> list[str]:
-        """The metrics in the table of trials, that which was searched for first."""
+        """The metrics in the table of trials, the objective first."""
         table = run.histories.drop(columns=[name for name in BOOKKEEPING if name in run.histories])
         numbers = [str(name) for name in table.select_dtypes("number") if table[name].notna().any()]
         return sorted(numbers, key=lambda name: name != run.metric)
 
     def axis(self, run: Run, column: str) -> Axis:
         """How a metric or a cost is drawn."""
-        log = column in self.logarithmic
-        if column in run.histories and not log and type(self).measured is Page.measured:
-            values = pd.to_numeric(run.histories[column], errors="coerce").dropna()
-            log = bool(len(values) and values.min() > 0 and values.max() > WIDE * values.min())
-        return Axis(column, self.costs.get(column, column.replace("_", " ")), log)
+        title = self.costs.get(column, column.replace("_", " "))
+        return Axis(column, title, self.is_logarithmic(run, column))
+
+    def is_logarithmic(self, run: Run, column: str) -> bool:
+        """Whether a metric or a cost is drawn on a logarithmic scale.
+
+        A page with a list ``logarithmic`` says so itself. A run does not say it: ``search.json``
+        has a scale for each setting and none for a metric. So the default page draws
+        ``TO_CONVERGE`` on a logarithmic scale, and each column whose reported values are all
+        positive and differ by more than a factor of ``WIDE``.
+        """
+        if self.logarithmic is not None:
+            return column in self.logarithmic
+        if column not in run.histories or column in TO_CONVERGE:
+            return column in TO_CONVERGE
+        values = pd.to_numeric(run.histories[column], errors="coerce")
+        return bool(values.min() > 0 and values.max() > WIDE * values.min())
 
     def shown(self, column: str, value: Any) -> str:
         """A metric's value in a sentence."""
-        return share(value) if column in self.percentages else number(value)
+        return percentage(value) if column in self.percentages else number(value)
 
     def answer(self, run: Run) -> Answer | None:
         """The winner and its fresh seeds in words."""
         return answer(run, run.metric, self.shown)
 
     def pictures(self, run: Run, companions: list[Run], folder: Path) -> dict[str, Picture | None]:
-        """The printed figures, drawn into ``folder``; None for what cannot be drawn. ``companions``: runs to draw beside it."""
+        """The printed figures, drawn into ``folder``; None for each that cannot be drawn.
+
+        ``companions``: other runs that may be drawn in the same figures.
+        """
         drawn: dict[str, Picture | None] = {"curves": None, "slices": None, "confirmation": None}
         if run.trials.empty:
             return drawn
-        title, axes = (
-            self.title(run),
-            [self.axis(run, column) for column in self.measured(run)[:MOST_PANELS]],
-        )
-        hand_tuned = [
-            Curve(label(str(row["baseline"]), run, row), reports)
-            for _, row in run.trials.dropna(subset=["baseline"]).iterrows()
-            if not (reports := run.reports(row["number"])).empty
-        ]
-        best = best_curve(run, "best")
+        axes = [self.axis(run, column) for column in self.measured(run)[:MOST_PANELS]]
+        hand_tuned, best = hand_tuned_curves(run), best_curve(run, "best")
         if axes and (hand_tuned or best):
-            figure = printed.curves(hand_tuned, best, self.axis(run, "step"), axes, title)
-            drawn["curves"] = save(
-                figure,
-                folder,
-                "curves",
-                f"{', '.join(axis.title for axis in axes)} over training steps.",
-            )
+            steps = self.axis(run, "step")
+            figure = printed.curves(hand_tuned, best, steps, axes, self.title(run))
+            alt = f"{', '.join(axis.title for axis in axes)} over training steps."
+            drawn["curves"] = save(figure, folder, "curves", alt)
         if run.metric in run.trials and run.trials[run.metric].notna().any():
-            axis = self.axis(run, run.metric)
-            words = f"{axis.title} of every trial, against each setting"
-            figure = printed.parameter_slices(
-                run.trials, scales(run), run.best, run.metric, words, log=axis.log
-            )
-            drawn["slices"] = save(
-                figure, folder, "slices", f"{words}, marked by how the trial ended."
-            )
+            drawn["slices"] = slices(run, self.axis(run, run.metric), folder)
         drawn["confirmation"] = self.confirmation(run, run.metric, folder)
         return drawn
 
     def confirmation(
         self, run: Run, column: str, folder: Path, lines: Mapping[str, float] | None = None
     ) -> Picture | None:
-        """The winner's curves on fresh seeds. ``column``: the metric that is drawn; ``lines``: what else is marked."""
+        """The winner's curves of the metric ``column`` on fresh seeds.
+
+        ``lines``: values to mark besides the goal, by their words.
+        """
         reports = {seed: rows for seed, rows in confirmed_reports(run).items() if column in rows}
         if not reports or run.goal is None:
             return None
-        own = (
-            {f"goal {run.goal.bound:g}": run.goal.bound}
-            if run.goal.metric in (column, f"test_{column}")
-            else {}
-        )
-        axis = self.axis(run, column)
-        figure = printed.confirmation_curves(
-            reports, axis, {**own, **(lines or {})}, "The best settings on fresh seeds"
-        )
-        return save(
-            figure, folder, "confirmation", f"The best settings on fresh seeds: {axis.title}."
-        )
+        axis, marked = self.axis(run, column), dict(lines or {})
+        if run.goal.metric in (column, f"test_{column}"):
+            marked = {f"goal {run.goal.bound:g}": run.goal.bound, **marked}
+        title = "The best settings on fresh seeds"
+        figure = printed.confirmation_curves(reports, axis, marked, title)
+        return save(figure, folder, "confirmation", f"{title}: {axis.title}.")
 
     def extra(self, run: Run, companions: list[Run]) -> dict[str, Any]:
         """What else the template reads."""
         return {}
 
     def compared(self, run: Run) -> Any:
-        """What ``section`` needs of the run, read while its own page is built."""
+        """What ``section`` needs of the run, read while the run's own page is built."""
         return None
 
     def section(self, runs: list[Any], folder: Path) -> Section:
-        """The part of the comparison that shows these runs (``comparison.Compared``), its pictures drawn into ``folder``."""
+        """The part of the comparison that shows these runs (``comparison.Compared``).
+
+        Its pictures are drawn into ``folder``.
+        """
         return Section(self.title(runs[0].run), "compared.html", {})
 
 
-def best_curve(run: Run | None, name: str) -> Curve | None:
+def slices(run: Run, axis: Axis, folder: Path) -> Picture:
+    """The metric of ``axis`` against each setting."""
+    words = f"{axis.title} of every trial, against each setting"
+    figure = printed.parameter_slices(run.trials, scales(run), run.best, axis, words)
+    return save(figure, folder, "slices", f"{words}, marked by the trial's outcome.")
+
+
+def hand_tuned_curves(run: Run) -> list[Curve]:
+    """The learning curves of the baselines that have reported."""
+    return [
+        Curve(label(str(row["baseline"]), run, row), reports)
+        for _, row in run.trials.dropna(subset=["baseline"]).iterrows()
+        if not (reports := run.reports(row["number"])).empty
+    ]
+
+
+def best_curve(run: Run, name: str) -> Curve | None:
     """The winner's learning curve, or None if there is none to draw."""
-    if run is None or run.best is None or run.reports(run.best).empty:
+    if run.best is None or run.reports(run.best).empty:
         return None
     row = run.trials[run.trials["number"] == run.best].iloc[0]
     return Curve(label(name, run, row), run.reports(run.best))
@@ -171,11 +184,8 @@ def best_curve(run: Run | None, name: str) -> Curve | None:
 
 def label(name: str, run: Run, row: "pd.Series[Any]") -> str:
     """A curve's name with its settings, if these are few enough to be read there."""
-    return (
-        f"{name}: {settings(run, row)}"
-        if len(run.varied) <= LEGIBLE
-        else f"{name} (trial {row['number']})"
-    )
+    few = len(run.varied) <= LEGIBLE
+    return f"{name}: {settings(run, row)}" if few else f"{name} (trial {row['number']})"
 
 
 def confirmed_reports(run: Run) -> dict[int, pd.DataFrame]:

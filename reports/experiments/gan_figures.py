@@ -1,8 +1,10 @@
-"""The figures of a GAN run as pure functions: tables and images in, a matplotlib Figure or a GIF's bytes out."""
+"""The figures of a GAN run as pure functions: tables and images in, a matplotlib Figure or a GIF's
+bytes out."""
 
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,32 +16,25 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from records.objective import pareto_front
-from records.outcome import BUDGET, outcome_of
+from records.outcome import BUDGET
 from records.tables import training_curve
-from reports.figures.printed import Scale
+from reports.figures import printed
+from reports.figures.printed import Curve, Scale
 from reports.figures.style import BEST, HAND_TUNED, INK, MUTED
 
 Gray = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class History:
-    """A trial to draw over its steps: its reports, and what to call it."""
-
-    label: str
-    reports: pd.DataFrame
-
-
-@dataclass(frozen=True)
 class Samples:
-    """A trial's sample grids, by training step, and what to call it."""
+    """A trial's sample grids by training step, and its label."""
 
     label: str
     grids: Mapping[int, Gray]
 
 
 def sample_grids(rows: Sequence[Samples], steps: Sequence[int], title: str) -> Figure:
-    """A row a trial, a column a step: the grid drawn there, or an empty place where the trial had none."""
+    """A row for each trial, a column for each step; empty if the trial has no grid of that step."""
     size = (2.6 * len(steps) + 0.4, 2.9 * len(rows) + 0.5)
     figure, places = plt.subplots(
         len(rows), len(steps), figsize=size, squeeze=False, layout="constrained"
@@ -48,90 +43,56 @@ def sample_grids(rows: Sequence[Samples], steps: Sequence[int], title: str) -> F
         for axes, step in zip(line, steps, strict=True):
             axes.axis("off")
             if step in samples.grids:
-                axes.imshow(
-                    samples.grids[step], cmap="gray", vmin=0, vmax=255, interpolation="nearest"
-                )
+                _image(axes, samples.grids[step])
                 axes.set_title(f"step {step:,}", fontsize=9, color=MUTED)
         line[0].annotate(
-            samples.label,
-            (0, 1.1),
-            xycoords="axes fraction",
-            fontsize=10,
-            fontweight="bold",
-            color=INK,
-            annotation_clip=False,
-        )
+            samples.label, (0, 1.1), xycoords="axes fraction", fontsize=10, fontweight="bold",
+            color=INK, annotation_clip=False,
+        )  # fmt: skip
     figure.set_layout_engine("constrained", h_pad=0.1)  # room for the labels
-    figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
+    printed.titled(figure, title)
     return figure
 
 
 def training_history(
-    hand_tuned: History | None,
-    best: History,
-    final_from: int | None,
-    clean_floor: float,
-    title: str,
+    hand_tuned: Curve | None, best: Curve, final_from: int | None, real_clean: float, title: str
 ) -> Figure:
-    """Quality and the players' figures over steps; from ``final_from`` on the winner trained alone."""
+    """Quality, losses and the discriminator's outputs over training steps.
+
+    From ``final_from`` on the winner was trained alone. ``real_clean``: of real images.
+    """
     figure, places = plt.subplots(2, 3, figsize=(12, 6.4), layout="constrained")
     fd, clean, coverage, d_best, d_hand, losses = places.flat
-    for one, color in ((hand_tuned, HAND_TUNED[0]), (best, BEST)):
-        if one is None:
+    for curve, color, judged in ((hand_tuned, HAND_TUNED[0], d_hand), (best, BEST, d_best)):
+        if curve is None:
             continue
         for axes, name in ((fd, "fd_ratio"), (clean, "clean"), (coverage, "coverage")):
-            if name in one.reports:
-                axes.plot(
-                    one.reports["step"],
-                    one.reports[name],
-                    "o-",
-                    markersize=3,
-                    color=color,
-                    label=one.label,
-                )
-        curve = _smoothed(training_curve(one.reports))
-        losses.plot(
-            curve["step"], curve["train_g_loss"], color=color, linewidth=1.2, label="generator"
+            if name in curve.reports:
+                x, y = curve.reports["step"], curve.reports[name]
+                axes.plot(x, y, "o-", markersize=3, color=color, label=curve.label)
+        batches = _smoothed(training_curve(curve.reports))
+        _pair(
+            losses, batches, color, {"train_g_loss": "generator", "train_d_loss": "discriminator"}
         )
-        losses.plot(
-            curve["step"],
-            curve["train_d_loss"],
-            color=color,
-            linewidth=1.2,
-            linestyle="--",
-            label="discriminator",
-        )
-        axes = d_hand if one is hand_tuned else d_best
-        axes.plot(curve["step"], curve["train_d_real"], color=color, linewidth=1.2, label="D(x)")
-        axes.plot(
-            curve["step"],
-            curve["train_d_fake"],
-            color=color,
-            linewidth=1.2,
-            linestyle="--",
-            label="D(G(z))",
-        )
+        _pair(judged, batches, color, {"train_d_real": "D(x)", "train_d_fake": "D(G(z))"})
+        judged.set(title=f"The discriminator: {curve.label}", ylim=(0, 1.03))
     fd.set(title="Fréchet distance / real against real", yscale="log")
-    fd.axhline(1, color=MUTED, linewidth=0.8, linestyle="--")
     fd.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     clean.set(title="Clean: the judge is 95% sure", ylim=(0, 1.03))
-    clean.axhline(clean_floor, color=MUTED, linewidth=0.8, linestyle="--")
     coverage.set(title="Coverage of the ten classes", ylim=(0, 1.03))
-    d_best.set(title=f"The discriminator: {best.label}", ylim=(0, 1.03))
-    d_hand.set(title=f"The discriminator: {hand_tuned.label}" if hand_tuned else "", ylim=(0, 1.03))
     losses.set(title="Losses (line: generator, dashed: discriminator)")
-    losses.set_yscale("symlog", linthresh=1)  # the hinge loss of a generator has either sign
+    losses.set_yscale("symlog", linthresh=1)  # a generator's hinge loss has either sign
+    fd.axhline(1, color=MUTED, linewidth=0.8, linestyle="--")
+    clean.axhline(real_clean, color=MUTED, linewidth=0.8, linestyle="--")
     for axes in places.flat:
-        axes.set_xlabel("training step")
-        axes.set_xlim(left=0)
-        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        printed.count_from_zero(axes, "training step")
         axes.locator_params(axis="x", nbins=5)
         if final_from is not None and axes is not d_hand:
             axes.axvline(final_from, color=MUTED, linewidth=0.8, linestyle=":")
     d_best.legend(loc="center right")
     d_hand.legend(loc="center right") if hand_tuned else d_hand.set_visible(False)
     figure.legend(*fd.get_legend_handles_labels(), loc="outside lower left", ncols=2)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
+    printed.titled(figure, title)
     return figure
 
 
@@ -140,33 +101,38 @@ def _smoothed(curve: pd.DataFrame, points: int = 20) -> pd.DataFrame:
     return curve.groupby(curve.index // points).mean()
 
 
+def _pair(axes: Axes, batches: pd.DataFrame, color: str, labels: Mapping[str, str]) -> None:
+    """Two columns over training steps, the second one dashed."""
+    for (column, label), style in zip(labels.items(), ("-", "--"), strict=True):
+        x, y = batches["step"], batches[column]
+        axes.plot(x, y, color=color, linewidth=1.2, linestyle=style, label=label)
+
+
 def class_histogram(made: Sequence[float], real: Sequence[float], title: str) -> Figure:
-    """Shares of the ten classes among made images, beside the test images'."""
+    """Fractions of the ten classes among generated images and among the test images."""
     figure, axes = plt.subplots(figsize=(10.5, 3.2), layout="constrained")
     places = np.arange(len(real))
     axes.bar(places - 0.2, real, 0.4, color=MUTED, label="test images")
-    axes.bar(places + 0.2, made, 0.4, color=BEST, label="made, as the judge names them")
-    axes.set(title=title, xlabel="class", ylabel="share", xticks=places)
+    axes.bar(places + 0.2, made, 0.4, color=BEST, label="generated, as the judge names them")
+    axes.set(title=title, xlabel="class", ylabel="fraction", xticks=places)
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:.0%}"))
     axes.legend(loc="upper left", bbox_to_anchor=(0, -0.18), ncols=2)
     return figure
 
 
 def interpolations(linear: Gray, spherical: Gray, title: str) -> Figure:
-    """Rows of images (R, n + 1, 28, 28) on straight paths between latents, and on great circles below."""
+    """Images (R, n + 1, 28, 28) on straight paths between latents, and below on great circles."""
     figure, places = plt.subplots(2, 1, figsize=(8.4, 9.4), layout="constrained")
-    for axes, rows, name in (
-        (places[0], linear, "straight"),
-        (places[1], spherical, "along the great circle"),
-    ):
+    named = {"straight": linear, "along the great circle": spherical}
+    for axes, (name, rows) in zip(places, named.items(), strict=True):
         _image(axes, tiled(rows))
         axes.set_title(name, fontsize=10)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
+    printed.titled(figure, title)
     return figure
 
 
 def neighbour_pairs(made: Gray, nearest: Gray, title: str, columns: int = 8) -> Figure:
-    """Made images (N, 28, 28), each with its nearest training image on its right."""
+    """Generated images (N, 28, 28), each with its nearest training image on its right."""
     rows = len(made) // columns
     figure, axes = plt.subplots(figsize=(8.4, 8.4 * rows / columns / 2 + 0.5), layout="constrained")
     pairs = np.concatenate([made, nearest], axis=2)[: rows * columns]  # (N, 28, 56)
@@ -176,14 +142,11 @@ def neighbour_pairs(made: Gray, nearest: Gray, title: str, columns: int = 8) -> 
 
 
 def tiled(images: Gray, gap: int = 3) -> Gray:
-    """Images (R, C, H, W) as one image of R rows and C columns, white between."""
-    rows, columns, height, width = images.shape
-    canvas = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap), 255, np.uint8)
-    for row in range(rows):
-        for column in range(columns):
-            top, left = gap + row * (height + gap), gap + column * (width + gap)
-            canvas[top : top + height, left : left + width] = images[row, column]
-    return canvas
+    """Images (R, C, H, W) as one image of R rows and C columns, with white gaps."""
+    padded = np.pad(images, ((0, 0), (0, 0), (gap, 0), (gap, 0)), constant_values=255)
+    rows, columns, height, width = padded.shape
+    joined = padded.transpose(0, 2, 1, 3).reshape(rows * height, columns * width)
+    return np.pad(joined, ((0, gap), (0, gap)), constant_values=255)
 
 
 def schedules(
@@ -193,138 +156,90 @@ def schedules(
     end: int,
     title: str,
 ) -> Figure:
-    """Each of the parameters in ``scales`` over training steps up to ``end``, a line a trial of the
-    population.
+    """Each of the parameters in ``scales`` over training steps up to ``end``, a line for each trial
+    of the population.
 
     Args:
-        changes: A row for every trial and ``step`` from which on its settings hold, with its
-            ``number``.
-        lineage: The winner's weights were trained in which trial from which step on; drawn
-            strongly.
+        changes: A row for each trial and ``step`` from which on its settings hold, with ``number``.
+        lineage: The steps from which on the winner's weights were trained, and in which trial;
+            drawn as a strong line.
     """
     shown = {
         name: scale
         for name, scale in scales.items()
         if name in changes and changes[name].notna().any()
     }
-    columns = 3
-    rows = -(-len(shown) // columns)
-    figure, places = plt.subplots(
-        rows, columns, figsize=(12, 2.2 * rows + 0.6), squeeze=False, layout="constrained"
-    )
-    for axes, (name, scale) in zip(places.flat, shown.items(), strict=False):
+    figure, places = printed.panels(len(shown), 3, (12, 2.2), title)
+    steps = [step for step, _ in lineage]
+    for axes, (name, scale) in zip(places, shown.items(), strict=True):
         choices = sorted(changes[name].dropna().unique())
-        drawn = (
-            changes[name].map(choices.index, na_action="ignore")
-            if scale == "choice"
-            else changes[name]
-        )
-        for _, trial in changes.groupby("number"):
-            axes.stairs(
-                drawn[trial.index],
-                [*trial["step"], end],
-                baseline=None,
-                color=MUTED,
-                linewidth=1,
-                alpha=0.6,
-                label="a trial",
-            )
-        steps, values = [step for step, _ in lineage], []
-        for step, number in lineage:
-            values.append(drawn[(changes["number"] == number) & (changes["step"] == step)].iloc[0])
+        choice = changes[name].map(choices.index, na_action="ignore")
+        drawn = changes.assign(drawn=choice if scale == "choice" else changes[name])
+        for _, trial in drawn.groupby("number"):
+            _stairs(axes, trial["drawn"], [*trial["step"], end], MUTED, 1, "a trial", alpha=0.6)
+        at = drawn.drop_duplicates(["step", "number"]).set_index(["step", "number"])["drawn"]
         if steps:
-            axes.stairs(
-                values,
-                [*steps, end],
-                baseline=None,
-                color=BEST,
-                linewidth=2.6,
-                label="the winner's weights",
-            )
-        if scale == "choice":
-            axes.set_yticks(range(len(choices)), [f"{choice:g}" for choice in choices])
-        else:
-            axes.set_yscale(scale)
-            if scale == "log":
-                axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-            axes.yaxis.set_minor_formatter(NullFormatter())
+            values = [at[place] for place in lineage]
+            _stairs(axes, values, [*steps, end], BEST, 2.6, "the winner's weights")
+        _scale_values(axes, scale, choices)
         axes.set(title=name, xlim=(0, end))
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    for axes in places[-1]:
+    for axes in places[(len(places) - 1) // 3 * 3 :]:
         axes.set_xlabel("training step")
-    for axes in list(places.flat)[len(shown) :]:
-        axes.set_visible(False)
-    labels = dict(zip(*reversed(places.flat[0].get_legend_handles_labels()), strict=True))
-    figure.legend(labels.values(), labels.keys(), loc="outside lower left", ncols=2)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
+    printed.shared_legend(figure, places[:1], ncols=2)
     return figure
+
+
+def _stairs(
+    axes: Axes, values: Any, edges: Sequence[int], color: str, width: float, label: str, **more: Any
+) -> None:
+    look = {"color": color, "linewidth": width, "label": label, **more}
+    axes.stairs(values, edges, baseline=None, **look)
+
+
+def _scale_values(axes: Axes, scale: Scale, choices: Sequence[float]) -> None:
+    if scale == "choice":
+        axes.set_yticks(range(len(choices)), [f"{choice:g}" for choice in choices])
+        return
+    axes.set_yscale(scale)
+    if scale == "log":
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def quality_plane(
     trials: pd.DataFrame, best: int | None, real: Mapping[str, float], title: str
 ) -> Figure:
-    """Every trial by its Fréchet distance and its share of clean images, with what real images reach."""
+    """Every trial, and real images, by Fréchet distance and fraction of clean images."""
     figure, axes = plt.subplots(figsize=(9, 4.6), layout="constrained")
-    for ended, group in trials.dropna(subset=["fd", "clean"]).groupby(
-        trials["ended"].fillna("running")
-    ):
-        outcome = outcome_of(str(ended))
-        label = f"{outcome.words} ({len(group)})"
-        axes.scatter(
-            group["fd"], group["clean"], marker=outcome.mark, color=outcome.color, s=44, label=label
-        )
-    for _, trial in trials.dropna(subset=["baseline", "fd", "clean"]).iterrows():
-        axes.annotate(
-            trial["baseline"],
-            (trial["fd"], trial["clean"]),
-            xytext=(7, 5),
-            textcoords="offset points",
-            fontsize=8,
-        )
-    used_up = trials[trials["ended"] == BUDGET.name].dropna(subset=["fd", "clean"])
+    measured = trials.dropna(subset=["fd", "clean"])
+    for outcome, rows in printed.by_outcome(measured):
+        printed.marks(axes, rows["fd"], rows["clean"], outcome, 44, f" ({len(rows)})")
+    for _, trial in measured.dropna(subset=["baseline"]).iterrows():
+        printed.named_point(axes, trial["baseline"], trial["fd"], trial["clean"])
+    used_up = measured[measured["ended"] == BUDGET.name]
     front = used_up.iloc[pareto_front(np.column_stack([used_up["fd"], -used_up["clean"]]))]
     axes.plot(
-        front["fd"],
-        front["clean"],
-        color=BEST,
-        linewidth=1,
-        linestyle="--",
+        front["fd"], front["clean"], color=BEST, linewidth=1, linestyle="--", zorder=1,
         label="no trial is better in both",
-        zorder=1,
-    )
+    )  # fmt: skip
     winner = trials[trials["number"] == best]
-    axes.scatter(
-        winner["fd"],
-        winner["clean"],
-        s=220,
-        facecolors="none",
-        edgecolors=BEST,
-        linewidths=2,
-        label="best",
-    )
+    printed.ring(axes, winner["fd"], winner["clean"], 220, linewidths=2, label="best")
     axes.scatter(real["fd"], real["clean"], marker="*", s=120, color=INK, label="real images")
-    axes.set(
-        xscale="log", ylim=(0, 1.03), xlabel="fd (lower is better)", ylabel="clean", title=title
-    )
+    axes.set(xscale="log", xlabel="fd (lower is better)", title=title)
+    axes.set(ylim=(0, 1.03), ylabel="clean")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
     return figure
 
 
 def animation(frames: Sequence[Gray], frame_ms: int, last_ms: int) -> bytes:
-    """Grayscale frames (H, W) as an endless GIF; the last one stays for ``last_ms``."""
-    pictures = [Image.fromarray(frame) for frame in frames]
+    """Grayscale frames (H, W) as a GIF that repeats; the last frame stays for ``last_ms``."""
+    first, *others = [Image.fromarray(frame) for frame in frames]
+    times = [frame_ms] * len(others) + [last_ms]
     content = io.BytesIO()
-    times = [frame_ms] * (len(frames) - 1) + [last_ms]
-    pictures[0].save(
-        content,
-        "GIF",
-        save_all=True,
-        append_images=pictures[1:],
-        duration=times,
-        loop=0,
-        optimize=True,
-    )
+    how = {"save_all": True, "append_images": others, "duration": times, "loop": 0}
+    first.save(content, "GIF", optimize=True, **how)
     return content.getvalue()
 
 

@@ -1,8 +1,7 @@
-"""What Optuna draws itself, over a study of the run's own tables, so that a copied run without its
-database has it too.
+"""Figures that Optuna draws, over a study of the run's own tables: a copied run needs no database.
 
-Its figures do not say whose a point is, so each point is given the number of its trial here (see
-``interactive``).
+Optuna's figures do not name the trial of a point, so that is added here for the page's filter
+(see ``interactive``).
 """
 
 import math
@@ -12,69 +11,61 @@ from typing import Any
 
 import optuna
 import pandas as pd
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from records.outcome import COMPLETE
 from records.run import Run
-from reports.figures.interactive import Axis, Figure, digits
 from reports.figures.style import BEST, INK, MUTED
+from reports.figures.traces import WORDS, Axis, Figure, digits, mark
 
 FEWEST = 4
-"""Trials from which a contour can be drawn."""
+"""Trials that a contour needs."""
 MOST = 100
-"""Trials that a contour is drawn of: its grid has a row and a column for each, and a browser takes half a minute over 1,000."""
+"""Trials that a contour is drawn of. Its grid has a row and a column for each trial, and a browser
+takes half a minute to draw 1,000."""
 
 
 def study_of(run: Run, most: int | None = None) -> tuple[optuna.Study, list[int]]:
-    """A study of the trials whose figures cover their whole budget and whose settings lie in the
-    space, and their numbers.
+    """A study of the whole trials whose settings lie in the space, and their numbers.
 
-    Of more than ``most`` about as many are taken, evenly spread over the search, the best one among
-    them.
+    If there are more than ``most``, about as many are taken, evenly spread over the search, with
+    the best one.
     """
     names = [one.metric for one in run.objectives]
-    minimize, maximize = optuna.study.StudyDirection.MINIMIZE, optuna.study.StudyDirection.MAXIMIZE
-    directions = [minimize if one.mode == "min" else maximize for one in run.objectives]
-    numbers, trials = [], []
     whole = run.trials[run.trials["ended"].isin(COMPLETE)].dropna(subset=names)
     every = math.ceil(len(whole) / most) if most else 1
+    numbers, trials = [], []
     for place, (_, row) in enumerate(whole.iterrows()):
-        if place % every and row["number"] != run.best:
-            continue
-        trial = _trial(run, row, names)
-        if trial is not None:
+        taken = place % every == 0 or row["number"] == run.best
+        if taken and (trial := _trial(run, row, names)):
             numbers.append(int(row["number"]))
             trials.append(trial)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study = optuna.create_study(directions=directions)
+    to = {"min": StudyDirection.MINIMIZE, "max": StudyDirection.MAXIMIZE}
+    study = optuna.create_study(directions=[to[one.mode] for one in run.objectives])
     study.add_trials(trials)
     return study, numbers
 
 
 def _trial(run: Run, row: "pd.Series[Any]", names: list[str]) -> FrozenTrial | None:
+    """The trial of a row of ``run.trials``; None if a baseline's settings lie outside the space."""
     settings = {name: row[name] for name in run.parameters if not pd.isna(row[name])}
     distributions = {name: run.parameters[name].distribution for name in settings}
+    values = [float(row[name]) for name in names]
     try:
-        return optuna.create_trial(
-            params=settings,
-            distributions=distributions,
-            values=[float(row[name]) for name in names],
-        )
-    except ValueError:  # settings known beforehand may lie outside the space
+        return optuna.create_trial(params=settings, distributions=distributions, values=values)
+    except ValueError:
         return None
 
 
 def contour(run: Run, x: Axis, y: Axis, value: Axis) -> Figure:
-    """Optuna's contour of the first objective over two settings
-    (``optuna.visualization.plot_contour``), the better the brighter; empty where too few trials
-    came to their end."""
+    """The first objective over two settings (``optuna.visualization.plot_contour``): the better,
+    the brighter. Empty if fewer than ``FEWEST`` whole trials have both settings."""
     study, numbers = study_of(run, MOST)
-    figure = Figure()
-    there = [
-        number
-        for number, trial in zip(numbers, study.trials, strict=True)
-        if {x.column, y.column} <= set(trial.params)
-    ]  # fmt: skip
+    figure, plane = Figure(), {x.column, y.column}
+    pairs = zip(numbers, study.trials, strict=True)
+    there = [number for number, trial in pairs if plane <= set(trial.params)]
     if len(there) < FEWEST:
         return figure
     drawn = optuna.visualization.plot_contour(
@@ -84,25 +75,14 @@ def contour(run: Run, x: Axis, y: Axis, value: Axis) -> Figure:
         target_name=f"log10 {value.title}" if value.log else value.title,
     )
     for trace in drawn.data:
-        plain = trace.to_plotly_json()
         if trace.type == "contour":
             heights = [digits(row) for row in trace.z]
-            figure.data.append(
-                {
-                    **plain,
-                    "x": list(trace.x),
-                    "y": list(trace.y),
-                    "z": heights,
-                    "colorscale": "Viridis",
-                    "reversescale": run.minimizes,
-                }
-            )
+            plain = {**trace.to_plotly_json(), "x": list(trace.x), "y": list(trace.y), "z": heights}
+            look = {"colorscale": "Viridis", "reversescale": run.minimizes}
+            figure.data.append({**plain, **look})
         elif len(trace.x) == len(there):
-            figure.add(
-                "scatter", x=digits(trace.x), y=digits(trace.y), mode="markers", text=[f"trial {one}" for one in there],
-                marker={"color": INK, "size": 7, "line": {"width": 1, "color": "#fff"}}, hoverinfo="text", showlegend=False,
-                meta={"trials": there},
-            )  # fmt: skip
+            marker = mark(INK, size=7, line={"width": 1, "color": "#fff"})
+            figure.points(_named(there), trace.x, trace.y, marker=marker, showlegend=False)
     axes = drawn.layout.to_plotly_json()
     for name, axis in (("xaxis", x), ("yaxis", y)):
         figure.axis(name, axis.title, **{key: axes[name].get(key) for key in ("type", "range")})
@@ -110,7 +90,10 @@ def contour(run: Run, x: Axis, y: Axis, value: Axis) -> Figure:
 
 
 def front(run: Run) -> Figure:
-    """Optuna's Pareto front of a search with two objectives (``optuna.visualization.plot_pareto_front``); else empty."""
+    """The Pareto front of two objectives (``optuna.visualization.plot_pareto_front``).
+
+    Empty if the search has not two objectives, or no whole trial.
+    """
     figure = Figure()
     study, numbers = study_of(run)
     if len(study.directions) != 2 or not numbers:
@@ -120,16 +103,17 @@ def front(run: Run) -> Figure:
         warnings.simplefilter("ignore")
         drawn = optuna.visualization.plot_pareto_front(study, target_names=names)
     for trace in drawn.data:
-        found = [re.search(r'"number": (\d+)', text) for text in trace.text or ()]
-        whose = [numbers[int(match[1])] for match in found if match]
-        if whose:
-            best = "Best" in trace.hovertemplate
-            figure.add(
-                "scatter", x=digits(trace.x), y=digits(trace.y), mode="markers", text=[f"trial {one}" for one in whose],
-                name="on the front: none is better in both" if best else "beaten in both", hoverinfo="text",
-                marker={"color": BEST if best else MUTED, "symbol": "circle" if best else "circle-open", "size": 9},
-                meta={"trials": whose},
-            )  # fmt: skip
+        found = (re.search(r'"number": (\d+)', text) for text in trace.text or ())
+        own = _named([numbers[int(match[1])] for match in found if match])
+        on_front = "Best" in (trace.hovertemplate or "")
+        name = "on the front: no trial is better in both" if on_front else "beaten in both"
+        marker = mark(BEST, size=9) if on_front else mark(MUTED, "circle-open", 9)
+        if not own.empty:
+            figure.points(own, trace.x, trace.y, name=name, marker=marker)
     figure.axis("xaxis", names[0])
     figure.axis("yaxis", names[1])
     return figure
+
+
+def _named(numbers: list[int]) -> pd.DataFrame:
+    return pd.DataFrame({"number": numbers, WORDS: [f"trial {number}" for number in numbers]})

@@ -1,8 +1,11 @@
-"""The figures of a run as pure functions: tables in, a matplotlib Figure out."""
+"""The printed figures of any run as pure functions: tables in, a matplotlib Figure out.
 
-from collections.abc import Mapping, Sequence
+Below them is what the figures of all experiments share.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -10,153 +13,168 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
-from records.outcome import outcome_of
-from reports.figures.interactive import Axis
+from records.outcome import Outcome, outcome_of
 from reports.figures.style import BEST, HAND_TUNED, INK, MUTED
+from reports.figures.traces import Axis
 
 Scale = Literal["choice", "log", "linear"]
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A trial to draw: its reports, at least one, and what to call it."""
+    """A trial's reports, at least one, and its label."""
 
     label: str
     reports: pd.DataFrame
 
 
 def parameter_slices(
-    trials: pd.DataFrame,
-    scales: Mapping[str, Scale],
-    best: int | None,
-    figure_name: str,
-    title: str,
-    log: bool = True,
+    trials: pd.DataFrame, scales: Mapping[str, Scale], best: int | None, metric: Axis, title: str
 ) -> Figure:
-    """Every trial's figure against each setting in turn that any has, on the setting's own scale, marked by how it ended."""
-    columns = 5
-    measured = trials.dropna(subset=[figure_name])
+    """The metric of every trial against each setting in turn, marked by the trial's outcome.
+
+    Each setting has its own scale; one that no measured trial has is left out.
+    """
+    measured = trials.dropna(subset=[metric.column])
     scales = {
         name: scale for name, scale in scales.items() if measured[name].notna().any()
     } or scales
-    rows = -(-len(scales) // columns)
-    figure, places = plt.subplots(
-        rows,
-        columns,
-        figsize=(12, 2.3 * rows + 0.6),
-        squeeze=False,
-        sharey=True,
-        layout="constrained",
-    )
-    for axes, (name, scale) in zip(places.flat, scales.items(), strict=False):
+    figure, places = panels(len(scales), 5, (12, 2.3), title, sharey=True)
+    for axes, (name, scale) in zip(places, scales.items(), strict=True):
         chosen = measured.dropna(subset=[name])
         choices = {value: place for place, value in enumerate(sorted(chosen[name].unique()))}
         x = chosen[name].map(choices) if scale == "choice" else chosen[name]
-        for ended, group in chosen.groupby(chosen["ended"].fillna("running")):
-            outcome = outcome_of(str(ended))
-            axes.scatter(
-                x[group.index],
-                group[figure_name],
-                marker=outcome.mark,
-                color=outcome.color,
-                s=22,
-                label=outcome.words,
-            )
+        for outcome, group in by_outcome(chosen):
+            marks(axes, x[group.index], group[metric.column], outcome, 22)
         winner = chosen[chosen["number"] == best]
-        axes.scatter(
-            x[winner.index],
-            winner[figure_name],
-            s=120,
-            facecolors="none",
-            edgecolors=BEST,
-            linewidths=1.6,
-        )
+        ring(axes, x[winner.index], winner[metric.column], 120, linewidths=1.6)
         if scale == "choice":
-            words = [
-                f"{value:g}" if isinstance(value, int | float) else str(value) for value in choices
-            ]
-            axes.set_xticks(
-                range(len(choices)),
-                words,
-                fontsize=7,
-                rotation=15 if max(map(len, [*words, ""])) > 7 else 0,
-            )
-            axes.set_xlim(-0.5, max(0.5, len(choices) - 0.5))
+            _name_choices(axes, list(choices))
         elif not chosen.empty:
             axes.set_xscale(scale)
             axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.set_yscale("log" if log else "linear")
+        axes.set_yscale("log" if metric.log else "linear")
         axes.set_title(name, fontsize=10)
-    for axes in list(places.flat)[len(scales) :]:
-        axes.set_visible(False)
-    labels = {
-        label: handle
-        for axes in places.flat
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(labels.values(), labels.keys(), loc="outside lower left", ncols=3)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
+    shared_legend(figure, places, ncols=3)
     return figure
+
+
+def _name_choices(axes: Axes, choices: Sequence[Any]) -> None:
+    numbers = (int, float)
+    words = [f"{one:g}" if isinstance(one, numbers) else str(one) for one in choices]
+    turned = 15 if max(map(len, [*words, ""])) > 7 else 0
+    axes.set_xticks(range(len(choices)), words, fontsize=7, rotation=turned)
+    axes.set_xlim(-0.5, max(0.5, len(choices) - 0.5))
 
 
 def curves(
     hand_tuned: list[Curve], best: Curve | None, x: Axis, metrics: Sequence[Axis], title: str
 ) -> Figure:
-    """A panel a metric: the best trial's learning curve beside those of hand-tuned settings."""
-    columns = min(2, len(metrics))
-    rows = -(-len(metrics) // columns)
-    figure, panels = plt.subplots(
-        rows, columns, figsize=(10.5, 0.8 + 3.4 * rows), squeeze=False, layout="constrained"
-    )
+    """The learning curves of the best trial and of hand-tuned settings, a panel for each metric."""
+    figure, places = panels(len(metrics), min(2, len(metrics)), (10.5, 3.4), title, margin=0.8)
     coloured = [*zip(hand_tuned, HAND_TUNED, strict=False), (best, BEST)]
-    for axes, metric in zip(panels.flat, metrics, strict=False):
+    for axes, metric in zip(places, metrics, strict=True):
         for curve, color in coloured:
             if curve is not None and metric.column in curve.reports:
                 told = curve.reports.dropna(subset=[metric.column])
                 axes.plot(told[x.column], told[metric.column], color=color, label=curve.label)
-        axes.set(title=metric.title, xlabel=x.title, yscale="log" if metric.log else "linear")
-        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-        axes.set_xlim(left=0)
-    for axes in list(panels.flat)[len(metrics) :]:
-        axes.set_visible(False)
-    figure.legend(*panels.flat[0].get_legend_handles_labels(), loc="outside lower left", ncols=2)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
+        axes.set(title=metric.title, yscale="log" if metric.log else "linear")
+        count_from_zero(axes, x.title)
+    figure.legend(*places[0].get_legend_handles_labels(), loc="outside lower left", ncols=2)
     return figure
 
 
 def confirmation_curves(
     reports: Mapping[int, pd.DataFrame], metric: Axis, lines: Mapping[str, float], title: str
 ) -> Figure:
-    """One metric of the same settings on every fresh seed, ``reports`` by seed; ``lines``: values to mark, by their words."""
+    """One metric of the same settings on every fresh seed.
+
+    ``reports``: by seed. ``lines``: values to mark, by their words.
+    """
     figure, axes = plt.subplots(figsize=(7.2, 3.2), layout="constrained")
     for place, (seed, rows) in enumerate(sorted(reports.items())):
         shade = plt.get_cmap("viridis")(0.1 + 0.8 * place / max(1, len(reports) - 1))
         axes.plot(rows["step"], rows[metric.column], color=shade, label=f"seed {seed}")
     for linestyle, (words, value) in zip(("--", ":"), lines.items(), strict=False):
         marked_line(axes, value, words, linestyle)
-    axes.set(
-        title=title,
-        xlabel="training steps",
-        ylabel=metric.title,
-        yscale="log" if metric.log else "linear",
-    )
+    scale = "log" if metric.log else "linear"
+    axes.set(title=title, ylabel=metric.title, yscale=scale)
     if pd.concat(reports)[metric.column].between(0, 1).all() and not metric.log:
         axes.set_ylim(0, 1.03)
-    axes.set_xlim(left=0)
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    count_from_zero(axes, "training steps")
     axes.legend(loc="best")
     return figure
 
 
-def marked_line(axes: Axes, y: float, text: str, linestyle: str) -> None:
-    """A thin line across the axes at ``y``, named at its right end."""
+def panels(
+    count: int,
+    columns: int,
+    size: tuple[float, float],
+    title: str,
+    margin: float = 0.6,
+    **more: Any,
+) -> tuple[Figure, list[Axes]]:
+    """A figure with ``count`` panels in rows of ``columns``.
+
+    ``size``: the figure's width and a row's height, in inches; ``margin``: height of title and
+    legend.
+    """
+    rows = -(-count // columns)
+    width, height = size
+    figure, places = plt.subplots(
+        rows, columns, figsize=(width, height * rows + margin), squeeze=False, layout="constrained",
+        **more,
+    )  # fmt: skip
+    for axes in places.flat[count:]:
+        axes.set_visible(False)
+    titled(figure, title)
+    return figure, list(places.flat[:count])
+
+
+def titled(figure: Figure, title: str) -> None:
+    figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
+
+
+def shared_legend(figure: Figure, places: Sequence[Axes], ncols: int) -> None:
+    """A legend below the panels, in which each label stands once."""
+    entries = [zip(*axes.get_legend_handles_labels(), strict=True) for axes in places]
+    labels = {label: handle for entry in entries for handle, label in entry}
+    figure.legend(labels.values(), labels.keys(), loc="outside lower left", ncols=ncols)
+
+
+def by_outcome(trials: pd.DataFrame) -> Iterator[tuple[Outcome, pd.DataFrame]]:
+    """The rows of the trials with each outcome."""
+    for ended, rows in trials.groupby(trials["ended"].fillna("running")):
+        yield outcome_of(str(ended)), rows
+
+
+def marks(axes: Axes, x: Any, y: Any, outcome: Outcome, size: float, count: str = "") -> None:
+    """A mark for each of the trials with an outcome; ``count`` stands after its words."""
+    label = f"{outcome.words}{count}"
+    axes.scatter(x, y, marker=outcome.mark, color=outcome.color, s=size, label=label)
+
+
+def ring(axes: Axes, x: Any, y: Any, size: float, **more: Any) -> None:
+    """A ring around the best trial."""
+    axes.scatter(x, y, s=size, facecolors="none", edgecolors=BEST, **more)
+
+
+def named_point(axes: Axes, words: str, x: Any, y: Any) -> None:
+    """Words beside a point."""
+    axes.annotate(words, (x, y), xytext=(7, 5), textcoords="offset points", fontsize=8)
+
+
+def marked_line(axes: Axes, y: float, words: str, linestyle: str) -> None:
+    """A thin line across the axes at ``y``, with its words at the right end."""
     axes.axhline(y, color=MUTED, linewidth=0.8, linestyle=linestyle)
     axes.annotate(
-        text,
-        (1, y),
-        xycoords=("axes fraction", "data"),
-        xytext=(3, -3),
-        textcoords="offset points",
-        color=MUTED,
-        fontsize=8,
-    )
+        words, (1, y), xycoords=("axes fraction", "data"), xytext=(3, -3),
+        textcoords="offset points", color=MUTED, fontsize=8,
+    )  # fmt: skip
+
+
+def count_from_zero(axes: Axes, label: str) -> None:
+    """Let the x axis begin at 0, with whole numbers such as 1,000."""
+    axes.set_xlabel(label)
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.set_xlim(left=0)

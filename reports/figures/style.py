@@ -1,8 +1,8 @@
 """The house style of every figure: one place for colours, sizes and marks.
 
 The colours are Okabe and Ito's, which colour-blind readers tell apart
-(https://jfly.uni-koeln.de/color/); an outcome has a mark of its own as well, so that a figure can
-be read without colour.
+(https://jfly.uni-koeln.de/color/). Each outcome also has its own mark, so that a figure can be read
+without colour.
 """
 
 from typing import Any, cast
@@ -13,7 +13,7 @@ INK, MUTED, GRID = "#222222", "#767676", "#e3e3e3"
 BEST, OTHER_MODEL, OWN = "#0072b2", "#cc79a7", "#009e73"
 HAND_TUNED = ("#e69f00", "#d55e00", "#7a5c00")
 SERIES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#7a5c00", "#767676")
-"""Of things that have no colour of their own, such as runs side by side."""
+"""Colours for things that have none of their own, such as runs side by side."""
 
 RC = {
     "figure.facecolor": "white",

@@ -1,5 +1,6 @@
-/* A run's page: figures drawn when they are looked at, one filter that holds for all of them and for the table, a table that sorts.
-   Data come as scripts, which a page opened from a disk may load; nothing is evaluated, so the page's strict policy holds. */
+/* A run's page: figures that are drawn when the reader scrolls to them, one filter for all figures
+   and the table, and tables that sort. A figure's data come as a script, which a page opened from a
+   disk may load. Nothing is evaluated, so the page's strict policy holds. */
 "use strict";
 
 const report = (() => {
@@ -22,7 +23,9 @@ const report = (() => {
   const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
   function layout(own, box) {
-    const axis = { gridcolor: color("--line"), zerolinecolor: color("--line"), linecolor: color("--muted"), automargin: true, separatethousands: true };
+    const [line, muted] = [color("--line"), color("--muted")];
+    const colors = { gridcolor: line, zerolinecolor: line, linecolor: muted };
+    const axis = { ...colors, automargin: true, separatethousands: true };
     const narrow = box.clientWidth < 560;
     const merged = {
       ...own,
@@ -30,24 +33,29 @@ const report = (() => {
       plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: "system-ui, sans-serif", size: 13, color: color("--ink") },
       margin: { l: 55, r: 15, t: 15, b: 50 },
-      legend: { orientation: "h", x: 0, xanchor: "left", y: 1.02, yanchor: "bottom", font: { size: narrow ? 11 : 12 } },
+      legend: {
+        orientation: "h", x: 0, xanchor: "left", y: 1.02, yanchor: "bottom",
+        font: { size: narrow ? 11 : 12 },
+      },
       hoverlabel: { align: "left" },
       autosize: true,
     };
     for (const name of ["xaxis", "yaxis"]) {
-      const scale = own[name]?.type === "log" ? { exponentformat: "power", nticks: narrow ? 3 : 6 } : { exponentformat: "none" };
+      const powers = { exponentformat: "power", nticks: narrow ? 3 : 6 };
+      const scale = own[name]?.type === "log" ? powers : { exponentformat: "none" };
       merged[name] = { ...axis, ...scale, ...(own[name] ?? {}) };
     }
     return merged;
   }
 
-  // A trace less the points of the trials that the filter hides. Lines break there, bars lose their length.
+  // A trace without the points of the trials that the filter hides: lines break, bars are empty.
   function filtered(trace) {
     const trials = trace.meta?.trials;
     if (!visible || !trials) return trace;
     const gone = trials.map((number) => !visible.has(number));
     const blank = (values) => values.map((value, place) => (gone[place] ? null : value));
-    return trace.orientation === "h" ? { ...trace, x: blank(trace.x) } : { ...trace, y: blank(trace.y) };
+    const values = trace.orientation === "h" ? "x" : "y";
+    return { ...trace, [values]: blank(trace[values]) };
   }
 
   async function draw(box) {
@@ -59,9 +67,10 @@ const report = (() => {
       box.textContent = "This figure cannot be shown: " + error.message + ".";
       return;
     }
-    if (box.dataset.chosen !== name) return; // another was chosen meanwhile
+    if (box.dataset.chosen !== name) return; // another variant was chosen meanwhile
     const { data, layout: own } = contents[name];
-    const options = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
+    const modeBarButtonsToRemove = ["select2d", "lasso2d"];
+    const options = { responsive: true, displaylogo: false, modeBarButtonsToRemove };
     await Plotly.react(box, data.map(filtered), layout(own, box), options);
     shown.set(box, name);
     box.classList.add("drawn");
@@ -92,14 +101,15 @@ const report = (() => {
 
   const redraw = () => Promise.all([...shown.keys()].map(draw));
 
-  // The filter: the best share, how a trial ended, ranges of settings, words. Rows of the table carry what it needs.
+  // The filter: the best x %, the outcome, a range of a setting, words. It reads the table's rows.
   function filter() {
     const form = document.querySelector("#filter");
     const table = document.querySelector("#trials");
     if (!form || !table) return;
     const rows = [...table.tBodies[0].rows];
     const said = document.querySelector("#filtered");
-    const column = new Map([...table.tHead.rows[0].cells].map((cell, place) => [cell.dataset.name, place]));
+    const heads = [...table.tHead.rows[0].cells];
+    const column = new Map(heads.map((cell, place) => [cell.dataset.name, place]));
     const value = (row, name) => row.cells[column.get(name)]?.dataset.value;
 
     function passes(row) {
@@ -125,8 +135,8 @@ const report = (() => {
       for (const row of rows) row.hidden = true;
       for (const row of through) row.hidden = false;
       visible = all ? null : new Set(through.map((row) => Number(row.dataset.trial)));
-      form.elements.share.value = form.elements.best.value + "%";
-      said.textContent = all ? `all ${rows.length} trials` : `${through.length} of ${rows.length} trials`;
+      form.elements.percent.value = form.elements.best.value + "%";
+      said.textContent = `${all ? "all" : `${through.length} of`} ${rows.length} trials`;
       return redraw();
     }
 
@@ -158,13 +168,15 @@ const report = (() => {
     for (const one of table.tHead.rows[0].cells) one.removeAttribute("aria-sort");
     cell.setAttribute("aria-sort", order);
     const sign = order === "ascending" ? 1 : -1;
-    const key = (row) => row.cells[place].dataset.value ?? row.cells[place].textContent.trim().replace("—", "");
+    const shown = (cell) => cell.textContent.trim().replace("—", "");
+    const key = (row) => row.cells[place].dataset.value ?? shown(row.cells[place]);
     const number = (text) => Number(text.replaceAll(",", "").replace(/%$/, ""));
     const compare = (a, b) => {
       const [one, two] = [key(a), key(b)];
-      if (one === "" || two === "") return (one === "") - (two === ""); // what has no value comes last either way
+      if (one === "" || two === "") return (one === "") - (two === ""); // last in both orders
       const [x, y] = [number(one), number(two)];
-      return sign * (Number.isNaN(x) || Number.isNaN(y) ? one.localeCompare(two, undefined, { numeric: true }) : x - y);
+      const words = Number.isNaN(x) || Number.isNaN(y);
+      return sign * (words ? one.localeCompare(two, undefined, { numeric: true }) : x - y);
     };
     table.tBodies[0].append(...[...table.tBodies[0].rows].sort(compare));
   }

@@ -37,20 +37,10 @@ def actors(address: str) -> list[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def search(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """The dashboard's address and the run directory of a search under way, with trials enough for every test."""
+    """The dashboard's address and the run directory of a search that runs during all tests."""
     folder = tmp_path_factory.mktemp("dashboard")
-    process = start(
-        "tune_lstm.py",
-        "--input-length",
-        5,
-        "--max-steps",
-        500,
-        "--num-samples",
-        100,
-        "--name",
-        "seen",
-        cwd=folder,
-    )
+    options = ("--input-length", 5, "--max-steps", 500, "--num-samples", 100, "--name", "seen")
+    process = start("tune_lstm.py", *options, cwd=folder)
     assert process.stderr is not None
     for line in process.stderr:
         if match := re.match(r"dashboard  (http://127\.0\.0\.1:\d+)", line):
@@ -67,9 +57,8 @@ def expected(run: Path) -> dict[int, str]:
         record = json.loads(file.read_text())
         if record["ended"] is None:
             config = record["config"]
-            names[record["number"]] = (
-                f"trial {record['number']}: lr={config['lr']:.4g} max_norm={config['max_norm']:.4g} "
-            )
+            settings = f"lr={config['lr']:.4g} max_norm={config['max_norm']:.4g}"
+            names[record["number"]] = f"trial {record['number']}: {settings} "
     return names
 
 
@@ -87,9 +76,8 @@ def test_running_trials_are_listed_by_number_and_settings_also_on_reused_actors(
                 if actor["reprName"].startswith(name):
                     seen.setdefault(actor["actorId"], set()).add(number)
         time.sleep(0.5)
-    assert any(len(numbers) > 1 for numbers in seen.values()), (
-        seen
-    )  # one actor, under two trials' names in turn
+    # One actor had the names of two trials in turn.
+    assert any(len(numbers) > 1 for numbers in seen.values()), seen
 
 
 def test_only_holders_of_the_token_are_answered(search: tuple[str, Path]) -> None:

@@ -1,11 +1,12 @@
-"""The report's pages in a real browser: everything loads, nothing leaves the page, a phone can read it."""
+"""The report's pages in a real browser: everything loads, nothing leaves the page, and a phone can
+show them."""
 
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.conftest import SmallGANSearch, SmallSearch, run
 
@@ -29,17 +30,21 @@ def site(
     return output
 
 
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        flags = ["--no-sandbox", "--disable-gpu"]
+        yield playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+
+
 @pytest.fixture(
     params=[(1280, 900, "light"), (390, 844, "dark")], ids=["wide, light", "phone, dark"]
 )
-def page(request: pytest.FixtureRequest) -> Iterator[Page]:
+def page(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Page]:
     width, height, scheme = request.param
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
-        yield browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
-        browser.close()
+    page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
+    yield page
+    page.close()
 
 
 def look_at_all(page: Page) -> int:
@@ -52,13 +57,12 @@ def look_at_all(page: Page) -> int:
 
 
 def points(page: Page, figure: str) -> int:
-    """How many points a figure shows, of its traces that stand for trials."""
-    return int(
-        page.evaluate(
-            f"document.getElementById('plot-{figure}').data.filter(trace => trace.meta && trace.mode === 'markers')"
-            ".map(trace => trace.y.filter(value => value !== null).length).reduce((one, two) => one + two, 0)"
-        )
-    )
+    """How many points a figure shows, in its traces that show trials."""
+    script = f"""document.getElementById('plot-{figure}').data
+        .filter(trace => trace.meta && trace.mode === 'markers')
+        .map(trace => trace.y.filter(value => value !== null).length)
+        .reduce((one, two) => one + two, 0)"""
+    return int(page.evaluate(script))
 
 
 @pytest.mark.parametrize(
@@ -120,7 +124,8 @@ def test_one_filter_holds_for_the_table_and_every_figure(page: Page, site: Path)
 
 def test_the_table_sorts_by_any_column_either_way(page: Page, site: Path) -> None:
     page.goto((site / "small" / "index.html").as_uri())
-    rates = "[...document.querySelectorAll('#trials tbody tr')].map(row => Number(row.cells[2].dataset.value))"
+    rates = """[...document.querySelectorAll('#trials tbody tr')]
+        .map(row => Number(row.cells[2].dataset.value))"""
     page.click("#trials th[data-name=lr] button")
     rising = page.evaluate(rates)
     assert rising == sorted(rising)
@@ -129,10 +134,12 @@ def test_the_table_sorts_by_any_column_either_way(page: Page, site: Path) -> Non
     assert page.get_attribute("#trials th[data-name=lr]", "aria-sort") == "descending"
 
 
-def test_figures_sort_as_numbers_however_they_are_written(page: Page, site: Path) -> None:
+def test_numbers_sort_by_value_however_they_are_written(page: Page, site: Path) -> None:
     shown = ["9.89%", "1,900", "100.00%", "—", "99.50%"]
     rows = "".join(f"<tr><td>{one}</td></tr>" for one in shown)
-    table = f"<table class=sortable><thead><tr><th>figure</th></tr></thead><tbody>{rows}</tbody></table>"
+    table = (
+        f"<table class=sortable><thead><tr><th>value</th></tr></thead><tbody>{rows}</tbody></table>"
+    )
     (site / "table.html").write_text(f"<meta charset=utf-8>{table}<script src=report.js></script>")
     page.goto((site / "table.html").as_uri())
     page.click("th button")

@@ -8,7 +8,7 @@ from records.run import Run
 from records.store import write_json
 from search_spaces.lstm import SPACES
 from tests.records.checks.conftest import MadeRun
-from tests.reports.conftest import build
+from tests.reports.conftest import page_of_run
 from tuning.one_training import read_settings
 
 SETTINGS = {"lr": 0.001, "max_norm": 10.0}
@@ -62,4 +62,4 @@ def test_a_trial_of_format_1_can_be_trained_again(older: Path) -> None:
 
 
 def test_the_report_of_a_run_of_format_1_shows_its_baselines(older: Path, tmp_path: Path) -> None:
-    assert '<td class="word">hand-tuned, defaults</td>' in build(older, tmp_path)
+    assert '<td class="word">hand-tuned, defaults</td>' in page_of_run(older, tmp_path)

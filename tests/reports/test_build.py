@@ -1,4 +1,4 @@
-"""The report program's own troubles: where it may write, what it may be given, and runs of which one is odd."""
+"""Where the report may be written, what the program may be given, and runs of which one is odd."""
 
 import json
 import math
@@ -29,56 +29,49 @@ def made_run(path: Path, trials: int = 4, length: int = 4) -> Path:
     """A small LSTM run as a search leaves it."""
     run, objective = RunDirectory(path), Objective("mean_accuracy", "max")
     space = SPACES["lstm", "core"]
-    session = {
-        "command": f"python tune_lstm.py --name {path.name}",
-        "started": 1e9,
-        "ended": 1e9 + 60,
-        "how": "finished",
-    }
+    session = {"command": f"python tune_lstm.py --name {path.name}", "how": "finished"}
+    session |= {"started": 1e9, "ended": 1e9 + 60}
     parameters = {
         name: {"distribution": str(p.distribution), "reason": p.reason, "only_if": p.only_if}
         for name, p in space.parameters.items()
     }
     about = {
-        "experiment": "lstm", "name": path.name, "sessions": [session], "options": {"storage_path": "runs", "sampler": "tpe"},
-        "versions": {"python": "3"}, "commit": None, "host": "here", "space": parameters, "objectives": [asdict(objective)],
-        "fixed": {"model": "lstm", "input_length": length, "max_steps": 300}, "rungs": [100], "startup_trials": 3,
+        "experiment": "lstm",
+        "name": path.name,
+        "sessions": [session],
+        "options": {"storage_path": "runs", "sampler": "tpe"},
+        "versions": {"python": "3"},
+        "commit": None,
+        "host": "here",
+        "space": parameters,
+        "objectives": [asdict(objective)],
+        "fixed": {"model": "lstm", "input_length": length, "max_steps": 300},
+        "rungs": [100],
+        "startup_trials": 3,
         "goal": asdict(Goal("test_accuracy", "least", 0.99)),
-    }  # fmt: skip
+    }
     write_json(path / "search.json", about)
-    rows = [
-        {"step": step, "mean_accuracy": 0.5, "accuracy": 0.6, "loss": 1.0, "timestamp": 1e9}
-        for step in (100, 200, 300)
-    ]
+    measured = {"mean_accuracy": 0.5, "accuracy": 0.6, "loss": 1.0, "timestamp": 1e9}
+    batches = {"train_accuracy": [0.5] * 10, "train_loss": [1.0] * 10}
+    rows = [{"step": step, **measured, **batches} for step in (100, 200, 300)]
     for number in range(trials):
-        config: dict[str, Any] = {
-            "lr": 0.01 * (number + 1),
-            "max_norm": 0.1,
-            "seed": number,
-            "trial": number,
-        }
+        config: dict[str, Any] = {"lr": 0.01 * (number + 1), "max_norm": 0.1}
+        config |= {"seed": number, "trial": number}
         config |= {"baseline": "hand-tuned"} if number == 0 else {}
         run.trial(number).write(
             TrialRecord(number, config, started=1e9, finished=1e9 + 9, ended="budget")
         )
         for row in rows:
             run.trial(number).append({**row, "mean_accuracy": 0.5 + number / 10})
-    confirmation = {
-        "trial": trials - 1,
-        "seed": 900_000,
-        "confirms": trials - 1,
-        "lr": 0.04,
-        "max_norm": 0.1,
-    }
+    best = trials - 1
+    confirmation = {"trial": best, "seed": 900_000, "confirms": best, "lr": 0.04, "max_norm": 0.1}
     run.confirmation().trial(0).write(
         TrialRecord(0, confirmation, started=1e9, finished=1e9 + 9, ended="budget")
     )
     run.confirmation().trial(0).append({**rows[-1], "test_accuracy": 1.0, "steps_to_converge": 200})
-    write_json(
-        path / "best" / "confirmation.json",
-        {"candidates": [{"trial": trials - 1, "confirmed": [{"test_accuracy": 1.0}]}]},
-    )
-    write_json(path / "best" / "metrics.json", {"trial": trials - 1})
+    candidate = {"trial": best, "confirmed": [{"test_accuracy": 1.0}]}
+    write_json(path / "best" / "confirmation.json", {"candidates": [candidate]})
+    write_json(path / "best" / "metrics.json", {"trial": best})
     return path
 
 
@@ -148,9 +141,8 @@ class TestOutput:
         for folder in (tmp_path, *list(tmp_path.parents)[:-2]):
             folder.chmod(folder.stat().st_mode | 0o055)
         unreadable.chmod(0)
-        report(
-            runs / "a", output=tmp_path / "site"
-        )  # all that is imported on the way may be root's alone
+        # Imports everything first: the files of modules may be readable by root only.
+        report(runs / "a", output=tmp_path / "site")
         os.seteuid(65534)
         try:
             with pytest.raises(UsageError, match="site cannot be written to: Permission denied"):
@@ -241,31 +233,16 @@ def test_a_run_that_cannot_be_compared_is_shown_by_itself(
 def test_runs_with_odd_names_have_pages_and_links(
     runs: Path, tmp_path: Path, without_pictures: None
 ) -> None:
-    names = [
-        "index.html",
-        "report.js",
-        "a?b#c%20",
-        "with space",
-        "<b>",
-        os.fsdecode(b"\xff raw"),
-        "[x]*",
-        "ü",
-    ]
+    names = ["index.html", "report.js", "a?b#c%20", "with space", "<b>", "[x]*", "ü"]
+    names.append(os.fsdecode(b"\xff raw"))
     for name in names:
         shutil.copytree(runs / "a", runs / name)
     count, index = report(runs, output=tmp_path / "site")
     assert count == len(names) + 2
     text = index.read_text(encoding="utf-8")
-    for link in (
-        "index.html-2/",
-        "report.js-2/",
-        "a%3Fb%23c%2520/",
-        "with%20space/",
-        "%3Cb%3E/",
-        "%FF%20raw/",
-        "%C3%BC/",
-    ):
-        assert f'href="{link}index.html"' in text
+    links = ("index.html-2", "report.js-2", "a%3Fb%23c%2520", "with%20space", "%3Cb%3E")
+    for link in (*links, "%FF%20raw", "%C3%BC"):
+        assert f'href="{link}/index.html"' in text
 
 
 def test_a_run_that_goes_while_it_is_watched_is_waited_for(
@@ -298,26 +275,9 @@ def test_a_run_that_goes_while_it_is_watched_is_waited_for(
     assert changes(options)
 
 
-HOSTILE = st.sampled_from(
-    [
-        None,
-        True,
-        "",
-        "x",
-        "<script>alert(1)</script>",
-        "\ud800",
-        -1,
-        0,
-        1e308,
-        math.nan,
-        math.inf,
-        10**400,
-        [],
-        [[1]],
-        {},
-        {"a": 1},
-    ]
-)
+NUMBERS = [-1, 0, 1e308, math.nan, math.inf, 10**400]
+WORDS = ["", "x", "<script>alert(1)</script>", "\ud800"]
+HOSTILE = st.sampled_from([None, True, *WORDS, *NUMBERS, [], [[1]], {}, {"a": 1}])
 
 
 @given(data=st.data())
@@ -344,7 +304,7 @@ def test_hostile_values_anywhere_are_shown_or_refused_in_one_line(
 
 
 def damage(data: st.DataObject, file: Path) -> None:
-    """Cut a file, nest it beyond all depth, or put a hostile value, or none, in a random place of it."""
+    """Cut a file, nest it too deep, or replace or remove a value in a random place of it."""
     how = data.draw(st.sampled_from(["cut", "deep", "value", "value", "value", "drop"]))
     whole = file.read_bytes()
     if how == "cut":

@@ -10,22 +10,22 @@ from pathlib import Path
 import pytest
 
 from records.run import Run
-from reports.figures.style import apply
-from reports.pages import Site
 from tests.conftest import SmallGANSearch, SmallSearch, start
+from tests.reports.conftest import build
+from tests.reports.test_build import made_run
 
 
-def test_lengths_stand_in_one_table_with_hand_tuned_figures_and_the_courseworks(
-    small_search: SmallSearch, tmp_path: Path
+def test_lengths_stand_in_one_table_with_hand_tuned_values_and_the_courseworks(
+    small_search: SmallSearch, tmp_path: Path, unsaved: set[str]
 ) -> None:
+    unsaved.add("lengths")
     for name, length in (("longer", 20), ("shorter", 5)):
         copy = Path(shutil.copytree(small_search.path, tmp_path / "runs" / name))
         search = json.loads((copy / "search.json").read_text())
         search["fixed"]["input_length"] = length
         (copy / "search.json").write_text(json.dumps(search))
-    apply()
-    runs = [Run.open(tmp_path / "runs" / name) for name in ("longer", "shorter")]
-    Site(runs, [], tmp_path / "site").write(lambda name: None)
+    longer = tmp_path / "runs" / "longer"
+    build(longer, longer.parent / "shorter", to=tmp_path / "site")
     page = (tmp_path / "site" / "comparison.html").read_text()
     assert 'href="comparison.html"' in (tmp_path / "site" / "index.html").read_text()
     assert page.index("shorter/index.html") < page.index("longer/index.html")
@@ -38,25 +38,24 @@ def test_lengths_stand_in_one_table_with_hand_tuned_figures_and_the_courseworks(
     figure = json.loads(script[script.index("{") : script.rindex("}") + 1])
     assert 'data-chosen="lstm-best-accuracy"' in page
     assert [trace["name"] for trace in figure["data"]] == ["shorter", "longer"]
-    best = runs[0].reports(int(runs[0].best or 0))
+    run = Run.open(longer)
+    best = run.reports(int(run.best or 0))
     assert figure["data"][1]["y"] == pytest.approx(best["accuracy"].tolist(), rel=1e-5)
 
 
 def test_one_run_of_a_kind_is_compared_with_nothing(
-    small_search: SmallSearch, small_gan_search: SmallGANSearch, tmp_path: Path
+    small_search: SmallSearch, small_gan_search: SmallGANSearch, tmp_path: Path, unsaved: set[str]
 ) -> None:
-    apply()
-    Site(
-        [Run.open(small_search.path), Run.open(small_gan_search.path)], [], tmp_path / "site"
-    ).write(lambda name: None)
+    build(small_search.path, small_gan_search.path, to=tmp_path / "site")
     assert not (tmp_path / "site" / "comparison.html").exists()
     assert "comparison.html" not in (tmp_path / "site" / "index.html").read_text()
 
 
 def test_a_watched_run_is_built_once_it_is_there_and_again_when_it_changes(
-    small_search: SmallSearch, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
-    whole = json.loads((small_search.path / "search.json").read_text())
+    made = made_run(tmp_path / "made", trials=2)
+    whole = json.loads((made / "search.json").read_text())
     copy = tmp_path / "runs" / "copy"
     copy.mkdir(parents=True)
     begun = {name: whole[name] for name in ("experiment", "name", "sessions", "options")}
@@ -67,18 +66,18 @@ def test_a_watched_run_is_built_once_it_is_there_and_again_when_it_changes(
         assert re.fullmatch(
             "waiting: .*copy is a search that is only being prepared.*\n", process.stdout.readline()
         )
-        shutil.copytree(small_search.path, copy, dirs_exist_ok=True)
+        shutil.copytree(made, copy, dirs_exist_ok=True)
         assert process.stdout.readline() == "1 run in reports/site/index.html\n"
         page = tmp_path / "reports" / "site" / "copy" / "index.html"
         assert '<meta http-equiv="refresh"' in page.read_text()
         assert "still running" not in page.read_text()
-        record = json.loads((copy / "trial_0005" / "trial.json").read_text())
-        (copy / "trial_0005" / "trial.json").write_text(
+        record = json.loads((copy / "trial_0001" / "trial.json").read_text())
+        (copy / "trial_0001" / "trial.json").write_text(
             json.dumps({**record, "ended": None, "finished": None})
         )
         deadline = time.monotonic() + 60
         while "1 still running" not in page.read_text() and time.monotonic() < deadline:
-            time.sleep(0.5)
+            time.sleep(0.2)
         assert "1 still running" in page.read_text()
     finally:
         process.send_signal(signal.SIGINT)

@@ -1,4 +1,5 @@
-"""Damaged and foreign folders: each gives a page that says what is missing, or is refused in one line."""
+"""Damaged and foreign folders: each gives a page that says what is missing, or is refused in one
+line."""
 
 import json
 import random
@@ -10,16 +11,23 @@ import pytest
 
 from records.checks import run_checks
 from records.run import Run
+from records.run_directory import FORMAT
 from records.search_json import NotARun
 from records.tables import events
-from reports.figures.style import apply
-from reports.pages import Site
+from reports.build import ReportOptions
+from reports.build import build as build_report
 from tests.conftest import SmallSearch, run
+from tests.reports.conftest import build
 
 
 @pytest.fixture
 def copy(small_search: SmallSearch, tmp_path: Path) -> Path:
     return Path(shutil.copytree(small_search.path, tmp_path / "runs" / "copy"))
+
+
+@pytest.fixture(autouse=True)
+def no_files_of_pictures(unsaved: set[str]) -> None:
+    """What is damaged is read while pictures are drawn, not while they are written."""
 
 
 def cut(file: Path, at: int) -> None:
@@ -61,7 +69,10 @@ def test_a_search_json_cut_at_any_byte_is_refused_in_one_line(copy: Path) -> Non
 
 @pytest.mark.parametrize(
     ("number", "shown"),
-    [(None, True), (0, True), (1, True), (2, True), (3, False), ("next", False), ([1], False)],
+    [
+        *[(older, True) for older in (None, *range(FORMAT + 1))],
+        *[(unknown, False) for unknown in (FORMAT + 1, "next", [1])],
+    ],
 )
 def test_older_formats_are_shown_and_newer_ones_refused(
     number: object, shown: bool, copy: Path
@@ -110,11 +121,7 @@ def test_beside_a_whole_run_a_damaged_one_spoils_nothing(
     damage: Callable[[Path], None], copy: Path, small_search: SmallSearch, tmp_path: Path
 ) -> None:
     damage(copy)
-    apply()
-    index = Site([Run.open(small_search.path), Run.open(copy)], [], tmp_path / "site").write(
-        lambda name: None
-    )
-    text = index.read_text()
+    text = build(small_search.path, copy, to=tmp_path / "site").read_text()
     assert "Traceback" not in text
     shown = (tmp_path / "site" / "copy" / "index.html").exists()
     assert shown or "copy cannot be shown (" in text
@@ -141,8 +148,7 @@ def test_without_its_study_and_weights_a_run_opens_read_only(copy: Path, tmp_pat
     for path in [*copy.rglob("*"), copy]:
         path.chmod(0o555 if path.is_dir() else 0o444)
     try:
-        apply()
-        Site([Run.open(copy)], [], tmp_path / "site").write(lambda name: None)
+        build(copy, to=tmp_path / "site")
     finally:
         for path in [copy, *copy.rglob("*")]:
             path.chmod(0o755)
@@ -154,9 +160,9 @@ def test_a_damaged_run_among_others_is_named_on_the_index(
 ) -> None:
     shutil.copytree(small_search.path, copy.parent / "whole")
     cut(copy / "search.json", 40)
-    result = run("reports/build.py", copy.parent, "--output", "site", cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
-    text = (tmp_path / "site" / "index.html").read_text()
+    count, index = build_report(ReportOptions((str(copy.parent),), str(tmp_path / "site")))
+    assert count == 1
+    text = index.read_text()
     assert "copy/search.json is not one that this project wrote, or it is cut off" in text
     assert (tmp_path / "site" / "whole" / "index.html").exists()
 
@@ -166,11 +172,7 @@ def test_two_runs_of_one_name_have_a_page_each(small_search: SmallSearch, tmp_pa
         Path(shutil.copytree(small_search.path, tmp_path / where / "same"))
         for where in ("here", "there")
     ]
-    apply()
-    index = Site([Run.open(place) for place in places], [], tmp_path / "site").write(
-        lambda name: None
-    )
-    text = index.read_text()
+    text = build(*places, to=tmp_path / "site").read_text()
     for page in ("same", "same-2"):
         assert f'href="{page}/index.html"' in text
         assert (tmp_path / "site" / page / "index.html").exists()
@@ -204,8 +206,7 @@ def test_a_run_that_misses_something_has_its_page(
     damage: Callable[[Path], None], copy: Path, tmp_path: Path
 ) -> None:
     damage(copy)
-    apply()
-    Site([Run.open(copy)], [], tmp_path / "site").write(lambda name: None)
+    build(copy, to=tmp_path / "site")
     assert "How to run it again" in (tmp_path / "site" / "copy" / "index.html").read_text()
 
 
@@ -221,7 +222,6 @@ def test_an_empty_folder_is_refused_in_one_line(tmp_path: Path) -> None:
 )
 def test_a_run_cut_anywhere_has_its_page(name: str, copy: Path, tmp_path: Path) -> None:
     whole = (copy / name).read_bytes()
-    apply()
     (copy / name).write_bytes(whole[: random.Random(name).randrange(len(whole))])
-    Site([Run.open(copy)], [], tmp_path / "site").write(lambda name: None)
+    build(copy, to=tmp_path / "site")
     assert "How to run it again" in (tmp_path / "site" / "copy" / "index.html").read_text()

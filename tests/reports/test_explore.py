@@ -1,4 +1,5 @@
-"""A run's interactive figures: what each point stands for, against figures computed another way."""
+"""A run's interactive figures: what each point stands for, compared with values computed in another
+way."""
 
 import itertools
 import json
@@ -17,12 +18,14 @@ from reports.explore import Explorer
 from reports.figures.from_optuna import study_of
 from tests.conftest import SmallGANSearch, SmallSearch
 
+Explored = tuple[Run, dict[str, dict[str, Any]]]
 
-def explore(path: Path, folder: Path) -> tuple[Run, dict[str, dict[str, Any]]]:
+
+def explore(path: Path, folder: Path) -> Explored:
     """The run, and the content of each of its figures by the name of its script."""
     run = Run.open(path)
     folder.mkdir(exist_ok=True)
-    plots = Explorer(run, folder, page_of(run)).write()
+    plots = Explorer(run, page_of(run)).write(folder)
     contents = {}
     for plot in plots.values():
         assert plot.alt
@@ -34,16 +37,21 @@ def explore(path: Path, folder: Path) -> tuple[Run, dict[str, dict[str, Any]]]:
     return run, contents
 
 
+@pytest.fixture(scope="module")
+def lstm(small_search: SmallSearch, tmp_path_factory: pytest.TempPathFactory) -> Explored:
+    return explore(small_search.path, tmp_path_factory.mktemp("lstm"))
+
+
 @pytest.fixture
-def lstm(small_search: SmallSearch, tmp_path: Path) -> tuple[Run, dict[str, dict[str, Any]]]:
-    return explore(small_search.path, tmp_path / "lstm")
+def copy(small_search: SmallSearch, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(small_search.path, tmp_path / "copy"))
 
 
 def traces(content: dict[str, Any]) -> list[dict[str, Any]]:
     return [trace for trace in content["data"] if "meta" in trace]
 
 
-def test_every_point_says_whose_it_is(lstm: tuple[Run, dict[str, dict[str, Any]]]) -> None:
+def test_every_point_says_whose_it_is(lstm: Explored) -> None:
     run, contents = lstm
     numbers = set(run.trials["number"])
     for content in contents.values():
@@ -52,7 +60,7 @@ def test_every_point_says_whose_it_is(lstm: tuple[Run, dict[str, dict[str, Any]]
             assert set(trace["meta"]["trials"]) <= numbers
 
 
-def test_a_point_lies_where_its_trial_does(lstm: tuple[Run, dict[str, dict[str, Any]]]) -> None:
+def test_a_point_lies_where_its_trial_does(lstm: Explored) -> None:
     run, contents = lstm
     trials = run.trials.set_index("number")
     names = [name for name in contents if name.startswith("slices")]
@@ -70,7 +78,7 @@ def test_a_point_lies_where_its_trial_does(lstm: tuple[Run, dict[str, dict[str, 
 
 
 def test_the_best_so_far_never_falls_and_counts_whole_trials_only(
-    lstm: tuple[Run, dict[str, dict[str, Any]]],
+    lstm: Explored,
 ) -> None:
     run, contents = lstm
     (line,) = [trace for trace in contents["history-0"]["data"] if trace["name"] == "best so far"]
@@ -84,7 +92,7 @@ def test_the_best_so_far_never_falls_and_counts_whole_trials_only(
 
 
 def test_a_trial_that_was_stopped_stands_on_the_rung_where_it_was(
-    lstm: tuple[Run, dict[str, dict[str, Any]]],
+    lstm: Explored,
 ) -> None:
     run, contents = lstm
     stopped = next(
@@ -108,8 +116,7 @@ def test_a_gan_is_drawn_on_a_logarithmic_scale_that_small_is_good_on(
     assert not run.notes
 
 
-def test_words_from_a_run_are_no_markup(small_search: SmallSearch, tmp_path: Path) -> None:
-    copy = Path(shutil.copytree(small_search.path, tmp_path / "copy"))
+def test_words_from_a_run_are_no_markup(copy: Path, tmp_path: Path) -> None:
     file = copy / "trial_0003" / "trial.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "ended": "<img src=x>"}))
     _, contents = explore(copy, tmp_path / "site")
@@ -140,7 +147,7 @@ def test_the_tables_beside_the_page_are_the_runs(small_search: SmallSearch, tmp_
 
 
 def test_no_two_trials_are_drawn_at_work_in_one_place_at_one_time(
-    lstm: tuple[Run, dict[str, dict[str, Any]]],
+    lstm: Explored,
 ) -> None:
     _, contents = lstm
     bars = sorted(
@@ -156,10 +163,7 @@ def test_no_two_trials_are_drawn_at_work_in_one_place_at_one_time(
     assert max(slot for slot, _, _ in bars) <= 2
 
 
-def test_a_trial_that_waited_is_drawn_as_two_bars(
-    small_search: SmallSearch, tmp_path: Path
-) -> None:
-    copy = Path(shutil.copytree(small_search.path, tmp_path / "copy"))
+def test_a_trial_that_waited_is_drawn_as_two_bars(small_search: SmallSearch, copy: Path) -> None:
     file = copy / "trial_0000" / "result.json"
     rows = [json.loads(line) for line in file.read_text().splitlines()]
     for row in rows[len(rows) // 2 :]:
@@ -171,10 +175,7 @@ def test_a_trial_that_waited_is_drawn_as_two_bars(
     assert waited["begin"].iloc[-1] - waited["end"].iloc[-2] == pytest.approx(100, abs=3)
 
 
-def test_the_front_holds_the_trials_that_none_beats_in_both(
-    small_search: SmallSearch, tmp_path: Path
-) -> None:
-    copy = Path(shutil.copytree(small_search.path, tmp_path / "copy"))
+def test_the_front_holds_the_trials_that_none_beats_in_both(copy: Path, tmp_path: Path) -> None:
     search = json.loads((copy / "search.json").read_text())
     search["objectives"] = [
         {"metric": "mean_accuracy", "mode": "max"},
@@ -196,8 +197,7 @@ def test_the_front_holds_the_trials_that_none_beats_in_both(
     assert set(drawn["meta"]["trials"]) == front
 
 
-def test_the_contour_shows_whole_trials_only(small_search: SmallSearch, tmp_path: Path) -> None:
-    copy = Path(shutil.copytree(small_search.path, tmp_path / "copy"))
+def test_the_contour_shows_whole_trials_only(copy: Path, tmp_path: Path) -> None:
     for number in range(5):
         file = copy / f"trial_{number:04d}" / "trial.json"
         ended = "budget" if number else "stopped early"
@@ -208,10 +208,7 @@ def test_the_contour_shows_whole_trials_only(small_search: SmallSearch, tmp_path
     assert set(points["meta"]["trials"]) == whole
 
 
-def test_of_many_whole_trials_a_part_is_taken_the_winner_with_it(
-    small_search: SmallSearch, tmp_path: Path
-) -> None:
-    copy = Path(shutil.copytree(small_search.path, tmp_path / "copy"))
+def test_of_many_whole_trials_a_part_is_taken_the_winner_with_it(copy: Path) -> None:
     for file in copy.glob("trial_*/trial.json"):
         file.write_text(json.dumps({**json.loads(file.read_text()), "ended": "converged"}))
     run = Run.open(copy)
@@ -225,7 +222,7 @@ def test_of_many_whole_trials_a_part_is_taken_the_winner_with_it(
 
 
 def test_the_winner_stands_beside_all_its_fresh_seeds(
-    lstm: tuple[Run, dict[str, dict[str, Any]]],
+    lstm: Explored,
 ) -> None:
     run, contents = lstm
     searched, selected, seeds, mean = contents["curse"]["data"]
@@ -238,9 +235,8 @@ def test_the_winner_stands_beside_all_its_fresh_seeds(
 
 
 def test_a_trial_let_run_on_is_drawn_from_where_it_would_have_been_stopped(
-    small_search: SmallSearch, tmp_path: Path
+    copy: Path, tmp_path: Path
 ) -> None:
-    copy = Path(shutil.copytree(small_search.path, tmp_path / "copy"))
     whole = Run.open(copy).trials
     number = int(whole.loc[whole["ended"].isin(["converged", "budget"]), "number"].iloc[0])
     file = copy / f"trial_{number:04d}" / "trial.json"

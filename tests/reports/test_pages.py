@@ -8,9 +8,10 @@ import pytest
 
 from records.checks import run_checks
 from records.run import Run
-from reports.content import number, share
+from reports.build import ReportOptions, build
+from reports.content import number, percentage
 from tests.conftest import SmallSearch, run
-from tests.reports.conftest import build
+from tests.reports.conftest import page_of_run
 
 
 @pytest.mark.parametrize(
@@ -30,8 +31,8 @@ def test_numbers_have_sensible_digits(value: object, text: str) -> None:
 
 
 def test_an_accuracy_never_rounds_up_to_all() -> None:
-    assert share(0.99999) == "99.99%"
-    assert share(1.0) == "100.00%"
+    assert percentage(0.99999) == "99.99%"
+    assert percentage(1.0) == "100.00%"
 
 
 class TestBuild:
@@ -53,9 +54,9 @@ class TestBuild:
         assert 'href="small/index.html"' in (site / "index.html").read_text()
 
     def test_every_check_is_on_the_page_with_how_and_why(
-        self, small_search: SmallSearch, tmp_path: Path
+        self, small_search: SmallSearch, tmp_path: Path, unsaved: set[str]
     ) -> None:
-        page = build(small_search.path, tmp_path)
+        page = page_of_run(small_search.path, tmp_path)
         for check in run_checks(Run(small_search.path)):
             (part,) = re.findall(
                 f'<details class="check" id="{check.code}".*?</details>', page, re.DOTALL
@@ -68,42 +69,41 @@ class TestBuild:
         assert "reaches test_accuracy 0.99 on" in page
 
     def test_the_run_directory_is_left_as_it_was(
-        self, small_search: SmallSearch, tmp_path: Path
+        self, small_search: SmallSearch, tmp_path: Path, unsaved: set[str]
     ) -> None:
-        copy = Path(
-            shutil.copytree(small_search.path, tmp_path / "copy")
-        )  # where no other test looks at the same time
+        # a copy, because other tests may use the run at the same time
+        copy = Path(shutil.copytree(small_search.path, tmp_path / "copy"))
         before = {file: file.stat().st_mtime_ns for file in copy.rglob("*")}
-        assert (
-            run("reports/build.py", copy, "--output", tmp_path / "site", cwd=tmp_path).returncode
-            == 0
-        )
+        assert build(ReportOptions((str(copy),), str(tmp_path / "site")))[0] == 1
         assert {file: file.stat().st_mtime_ns for file in copy.rglob("*")} == before
 
-    def test_the_other_model_at_the_same_length_is_drawn_beside(
-        self, small_search: SmallSearch, tmp_path: Path
+    def test_the_other_model_at_the_same_length_is_drawn_in_the_same_figure(
+        self, small_search: SmallSearch, tmp_path: Path, unsaved: set[str]
     ) -> None:
         shutil.copytree(small_search.path, tmp_path / "runs" / "lstm")
         rnn = Path(shutil.copytree(small_search.path, tmp_path / "runs" / "rnn"))
         search = json.loads((rnn / "search.json").read_text())
         search["fixed"]["model"] = "rnn"
         (rnn / "search.json").write_text(json.dumps(search))
-        assert (
-            run("reports/build.py", "runs/lstm", "--output", "site", cwd=tmp_path).returncode == 0
-        )
+        build(ReportOptions((str(tmp_path / "runs" / "lstm"),), str(tmp_path / "site")))
         page = (tmp_path / "site" / "lstm" / "index.html").read_text()
-        assert "The RNN is the best of <code>rnn</code>" in page
+        assert "The RNN is the best trial of <code>rnn</code>" in page
         assert "RNN, best: lr=" in page
 
     def test_names_from_a_run_are_shown_as_text(
-        self, small_search: SmallSearch, tmp_path: Path
+        self,
+        small_search: SmallSearch,
+        tmp_path: Path,
+        unsaved: set[str],
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
+        monkeypatch.chdir(tmp_path)
         shutil.copytree(small_search.path, tmp_path / "runs" / "<script>alert(1)<")
         file = tmp_path / "runs" / "<script>alert(1)<" / "trial_0000" / "trial.json"
         record = json.loads(file.read_text())
         record["config"]["baseline"] = "<img src=x onerror=alert(1)>"
         file.write_text(json.dumps(record))
-        assert run("reports/build.py", cwd=tmp_path).returncode == 0
+        assert build(ReportOptions())[0] == 1
         for page in (tmp_path / "reports" / "site").rglob("*.html"):
             text = page.read_text()
             assert "<script>" not in text
@@ -117,15 +117,15 @@ class TestBuild:
         "missing", ["best", "confirmation", "optuna.db", "trial_000*", "trial_000*/result.json"]
     )
     def test_a_run_with_parts_missing_still_gives_a_page(
-        self, missing: str, small_search: SmallSearch, tmp_path: Path
+        self, missing: str, small_search: SmallSearch, tmp_path: Path, unsaved: set[str]
     ) -> None:
         copy = Path(shutil.copytree(small_search.path, tmp_path / "runs" / "copy"))
         for path in copy.glob(missing):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-        build(copy, tmp_path)
+        page_of_run(copy, tmp_path)
 
     def test_a_search_under_way_gives_a_page(
-        self, small_search: SmallSearch, tmp_path: Path
+        self, small_search: SmallSearch, tmp_path: Path, unsaved: set[str]
     ) -> None:
         copy = Path(shutil.copytree(small_search.path, tmp_path / "runs" / "copy"))
         shutil.rmtree(copy / "best")
@@ -134,8 +134,8 @@ class TestBuild:
             file.write_text(
                 json.dumps({**json.loads(file.read_text()), "ended": None, "finished": None})
             )
-        page = build(copy, tmp_path)
-        assert "No trial has come to its end." in page
+        page = page_of_run(copy, tmp_path)
+        assert "No trial has completed its training." in page
         assert "6 still running" in page
 
     @pytest.mark.parametrize(

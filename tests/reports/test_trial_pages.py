@@ -1,4 +1,4 @@
-"""The page of a trial: its curve beside the best and the hand-tuned one, its cause of failure, its command."""
+"""The page of a trial: its curve with the best and the hand-tuned one, its error, its command."""
 
 import json
 import re
@@ -13,6 +13,7 @@ from records.run import Run
 from reports.experiments import page_of
 from reports.trial_pages import trial_pages
 from tests.conftest import SmallSearch, run
+from tests.reports.conftest import build
 
 
 def pages(path: Path, folder: Path) -> list[dict[str, Any]]:
@@ -54,12 +55,12 @@ def test_a_page_leads_to_its_neighbours_also_where_a_trial_is_gone(
 ) -> None:
     copy = Path(shutil.copytree(small_search.path, tmp_path / "copy"))
     shutil.rmtree(copy / "trial_0003")
-    found = {page["trial"]["number"]: page["beside"] for page in pages(copy, tmp_path)}
+    found = {page["trial"]["number"]: page["neighbours"] for page in pages(copy, tmp_path)}
     assert found == {0: [1], 1: [0, 2], 2: [1, 4], 4: [2, 5], 5: [4]}
 
 
 def test_a_failure_is_shown_with_the_end_of_its_log(
-    small_search: SmallSearch, tmp_path: Path
+    small_search: SmallSearch, tmp_path: Path, unsaved: set[str]
 ) -> None:
     copy = Path(shutil.copytree(small_search.path, tmp_path / "copy"))
     record = json.loads((copy / "trial_0004" / "trial.json").read_text())
@@ -68,7 +69,7 @@ def test_a_failure_is_shown_with_the_end_of_its_log(
     (copy / "trial_0004" / "error.txt").write_text(
         "".join(f"line {number}\n" for number in range(100))
     )
-    assert run("reports/build.py", copy, "--output", "site", cwd=tmp_path).returncode == 0
+    build(copy, to=tmp_path / "site")
     page = (tmp_path / "site" / "copy" / "trials" / "0004.html").read_text()
     assert "RuntimeError: &lt;b&gt;out&lt;/b&gt; of memory" in page
     assert "line 40\n" in page
@@ -83,18 +84,8 @@ def test_the_command_trains_the_trials_settings(
     monkeypatch.chdir(tmp_path)
     page = pages(small_search.path, tmp_path)[4]
     script, *arguments = shlex.split(page["command"].removeprefix("python "))
-    assert (
-        run(
-            Path(script).name,
-            *arguments,
-            "--name",
-            "again",
-            "--storage-path",
-            tmp_path,
-            cwd=tmp_path,
-        ).returncode
-        == 0
-    )
+    flags = ("--name", "again", "--storage-path", tmp_path)
+    assert run(Path(script).name, *arguments, *flags, cwd=tmp_path).returncode == 0
     again = Run.open(tmp_path / "again")
     (row,) = again.trials.to_dict("records")
     for name in ("lr", "max_norm", "seed"):

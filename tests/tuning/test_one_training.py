@@ -9,7 +9,7 @@ import pytest
 from command_line import UsageError
 from search_spaces.lstm import SPACES
 from tests.conftest import run
-from tests.reports.conftest import build
+from tests.reports.conftest import page_of_run
 from tune_lstm import LSTMOptions, lstm_task
 from tuning.one_training import one_training, read_settings
 from tuning.parse_options import parse
@@ -145,4 +145,4 @@ def test_a_training_in_this_process_is_recorded_and_repeated_by_its_record(tmp_p
     )
     assert again.returncode == 0, again.stderr
     assert rows(tmp_path / "runs" / "again" / "trial_0000") == rows(trial)
-    build(trial.parent, tmp_path)
+    page_of_run(trial.parent, tmp_path)

@@ -8,22 +8,34 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from reports.experiments.gan import early_middle_late, spread
 from reports.experiments.gan_figures import animation, schedules, tiled
+from reports.experiments.gan_pictures import early_middle_late, spread
 from tests.conftest import SmallGANSearch
-from tests.reports.conftest import build
+from tests.reports.conftest import build, page_of_run
 
 PICTURES = (
-    "samples.png", "training.gif", "walk.gif", "interpolation.png", "neighbours.png", "history.png", "digits.png", "slices.png",
-    "front.png",
+    "samples.png", "training.gif", "walk.gif", "interpolation.png", "neighbours.png",
+    "history.png", "digits.png", "slices.png", "front.png",
 )  # fmt: skip
 
 
-def test_a_page_with_every_picture(small_gan_search: SmallGANSearch, tmp_path: Path) -> None:
-    page = build(small_gan_search.path, tmp_path)
+@pytest.fixture(scope="module")
+def digits(small_gan_search: SmallGANSearch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the run's page, with every picture."""
+    return build(small_gan_search.path, to=tmp_path_factory.mktemp("site")).parent / "digits"
+
+
+@pytest.fixture
+def copy(small_gan_search: SmallGANSearch, tmp_path: Path, unsaved: set[str]) -> Path:
+    """A copy of the run to change; the files of its pictures are not written."""
+    return Path(shutil.copytree(small_gan_search.path, tmp_path / "runs" / "copy"))
+
+
+def test_a_page_with_every_picture(small_gan_search: SmallGANSearch, digits: Path) -> None:
+    page = (digits / "index.html").read_text()
     for name in PICTURES:
         assert f'src="{name}"' in page
-        with Image.open(tmp_path / "site" / "digits" / name) as picture:
+        with Image.open(digits / name) as picture:
             assert min(picture.size) > 100
     table = page.split("How good the images are")[1].split("</table>")[0]
     for name in (
@@ -38,11 +50,8 @@ def test_a_page_with_every_picture(small_gan_search: SmallGANSearch, tmp_path: P
     assert not re.search(r"\bnan\b", page)
 
 
-def test_the_walk_and_the_training_are_animations_that_repeat(
-    small_gan_search: SmallGANSearch, tmp_path: Path
-) -> None:
-    build(small_gan_search.path, tmp_path)
-    with Image.open(tmp_path / "site" / "digits" / "walk.gif") as walk:
+def test_the_walk_and_the_training_are_animations_that_repeat(digits: Path) -> None:
+    with Image.open(digits / "walk.gif") as walk:
         assert walk.n_frames == 50  # type: ignore[attr-defined]
         assert walk.info["loop"] == 0
 
@@ -59,32 +68,25 @@ def test_the_walk_and_the_training_are_animations_that_repeat(
     ],
 )
 def test_a_run_with_parts_missing_still_gives_a_page(
-    missing: tuple[str, ...], small_gan_search: SmallGANSearch, tmp_path: Path
+    missing: tuple[str, ...], copy: Path, tmp_path: Path
 ) -> None:
-    copy = Path(shutil.copytree(small_gan_search.path, tmp_path / "runs" / "copy"))
     for path in [found for part in missing for found in copy.glob(part)]:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    build(copy, tmp_path)
+    page_of_run(copy, tmp_path)
 
 
 @pytest.mark.parametrize(
     "torn", ["best/model.safetensors", "final/trial_*/nearest.npz", "trial_*/gan_images/*"]
 )
-def test_a_file_that_is_cut_off_is_passed_over(
-    torn: str, small_gan_search: SmallGANSearch, tmp_path: Path
-) -> None:
-    copy = Path(shutil.copytree(small_gan_search.path, tmp_path / "runs" / "copy"))
+def test_a_file_that_is_cut_off_is_passed_over(torn: str, copy: Path, tmp_path: Path) -> None:
     for path in copy.glob(torn):
         path.write_bytes(path.read_bytes()[:100])
-    page = build(copy, tmp_path)
+    page = page_of_run(copy, tmp_path)
     if torn.startswith(("best", "final")):
         assert "Missing: " in page
 
 
-def test_every_way_a_trial_ends_is_said_in_words(
-    small_gan_search: SmallGANSearch, tmp_path: Path
-) -> None:
-    copy = Path(shutil.copytree(small_gan_search.path, tmp_path / "runs" / "copy"))
+def test_every_way_a_trial_ends_is_said_in_words(copy: Path, tmp_path: Path) -> None:
     words = {
         "discriminator won": "the discriminator won outright",
         "generator collapsed": "the generator collapsed",
@@ -103,15 +105,12 @@ def test_every_way_a_trial_ends_is_said_in_words(
         "ended": "diverged",
     }
     rows.write_text(json.dumps(diverged) + "\n")
-    page = build(copy, tmp_path)
+    page = page_of_run(copy, tmp_path)
     table = page.split("<h2>Every trial</h2>")[1]
     assert all(word in table for word in words.values())
 
 
-def test_only_fresh_seeds_that_have_come_to_their_end_count(
-    small_gan_search: SmallGANSearch, tmp_path: Path
-) -> None:
-    copy = Path(shutil.copytree(small_gan_search.path, tmp_path / "runs" / "copy"))
+def test_only_fresh_seeds_that_have_come_to_their_end_count(copy: Path, tmp_path: Path) -> None:
     (done,) = copy.glob("confirmation/trial_*")
     record = json.loads((done / "trial.json").read_text())
     for number, (ended, error) in enumerate([(None, None), ("error", "out of memory")], 1):
@@ -126,17 +125,14 @@ def test_only_fresh_seeds_that_have_come_to_their_end_count(
         (other / "result.json").write_text(
             '{"step": 56, "fd": 9e9, "fd_ratio": 9e9, "ended": null}\n' if ended is None else ""
         )
-    page = build(copy, tmp_path)
+    page = page_of_run(copy, tmp_path)
     assert "0 of 2 fresh seeds reach fd ratio 2 or less" in page
     assert "best, mean of 1 fresh seeds" in page
     assert "9,000,000,000" not in page.split("Fresh seeds")[0]
     assert not re.search(r"\bnan\b", page)
 
 
-def test_where_no_image_was_ever_judged_there_is_a_page(
-    small_gan_search: SmallGANSearch, tmp_path: Path
-) -> None:
-    copy = Path(shutil.copytree(small_gan_search.path, tmp_path / "runs" / "copy"))
+def test_where_no_image_was_ever_judged_there_is_a_page(copy: Path, tmp_path: Path) -> None:
     search = json.loads((copy / "search.json").read_text())
     search["objectives"] = [{"metric": "clean", "mode": "max"}]
     (copy / "search.json").write_text(json.dumps(search))
@@ -144,7 +140,7 @@ def test_where_no_image_was_ever_judged_there_is_a_page(
         shutil.rmtree(path)
     for file in copy.glob("trial_*/result.json"):
         file.write_text('{"step": 56, "train_g_loss": [null], "ended": "diverged"}\n')
-    assert "No trial has come to its end" in build(copy, tmp_path)
+    assert "No trial has completed its training" in page_of_run(copy, tmp_path)
 
 
 def test_early_middle_and_late_are_each_shown_once() -> None:

@@ -8,19 +8,20 @@ from matplotlib.text import Annotation
 
 from reports.experiments import lstm_figures
 from reports.figures import printed, style
-from reports.figures.interactive import Axis
 from reports.figures.printed import Curve
+from reports.figures.traces import Axis
 
 style.apply()
 
 
 def reports(accuracy: list[float | None]) -> pd.DataFrame:
     steps = [100 * (place + 1) for place in range(len(accuracy))]
+    batches = {"train_loss": [1.0], "train_accuracy": [0.5], "train_grad_norm": [1.0]}
+    training = {name: value * 10 for name, value in batches.items()}
     rows = [
-        {"step": step, "loss": None if a is None else 1 - a + 1e-3, "accuracy": a, "train_loss": [1.0] * 10,
-         "train_accuracy": [0.5] * 10, "train_grad_norm": [1.0] * 10}
+        {"step": step, "loss": None if a is None else 1 - a + 1e-3, "accuracy": a, **training}
         for step, a in zip(steps, accuracy, strict=True)
-    ]  # fmt: skip
+    ]
     return pd.DataFrame(rows)
 
 
@@ -44,18 +45,16 @@ def test_learning_curves_draw_every_trial_held_out_and_training() -> None:
 
 def test_a_diverged_trial_is_drawn_up_to_its_end() -> None:
     figure = lstm_figures.learning_curves([], None, Curve("diverged", reports([0.1, None])), "LSTM")
-    assert [points(line)[0] for line in figure.axes[1].lines if line.get_label() == "diverged"] == [
-        [100]
-    ]
+    lines = [line for line in figure.axes[1].lines if line.get_label() == "diverged"]
+    assert [points(line)[0] for line in lines] == [[100]]
 
 
 @pytest.fixture
 def trials() -> pd.DataFrame:
     outcomes = ["converged", "converged", "budget", "stopped early", "diverged", "error"]
-    return pd.DataFrame(
-        {"number": range(6), "ended": outcomes, "lr": [0.01] * 6, "max_norm": [0.1] * 6,
-         "steps_to_converge": [500, 900, None, None, None, None], "baseline": ["hand-tuned", *[None] * 5]}
-    )  # fmt: skip
+    steps = [500, 900, None, None, None, None]
+    table = pd.DataFrame({"number": range(6), "ended": outcomes, "steps_to_converge": steps})
+    return table.assign(lr=0.01, max_norm=0.1, baseline=["hand-tuned", *[None] * 5])
 
 
 def test_the_map_shows_every_trial_by_its_outcome(trials: pd.DataFrame) -> None:
@@ -63,12 +62,11 @@ def test_the_map_shows_every_trial_by_its_outcome(trials: pd.DataFrame) -> None:
     axes = figure.axes[0]
     labels = [text.get_text() for text in axes.get_legend().texts]  # type: ignore[union-attr]
     assert sorted(labels) == [
-        "converged (2)", "diverged: a metric was no longer finite (1)", "failed (1)", "stopped early (1)",
-        "used the whole budget (1)",
+        "converged (2)", "diverged: a metric was no longer finite (1)", "failed (1)",
+        "stopped early (1)", "used the whole budget (1)",
     ]  # fmt: skip
-    assert (
-        sum(np.asarray(group.get_offsets()).shape[0] for group in axes.collections) == 6 + 1
-    )  # and the ring around the best
+    marks = sum(np.asarray(group.get_offsets()).shape[0] for group in axes.collections)
+    assert marks == 6 + 1  # with the ring around the best
     assert {text.get_text() for text in axes.texts} == {"hand-tuned", "best"}
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
 
@@ -88,7 +86,7 @@ def test_a_setting_that_no_measured_trial_has_gets_no_panel(trials: pd.DataFrame
     )
     table = trials.assign(fd=fd, penalty=penalty, loss=list("ababab"))
     figure = printed.parameter_slices(
-        table, {"lr": "log", "penalty": "log", "loss": "choice"}, 1, "fd", "fd"
+        table, {"lr": "log", "penalty": "log", "loss": "choice"}, 1, Axis("fd", "fd", True), "fd"
     )
     assert [axes.get_title("left") for axes in figure.axes if axes.get_visible()] == ["lr", "loss"]
 

@@ -1,0 +1,103 @@
+"""The interactive figures beside the checks of a run as pure functions: values in, a Figure out."""
+
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+from typing import Any
+
+import pandas as pd
+
+from reports.figures.style import BEST, HAND_TUNED, MUTED
+from reports.figures.traces import Axis, Figure, digits, mark
+
+SHADES = ("#56b4e9", "#0072b2", "#009e73", "#e69f00")
+CLEAR = "rgba(0,0,0,0)"
+
+
+def importances(shares: Mapping[str, Mapping[str, float]]) -> Figure:
+    """How much each parameter decided, at each budget.
+
+    ``shares``: by budget, the least first, then by parameter; 1 in all.
+    """
+    figure, (*_, last) = Figure(), shares.values()
+    names = sorted(set().union(*shares.values()), key=lambda name: last.get(name, 0.0))
+    for (budget, found), shade in zip(shares.items(), cycle(SHADES), strict=False):
+        percent = [100 * found.get(name, 0.0) for name in names]
+        look = {"orientation": "h", "marker": {"color": shade}}
+        figure.add("bar", percent, names, name=budget, **look)
+    figure.axis("xaxis", "importance, %")
+    return figure
+
+
+def path(stages: Sequence[tuple[str, float]], noise: float | None, y: Axis) -> Figure:
+    """The metric after each change on the way from the hand-tuned settings to the winner's.
+
+    Args:
+        stages: What changed, and the metric after it; the hand-tuned settings first.
+        noise: How far two trainings of the same settings differ by their seeds; None: unknown.
+    """
+    figure = Figure()
+    changes, values = zip(*stages, strict=True)
+    figure.add(
+        "scatter", ["hand-tuned", *(f"+ {changed}" for changed in changes[1:])], values,
+        mode="lines+markers", name="trained on one fresh seed", marker={"size": 9},
+        line={"shape": "hvh", "color": BEST}, text=[f"{value:.4g}" for value in values],
+        error_y={"type": "constant", "value": noise, "visible": noise is not None},
+        hoverinfo="text",
+    )  # fmt: skip
+    figure.categories("xaxis")
+    figure.scale(y=y)
+    return figure
+
+
+def winners_curse(
+    searched: pd.DataFrame,
+    selected: float,
+    confirmed: Sequence[float],
+    interval: tuple[float, float],
+    y: Axis,
+) -> Figure:
+    """The metric by which the winner was selected, and the same metric on fresh seeds.
+
+    Args:
+        searched: Number and metric of the better half of the whole trials.
+        interval: The 95% interval of the mean of ``confirmed``.
+    """
+    figure = Figure()
+    winner = ["the winner, as selected", "the winner, on fresh seeds"]
+    columns = ["the better half of whole trials", *winner, "mean and 95% interval"]
+    middle = sum(confirmed) / len(confirmed)
+    bars = {"array": digits([interval[1] - middle]), "arrayminus": digits([middle - interval[0]])}
+    shown: dict[str, Any] = {"mode": "markers", "hoverinfo": "y", "showlegend": False}
+    figure.add(
+        "box", columns[:1] * len(searched), searched[y.column], searched["number"],
+        name=columns[0], boxpoints="all", jitter=0.4, pointpos=0, hoverinfo="y", showlegend=False,
+        marker={"color": MUTED, "size": 5}, line={"color": CLEAR}, fillcolor=CLEAR,
+    )  # fmt: skip
+    figure.add("scatter", columns[1:2], [selected], marker=mark(BEST, size=13), **shown)
+    seeds = mark(HAND_TUNED[0], "diamond", 9)
+    figure.add("scatter", columns[2:3] * len(confirmed), confirmed, marker=seeds, **shown)
+    figure.add(
+        "scatter", columns[3:], [middle], marker=mark(HAND_TUNED[0], "square", 11),
+        error_y={"type": "data", "symmetric": False, **bars}, **shown,
+    )  # fmt: skip
+    figure.categories("xaxis", columns)
+    figure.scale(y=y)
+    return figure
+
+
+def audit(let_run: pd.DataFrame, best_of_others: float | None, y: Axis) -> Figure:
+    """Trials that early stopping would have ended: their metric at that point and in the end.
+
+    ``let_run``: number, there, in_the_end.
+    """
+    figure = Figure()
+    columns = ["where it would have been stopped", "in the end"]
+    look: dict[str, Any] = {"mode": "lines+markers", "line": {"color": HAND_TUNED[0]}}
+    for number, *values in let_run.itertuples(index=False):
+        figure.add("scatter", columns, values, [number] * 2, name=f"trial {number}", **look)
+    if best_of_others is not None:
+        look = {"mode": "lines", "line": {"color": BEST, "dash": "dash"}}
+        figure.add("scatter", columns, [best_of_others] * 2, name="best of all others", **look)
+    figure.categories("xaxis")
+    figure.scale(y=y)
+    return figure
