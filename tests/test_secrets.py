@@ -206,7 +206,9 @@ def test_a_run_that_was_recorded_with_a_password_is_shown_without_it(tmp_path: P
     }
     file.write_text(json.dumps(record), encoding="utf-8")
     assert "old secret" not in Run.open(made.run.path).search["sessions"][0]["command"]
-    assert Run(made.run.path).commands.again("lr=1..2") == "python tune_lstm.py --seed 3 --set lr=1..2"
+    assert (
+        Run(made.run.path).commands.again("lr=1..2") == "python tune_lstm.py --seed 3 --set lr=1..2"
+    )
     assert hide_in_command("python 'x postgresql://u:p4ss@h") == "python 'x postgresql://u:***@h"
 
 
