@@ -169,10 +169,10 @@ def parallel(trials: pd.DataFrame, places: pd.DataFrame, best: int | None) -> Fi
             text=[text for i, text in words.items() for _ in range(len(lines[i]) + 1)],
             hoverinfo="text",
         )  # fmt: skip
-    for index in trials.index[trials["number"] == best]:
+    for index, number in trials.loc[trials["number"] == best, "number"].items():
         line = lines[index]
         look = {"mode": "lines+markers", "name": "best", "hoverinfo": "skip", "line": BEST_LINE}
-        figure.add("scatter", line.index, line, (best for _ in line if best is not None), **look)
+        figure.add("scatter", line.index, line, [number] * len(line), **look)
     figure.categories("xaxis", places.columns)
     figure.axis("yaxis", "place in the range", **RANGE)
     return figure
