@@ -56,7 +56,8 @@ class Pictures:
             return self.drawn
         if "fd" in run.trials:
             self.drawn["slices"] = default.slices(run, self.page.axis(run, "fd"), self.folder)
-        if "clean" in run.trials and run.trials[["fd", "clean"]].notna().all(axis=1).any():
+        both = {"fd", "clean"} <= set(run.trials)
+        if both and run.trials[["fd", "clean"]].notna().all(axis=1).any():
             title = f"{self.title}: {len(run.trials)} trials by fd and clean"
             real = run.search["judges"]["search"]["floor"]
             plane = figures.quality_plane(run.trials, run.best, real, title)

@@ -22,8 +22,8 @@ def importances(shares: Mapping[str, Mapping[str, float]]) -> Figure:
     names = sorted(set().union(*shares.values()), key=lambda name: last.get(name, 0.0))
     for (budget, found), shade in zip(shares.items(), cycle(SHADES), strict=False):
         percent = [100 * found.get(name, 0.0) for name in names]
-        look = {"orientation": "h", "marker": {"color": shade}}
-        figure.add("bar", percent, names, name=budget, **look)
+        marker = {"color": shade}
+        figure.add("bar", percent, names, name=budget, orientation="h", marker=marker)
     figure.axis("xaxis", "importance, %")
     return figure
 

@@ -20,7 +20,7 @@ FEWEST_POINTS = 20
 """Points that a learning curve keeps at least."""
 TIMED_TO_S = 1.0
 """Reports are timed to the second, so two bars of one slot may overlap by that much."""
-RANGE = {"tickvals": [0, 0.5, 1], "ticktext": ["low end", "middle", "high end"]}
+RANGE: dict[str, Any] = {"tickvals": [0, 0.5, 1], "ticktext": ["low end", "middle", "high end"]}
 """Ticks of an axis from one end of each parameter's range to the other."""
 BEST_LINE = {"color": BEST, "width": 3}
 
@@ -97,7 +97,8 @@ def rungs(at_rungs: pd.DataFrame, cost: str, y: Axis) -> Figure:
     order = [f"{rung:,.0f}" for rung in sorted(at_rungs["rung"].unique())]
     measured = zip(at_rungs["number"], at_rungs[y.column], strict=True)
     words = [f"trial {number}: {value:.4g}" for number, value in measured]
-    table = at_rungs.assign(**{"rung": at_rungs["rung"].map("{:,.0f}".format), WORDS: words})
+    table = at_rungs.assign(rung=at_rungs["rung"].map("{:,.0f}".format))
+    table[WORDS] = words
     for stopped, name, marker in (
         (False, "went on, or ended", mark(BEST, opacity=0.75)),
         (True, "was stopped there", mark("#9a9a9a", "triangle-down", opacity=0.75)),
@@ -168,10 +169,10 @@ def parallel(trials: pd.DataFrame, places: pd.DataFrame, best: int | None) -> Fi
             text=[text for i, text in words.items() for _ in range(len(lines[i]) + 1)],
             hoverinfo="text",
         )  # fmt: skip
-    for index in trials.index[trials["number"] == best]:
+    for index, number in trials.loc[trials["number"] == best, "number"].items():
         line = lines[index]
         look = {"mode": "lines+markers", "name": "best", "hoverinfo": "skip", "line": BEST_LINE}
-        figure.add("scatter", line.index, line, [best] * len(line), **look)
+        figure.add("scatter", line.index, line, [number] * len(line), **look)
     figure.categories("xaxis", places.columns)
     figure.axis("yaxis", "place in the range", **RANGE)
     return figure

@@ -29,7 +29,10 @@ def made_run(path: Path, trials: int = 4, length: int = 4) -> Path:
     """A small LSTM run as a search leaves it."""
     run, objective = RunDirectory(path), Objective("mean_accuracy", "max")
     space = SPACES["lstm", "core"]
-    session = {"command": f"python tune_lstm.py --name {path.name}", "how": "finished"}
+    session: dict[str, Any] = {
+        "command": f"python tune_lstm.py --name {path.name}",
+        "how": "finished",
+    }
     session |= {"started": 1e9, "ended": 1e9 + 60}
     parameters = {
         name: {"distribution": str(p.distribution), "reason": p.reason, "only_if": p.only_if}

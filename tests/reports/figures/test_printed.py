@@ -54,7 +54,8 @@ def trials() -> pd.DataFrame:
     outcomes = ["converged", "converged", "budget", "stopped early", "diverged", "error"]
     steps = [500, 900, None, None, None, None]
     table = pd.DataFrame({"number": range(6), "ended": outcomes, "steps_to_converge": steps})
-    return table.assign(lr=0.01, max_norm=0.1, baseline=["hand-tuned", *[None] * 5])
+    baselines = pd.Series(["hand-tuned", *[None] * 5], dtype=object)
+    return table.assign(lr=0.01, max_norm=0.1, baseline=baselines)
 
 
 def test_the_map_shows_every_trial_by_its_outcome(trials: pd.DataFrame) -> None:
