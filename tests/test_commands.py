@@ -75,9 +75,10 @@ class Command(NamedTuple):
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """Its options without those that a small version changes anyway."""
-        words = [word.partition("=")[0] for word in self.arguments if word.startswith("--")]
-        return tuple(sorted({*words} - {"--num-samples", "--name", "--max-steps", "--quiet"}))
+        """Its options, without those that a small version replaces."""
+        flags = {word.partition("=")[0] for word in self.arguments if word.startswith("--")}
+        replaced = {"--name", *SMALL.get(self.program, "").split()}
+        return tuple(sorted(flags if "--resume" in flags else flags - replaced))
 
 
 def code_in(text: str) -> list[str]:
@@ -133,9 +134,7 @@ MADE = [command for target in TARGETS for command in commands_of(recipe(target))
 
 
 def searches() -> list[Command]:
-    """The searches that are named, one of those with the same options; the first one has a name
-    that others refer to.
-    """
+    """The searches that are named, one of those with the same options."""
     found: dict[tuple[object, ...], Command] = {}
     for command in [*NAMED, *MADE]:
         if command.program in SMALL and "--address" not in command.arguments:
@@ -206,9 +205,8 @@ def test_a_script_that_is_run_by_its_path_imports_only_what_is_installed(program
 @pytest.fixture(scope="module")
 def known_run(common: Path) -> OneSearch:
     """The run to which the README's other commands refer."""
-    first = next(one for one in searches() if "lstm-T20" in one.arguments)
-    arguments = [*small(first)]
-    return OneSearch(common / "commands", "lstm-T20", first.program, *arguments)
+    first = next(one for one in NAMED if one.arguments[-2:] == ["--name", "lstm-T20"])
+    return OneSearch(common / "commands", "lstm-T20", first.program, *small(first))
 
 
 @pytest.mark.ray
@@ -229,8 +227,6 @@ def test_each_search_runs(
         postgres: Postgres = request.getfixturevalue("postgres")
         url = postgres.url(quote(postgres.password, safe=""))
         monkeypatch.setenv("TUNE_OPTUNA_STORAGE", url)
-    if "lstm-T20" in arguments and "--resume" not in arguments and "--warm-start" not in arguments:
-        arguments += ["--name", "another"]
     result = run_script(command.program, *arguments, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "\nnext  " in result.stdout
