@@ -85,14 +85,14 @@ def _ranked(run: RunDirectory, task: Task) -> tuple[list[tuple[int, dict[str, An
     about the run as a whole."""
     record = run.read() or {}
     objective = task.objective
-    old_metric = (record.get("objectives") or [{}])[0].get("metric", objective.metric)
+    former = (record.get("objectives") or [{}])[0].get("metric", objective.metric)
     ended = [
         (trial.number, directory.config(trial), rows[-1])
         for directory, trial in run.trials()
         if trial.ended in COMPLETE and (rows := directory.rows())
     ]
     comparable = [one for one in ended if one[2].get(objective.metric) is not None]
-    winner = _winner(run) if old_metric == objective.metric else None
+    winner = _winner(run) if former == objective.metric else None
     comparable.sort(key=lambda one: (one[0] != winner, objective.loss(one[2]), one[0]))
     varied = record.get("space", {})
     inside = [
@@ -100,21 +100,16 @@ def _ranked(run: RunDirectory, task: Task) -> tuple[list[tuple[int, dict[str, An
         for number, config, _ in comparable
         if (settings := _inside(config, varied, task)) is not None
     ]
-    notes = _notes(record, old_metric, len(ended), len(comparable), len(inside), task)
+    notes = _notes(record, former, len(ended), len(comparable), len(inside), task)
     return inside, list(notes)
 
 
 def _notes(
-    record: Mapping[str, Any],
-    old_metric: str,
-    ended: int,
-    comparable: int,
-    inside: int,
-    task: Task,
+    record: Mapping[str, Any], former: str, ended: int, comparable: int, inside: int, task: Task
 ) -> Iterator[str]:
     metric = task.objective.metric
-    if old_metric != metric:
-        yield f"it optimized {old_metric}; here its trials are ranked by {metric}"
+    if former != metric:
+        yield f"it optimized {former}; here its trials are ranked by {metric}"
     if comparable < ended:
         yield f"{ended - comparable} of {ended} trials have no {metric} and are left out"
     if inside < comparable:
@@ -162,13 +157,14 @@ def _inside(
 
 def _differ(one: Mapping[str, Any], other: Mapping[str, Any], space: SearchSpace) -> bool:
     for name, parameter in space.parameters.items():
-        if (name in one) != (name in other):
-            return True
-        if name in one:
-            here, there = (place(each[name], parameter.distribution) for each in (one, other))
-            if here is None or there is None:
-                if one[name] != other[name]:
+        values = [settings[name] for settings in (one, other) if name in settings]
+        places = [place(value, parameter.distribution) for value in values]
+        match places:
+            case [_]:
+                return True
+            case [float(here), float(there)]:
+                if abs(here - there) >= APART:
                     return True
-            elif abs(here - there) >= APART:
+            case [_, _] if values[0] != values[1]:
                 return True
     return False
