@@ -136,10 +136,8 @@ class EarlyExit:
 
 
 def _above_console(descriptor: int) -> int:
-    """The same end of a pipe under a number above those of the standard streams. If one of these is
-    closed, a new pipe would get its number."""
-    if descriptor > 2:
-        return descriptor
+    """A descriptor's copy under a number above those of the standard streams. If one of these is
+    closed, a new pipe gets its number."""
     above = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
     os.close(descriptor)
     return above

@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 from command_line import UsageError, user_path
 from records.checkpoint import settings_of
 from records.older_names import todays_config
-from search_spaces import SearchSpace
 from search_spaces.overrides import override
 from search_spaces.set_syntax import parse_overrides, texts_of
 from tuning.options import SearchOptions
@@ -41,21 +40,11 @@ SCHEDULE = "schedule"
 
 def read_settings(texts: Sequence[str]) -> dict[str, Any]:
     """The settings of ``--train``: a file, JSON or NAME=VALUE. Values of the last kind are text.
-
-    Raises UsageError if they cannot be read.
-    """
+    Raises UsageError if they cannot be read."""
     (text, *more) = texts
     is_json = text.lstrip().startswith("{")
     if "=" in text and not is_json:
-        values = {}
-        for name, value in parse_overrides(texts).items():
-            if not isinstance(value, tuple) or len(value) != 1:
-                raise UsageError(
-                    f"--train takes one value for each setting, and {name} has several: give one"
-                    " value, or leave out --train to search"
-                )
-            values[name] = value[0]
-        return values
+        return _assigned(texts)
     if more:
         raise UsageError(
             "--train takes one file, or settings such as lr=0.01 max_norm=0.1"
@@ -80,6 +69,18 @@ def read_settings(texts: Sequence[str]) -> dict[str, Any]:
     return {**settings_of(settings), **({"seed": settings["seed"]} if "seed" in settings else {})}
 
 
+def _assigned(texts: Sequence[str]) -> dict[str, Any]:
+    """The value of each NAME=VALUE."""
+    given = parse_overrides(texts)
+    for name, values in given.items():
+        if not isinstance(values, tuple) or len(values) != 1:
+            raise UsageError(
+                f"--train takes one value for each setting, and {name} has several: give one"
+                " value, or leave out --train to search"
+            )
+    return {name: values[0] for name, values in given.items() if isinstance(values, tuple)}
+
+
 def as_options(options: type[Options], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Those of the settings that are options: the seed and the script's own options, such as the
     length or the data set."""
@@ -92,15 +93,12 @@ def one_training(task: Task, settings: Mapping[str, Any], options: type[SearchOp
     """The task with a space that holds these settings only. Raises UsageError if some are missing,
     unknown or impossible."""
     own = {*as_options(options, settings), *task.settings, SCHEDULE}
-    space = _space(task.space, {name: value for name, value in settings.items() if name not in own})
+    single = {name: value for name, value in settings.items() if name not in own}
+    space = override(task.space, parse_overrides(texts_of(single)), single=True)
+    missing = [name for name, one in space.distributions.items() if not one.single()]
+    if missing:
+        raise UsageError(f"--train needs a value for {', '.join(missing)} as well")
+    space = replace(space, baselines={}, left_out=())
     named = {field.name for field in fields(options)}  # what an option sets, the task has already
     kept = {name: settings[name] for name in own & settings.keys() - named}
     return replace(task, space=space, settings={**task.settings, **kept})
-
-
-def _space(space: SearchSpace, settings: Mapping[str, Any]) -> SearchSpace:
-    single = override(space, parse_overrides(texts_of(settings)), single=True)
-    missing = [name for name, one in single.distributions.items() if not one.single()]
-    if missing:
-        raise UsageError(f"--train needs a value for {', '.join(missing)} as well")
-    return replace(single, baselines={}, left_out=())

@@ -87,8 +87,8 @@ class Phases:
         return end if best else End.FAILED
 
     def _search_and_confirm(self) -> End:
-        """Search, then confirm. With ``--target``, confirm each trial that reaches it at once. If it
-        misses the target on a fresh seed, go on with the search."""
+        """Search, then confirm. With ``--target``, confirm each trial that reaches it at once, and
+        search on if it misses the target on a fresh seed."""
         budget = self.options.time_budget
         deadline = time.monotonic() + seconds(budget) if budget else None
         while not self._target_holds():

@@ -123,8 +123,7 @@ class Search:
         )
 
     def _worth_resuming(self) -> bool:
-        """Whether the run is more than an empty directory. A study in the user's own database counts:
-        it stays."""
+        """Whether an earlier session, a trial or a study in the user's own database remains."""
         begun = any(self.directory.path.glob("trial_*"))
         return self.options.resume or begun or self.options.optuna_storage is not None
 

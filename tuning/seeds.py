@@ -1,7 +1,4 @@
-"""The seeds of a search: small readable numbers, all different within one search.
-
-Confirmation and the ablation have seeds that no trial of the search has used.
-"""
+"""The seeds of a search: small readable numbers. Confirmation and ablation have their own."""
 
 SEEDS_PER_SEARCH = 1_000_000
 CONFIRMATION = 900_000

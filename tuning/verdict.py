@@ -73,15 +73,16 @@ def _scheduler(options: SearchOptions, task: Task) -> str:
 def _drawn_at_random(options: SearchOptions, task: Task) -> str | None:
     """The parameters that the sampler cannot model. For CMA-ES and the GP these are parameters that
     apply only sometimes, and for CMA-ES choices too."""
+    if options.sampler not in ("gp", "cmaes"):
+        return None
+    choices = options.sampler == "cmaes"
     names = [
         name
         for name, parameter in task.space.parameters.items()
-        if parameter.only_if
-        or (options.sampler == "cmaes" and hasattr(parameter.distribution, "choices"))
+        if parameter.only_if or (choices and hasattr(parameter.distribution, "choices"))
     ]
-    if options.sampler not in ("gp", "cmaes") or not names:
-        return None
-    return f"drawn at random, since {options.sampler} cannot model them: {', '.join(names)}"
+    words = f"drawn at random, since {options.sampler} cannot model them: {', '.join(names)}"
+    return words if names else None
 
 
 def verdict(options: SearchOptions, task: Task, run: RunDirectory, tried: list[Candidate]) -> str:

@@ -141,13 +141,14 @@ def _inside(
 
 def _differ(one: Mapping[str, Any], other: Mapping[str, Any], space: SearchSpace) -> bool:
     for name, parameter in space.parameters.items():
-        if (name in one) != (name in other):
-            return True
-        if name in one:
-            here, there = (place(each[name], parameter.distribution) for each in (one, other))
-            if here is None or there is None:
-                if one[name] != other[name]:
+        values = [settings[name] for settings in (one, other) if name in settings]
+        places = [place(value, parameter.distribution) for value in values]
+        match places:
+            case [_]:
+                return True
+            case [float(here), float(there)]:
+                if abs(here - there) >= APART:
                     return True
-            elif abs(here - there) >= APART:
+            case [_, _] if values[0] != values[1]:
                 return True
     return False

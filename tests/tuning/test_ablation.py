@@ -32,11 +32,8 @@ def test_one_change_at_a_time_from_the_hand_tuned_settings_what_matters_first(
 ) -> None:
     search(directory)
     queue = ablation_queue(winner(lr=0.02, max_norm=5.0), directory, options, task)
-    assert [(one["lr"], one["max_norm"]) for one in queue] == [
-        (0.005, 0.01),
-        (0.02, 0.01),
-        (0.02, 5.0),
-    ]
+    settings = [(one["lr"], one["max_norm"]) for one in queue]
+    assert settings == [(0.005, 0.01), (0.02, 0.01), (0.02, 5.0)]
     assert [one["changed"] for one in queue] == [[], "lr", "max_norm"]
     seeds = {one["seed"] for one in queue}
     assert len(seeds) == 1

@@ -22,19 +22,8 @@ def address() -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    head = [
-        "start",
-        "--head",
-        "--block",
-        "--port",
-        port,
-        "--num-cpus",
-        "2",
-        "--num-gpus",
-        "0",
-        "--include-dashboard",
-        "false",
-    ]
+    node_of_two = "--num-cpus 2 --num-gpus 0 --include-dashboard false"
+    head = f"start --head --block --port {port} {node_of_two}".split()
     environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
     node = subprocess.Popen(
         [RAY, *head], stdout=subprocess.PIPE, text=True, env=environment, start_new_session=True
@@ -42,9 +31,7 @@ def address() -> Iterator[str]:
     assert node.stdout is not None
     assert any("Ray runtime started" in line for line in node.stdout)
     yield f"127.0.0.1:{port}"
-    os.killpg(
-        node.pid, signal.SIGKILL
-    )  # this cluster alone: `ray stop` would end every other Ray of the machine too
+    os.killpg(node.pid, signal.SIGKILL)  # this cluster alone: `ray stop` would end every other Ray
     node.communicate(timeout=60)
 
 

@@ -2,11 +2,11 @@
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import PIPE, Popen
 
 import pytest
 
@@ -39,21 +39,14 @@ with early_exit.handlers_kept():
 
 
 @pytest.fixture
-def program(tmp_path: Path) -> Callable[..., subprocess.Popen[bytes]]:
+def program(tmp_path: Path) -> Callable[..., Popen[bytes]]:
     """Starts a program, in a process group of its own, and waits until it is ready."""
 
-    def start(
-        text: str, *, beginning: str = BEGINNING, before: str = ""
-    ) -> subprocess.Popen[bytes]:
+    def start(text: str, *, beginning: str = BEGINNING, before: str = "") -> Popen[bytes]:
         command = [*before.split(), sys.executable, "-c", beginning + READY + text]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        process = subprocess.Popen(
-            command,
-            cwd=tmp_path,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
+        process = Popen(
+            command, cwd=tmp_path, env=environment, stdout=PIPE, stderr=PIPE, start_new_session=True
         )
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
@@ -62,10 +55,10 @@ def program(tmp_path: Path) -> Callable[..., subprocess.Popen[bytes]]:
     return start
 
 
-Program = Callable[..., subprocess.Popen[bytes]]
+Program = Callable[..., Popen[bytes]]
 
 
-def outcome(process: subprocess.Popen[bytes]) -> tuple[int, str, str]:
+def outcome(process: Popen[bytes]) -> tuple[int, str, str]:
     out, err = process.communicate(timeout=30)
     return process.returncode, out.decode(), err.decode()
 

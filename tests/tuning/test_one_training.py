@@ -40,27 +40,21 @@ def test_settings_are_read_from_text_from_json_and_from_a_trials_record(tmp_path
     ],
 )
 def test_what_is_no_configuration_is_refused(content: str, words: str, tmp_path: Path) -> None:
+    file = written(content, tmp_path)
     with pytest.raises(UsageError, match=words):
-        one_training(
-            lstm_task(LSTMOptions()), read_settings((written(content, tmp_path),)), LSTMOptions
-        )
+        one_training(lstm_task(LSTMOptions()), read_settings((file,)), LSTMOptions)
 
 
 def space_of(*settings: str) -> dict[str, Any]:
     task = one_training(lstm_task(LSTMOptions()), read_settings(settings), LSTMOptions)
     assert task.space.baselines == {}
-    return {
-        name: parameter.distribution for name, parameter in task.space.parameters.items()
-    } | dict(task.space.fixed)
+    return {**task.space.distributions, **task.space.fixed}
 
 
 def test_the_space_is_the_configuration_and_what_else_is_fixed() -> None:
     space = space_of("lr=0.02", "max_norm=5", "batch_size=64")
-    assert [space[name].choices for name in ("lr", "max_norm", "batch_size")] == [
-        (0.02,),
-        (5.0,),
-        (64,),
-    ]
+    choices = [space[name].choices for name in ("lr", "max_norm", "batch_size")]
+    assert choices == [(0.02,), (5.0,), (64,)]
     assert space["hidden_dim"] == SPACES["lstm", "core"].fixed["hidden_dim"]
 
 
@@ -79,70 +73,34 @@ def test_a_configuration_that_cannot_be_trained_is_refused(settings: str, words:
 
 
 def test_a_files_own_length_and_seed_are_the_defaults(tmp_path: Path) -> None:
-    record = {
-        "config": {
-            "lr": 0.02,
-            "max_norm": 1,
-            "input_length": 7,
-            "model": "rnn",
-            "max_steps": 90,
-            "seed": 5,
-        }
-    }
+    settings = {"lr": 0.02, "max_norm": 1, "input_length": 7, "model": "rnn", "max_steps": 90}
+    record = {"config": {**settings, "seed": 5}}
     file = written(json.dumps(record), tmp_path)
     options = parse(LSTMOptions, ["--train", file])
-    assert (options.input_length, options.model, options.max_steps, options.seed) == (
-        7,
-        "rnn",
-        90,
-        5,
-    )
+    own = (options.input_length, options.model, options.max_steps, options.seed)
+    assert own == (7, "rnn", 90, 5)
     assert (options.num_samples, options.confirm, options.scheduler) == (1, 0, "none")
-    given = parse(
-        LSTMOptions, ["--train", file, "--input-length", "9", "--seed", "6", "--confirm", "2"]
-    )
+    other = ["--input-length", "9", "--seed", "6", "--confirm", "2"]
+    given = parse(LSTMOptions, ["--train", file, *other])
     assert (given.input_length, given.seed, given.confirm) == (9, 6, 2)
 
 
 def rows(trial: Path) -> list[dict[str, Any]]:
     found = [json.loads(line) for line in (trial / "result.json").read_text().splitlines()]
-    return [
-        {
-            name: value
-            for name, value in row.items()
-            if name not in ("timestamp", "time_this_iter_s")
-        }
-        for row in found
-    ]
+    clocks = ("timestamp", "time_this_iter_s")
+    return [{name: row[name] for name in row if name not in clocks} for row in found]
 
 
 def test_a_training_in_this_process_is_recorded_and_repeated_by_its_record(tmp_path: Path) -> None:
-    first = run(
-        "tune_lstm.py",
-        "--train",
-        "lr=0.02",
-        "max_norm=1",
-        *SMALL,
-        "--seed",
-        3,
-        "--name",
-        "first",
-        cwd=tmp_path,
-    )
+    settings = ("--train", "lr=0.02", "max_norm=1", "--seed", 3)
+    first = run("tune_lstm.py", *settings, *SMALL, "--name", "first", cwd=tmp_path)
     assert first.returncode == 0, first.stderr
     assert "this very process, without Ray" in first.stderr
     trial = tmp_path / "runs" / "first" / "trial_0000"
     assert json.loads((trial / "trial.json").read_text())["config"]["seed"] == 3
     assert (trial.parent / "best" / "model.safetensors").exists()
-    again = run(
-        "tune_lstm.py",
-        "--train",
-        trial / "trial.json",
-        "--in-process",
-        "--name",
-        "again",
-        cwd=tmp_path,
-    )
+    repeated = ("--train", trial / "trial.json", "--in-process", "--name", "again")
+    again = run("tune_lstm.py", *repeated, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert rows(tmp_path / "runs" / "again" / "trial_0000") == rows(trial)
     page_of_run(trial.parent, tmp_path)
