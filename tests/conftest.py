@@ -1,4 +1,5 @@
-"""What several tests share: the scripts run as a user runs them, and one small real search that many tests look at."""
+"""What several tests share: the scripts run as a user runs them, and one small real search that
+many tests look at."""
 
 import json
 import os
@@ -69,7 +70,8 @@ STARTED = {"small_search", "small_gan_search", "postgres"}
 
 
 class OneSearch:
-    """A finished search and what it printed: made by the worker that asks first, for all of them to look at."""
+    """A finished search and what it printed: made by the worker that asks first, for all of them to
+    look at."""
 
     def __init__(self, folder: Path, name: str, *command: object) -> None:
         self.folder = folder
@@ -101,13 +103,15 @@ class SmallGANSearch(OneSearch):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(
-            folder, "digits", "tune_gan.py", "--dataset", "digits", "--num-samples", 4, "--max-steps", GAN_STEPS,
+            folder, "digits", "tune_gan.py", "--dataset", "digits", "--num-samples", 4,
+            "--max-steps", GAN_STEPS,
             "--confirm", 1, "--final-steps", 60, "--no-dashboard",
         )  # fmt: skip
 
 
 def pytest_configure() -> None:
-    """Under ``nohup`` children would ignore the signal of a terminal that closes, as this process does."""
+    """Under ``nohup`` children would ignore the signal of a terminal that closes, as this process
+    does."""
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
@@ -133,7 +137,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Two workers for the whole suite, since a search does not keep two cores busy; a file by itself needs none."""
+    """Two workers for the whole suite, since a search does not keep two cores busy; a file by
+    itself needs none."""
     return 2 if config.args_source == pytest.Config.ArgsSource.TESTPATHS else 0
 
 
@@ -146,7 +151,8 @@ def common(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread_and_a_cache_of_its_own(common: Path) -> None:
-    """Judges that tests train are kept for the session, and not in the user's own cache. Two workers have a core each."""
+    """Judges that tests train are kept for the session, and not in the user's own cache. Two
+    workers have a core each."""
     os.environ.update(XDG_CACHE_HOME=str(common / "cache"), OMP_NUM_THREADS="1")
     torch.set_num_threads(1)
 

@@ -1,4 +1,5 @@
-"""Consoles that cannot take what is printed, encodings that are not UTF-8, and folders with odd names."""
+"""Consoles that cannot take what is printed, encodings that are not UTF-8, and folders with odd
+names."""
 
 import json
 import os
@@ -251,8 +252,10 @@ def test_no_file_of_the_project_is_read_in_the_locales_encoding(tmp_path: Path) 
     assert os.fsdecode("ü".encode()) == "ü"
     (tmp_path / "work.py").write_text(
         "from pathlib import Path\nfrom records.run_directory import write_json, read_json\n"
-        "write_json(Path('a.json'), {'known': '×'})\nassert read_json(Path('a.json')) == {'known': '×'}\n"
-        "from search_spaces.space_file import read_space_file\nPath('s.toml').write_bytes('a = \"×\"'.encode())\n"
+        "write_json(Path('a.json'), {'known': '×'})\n"
+        "assert read_json(Path('a.json')) == {'known': '×'}\n"
+        "from search_spaces.space_file import read_space_file\n"
+        "Path('s.toml').write_bytes('a = \"×\"'.encode())\n"
         "print(ascii(read_space_file(Path('s.toml'))))\n",
         encoding="utf-8",
     )

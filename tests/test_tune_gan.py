@@ -1,4 +1,5 @@
-"""Small GAN searches through the real command: the scripts' own files, pictures, judges, data sets and objectives."""
+"""Small GAN searches through the real command: the scripts' own files, pictures, judges, data sets
+and objectives."""
 
 import json
 import os
@@ -157,7 +158,8 @@ def test_three_lines_load_the_winner_and_draw(small_gan_search: SmallGANSearch) 
 
 
 def write_idx(folder: Path, kind: str, count: int) -> None:
-    """IDX files of ``count`` of scikit-learn's digits: for training (train) or for testing (t10k)."""
+    """IDX files of ``count`` of scikit-learn's digits: for training (train) or for testing
+    (t10k)."""
     digits = load_images("digits", "")
     part = (
         (digits.train, digits.train_labels)
@@ -180,8 +182,10 @@ def test_another_data_set_two_objectives_and_the_core_space_in_two_sessions(tmp_
     write_idx(folder, "train", 400)
     write_idx(folder, "t10k", 200)
     first = run(
-        "tune_gan.py", "--dataset", "fashion-mnist", "--data-root", "images", "--space", "core", "--objectives", "fd", "clean",
-        "--max-steps", 36, "--num-samples", 2, "--confirm", 0, "--final-steps", 0, "--name", "bars", "--no-dashboard",
+        "tune_gan.py", "--dataset", "fashion-mnist", "--data-root", "images", "--space", "core",
+        "--objectives", "fd", "clean",
+        "--max-steps", 36, "--num-samples", 2, "--confirm", 0, "--final-steps", 0, "--name",
+        "bars", "--no-dashboard",
         "--scheduler", "none", cwd=tmp_path,
     )  # fmt: skip
     assert first.returncode == 0, first.stderr
@@ -194,12 +198,14 @@ def test_another_data_set_two_objectives_and_the_core_space_in_two_sessions(tmp_
     record = json.loads((tmp_path / "runs" / "bars" / "search.json").read_text())
     assert record["cautions"] == [line.removeprefix("caution: ") for line in cautions]
     assert [line.split()[:3] for line in lines[:4]] == [
-        ["training", "judge", "1"], ["judge", "1", "names"], ["training", "judge", "2"], ["judge", "2", "names"],
+        ["training", "judge", "1"], ["judge", "1", "names"], ["training", "judge", "2"],
+        ["judge", "2", "names"],
     ]  # fmt: skip
     assert lines[4].startswith("2 trials · ")
     (tmp_path / "images").rename(tmp_path / "moved")
     second = run(
-        "tune_gan.py", "--resume", "--name", "bars", "--num-samples", 5, "--quiet", "--data-root", "moved", "--no-dashboard",
+        "tune_gan.py", "--resume", "--name", "bars", "--num-samples", 5, "--quiet", "--data-root",
+        "moved", "--no-dashboard",
         cwd=tmp_path,
     )  # fmt: skip
     assert second.returncode == 0, second.stderr
@@ -234,9 +240,11 @@ def test_another_data_set_two_objectives_and_the_core_space_in_two_sessions(tmp_
 
 
 def refused(cwd: Path, *arguments: str) -> str:
-    """The one line on stderr with which the command refuses its data, if it starts no Ray and leaves no run."""
+    """The one line on stderr with which the command refuses its data, if it starts no Ray and
+    leaves no run."""
     code = (
-        "import sys, ray; ray.init = lambda *a, **k: sys.exit('Ray was started'); sys.path.insert(0, sys.argv.pop(1));"
+        "import sys, ray; ray.init = lambda *a, **k: sys.exit('Ray was started');"
+        "sys.path.insert(0, sys.argv.pop(1));"
         "import tune_gan; sys.exit(tune_gan.main())"
     )
     proxy = {

@@ -1,4 +1,5 @@
-"""Population based training through the real command, seen from all sides; and a population that was killed half-way."""
+"""Population based training through the real command, seen from all sides; and a population that
+was killed half-way."""
 
 import json
 import re
@@ -29,14 +30,16 @@ pytestmark = pytest.mark.slow
 SPACE = SPACES["core"]
 TRIALS, STEPS, EVERY = 6, 45, 5
 SEARCH = (
-    "--dataset", "digits", "--space", "core", "--scheduler", "pbt", "--num-samples", TRIALS, "--max-steps", STEPS,
+    "--dataset", "digits", "--space", "core", "--scheduler", "pbt", "--num-samples", TRIALS,
+    "--max-steps", STEPS,
     "--final-steps", 5, "--no-dashboard", "--set", "lr_g=3e-4..2e-3:log",
 )  # fmt: skip
 """The settings known beforehand lie outside of that: all six evolve."""
 
 
 def check_population(path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[int, list[Change]]:
-    """Every trial has come to its end, the study says so, and what is on record trains the same weights again."""
+    """Every trial has come to its end, the study says so, and what is on record trains the same
+    weights again."""
     directory = RunDirectory(path)
     study = optuna.load_study(study_name=path.name, storage=f"sqlite:///{path}/optuna.db")
     trials = {record.number: (folder, record) for folder, record in directory.trials()}
@@ -71,7 +74,8 @@ def check_population(path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[int, l
 
 
 def check_replay(directory: RunDirectory, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The trial's schedule, trained anew with the seed that its weights began with, ends bit for bit where the trial did."""
+    """The trial's schedule, trained anew with the seed that its weights began with, ends bit for
+    bit where the trial did."""
     shared = create_shared(
         load_images("digits", "nowhere"), lambda line: None, directory.path / "judges"
     )

@@ -122,13 +122,16 @@ def test_weights_of_only_the_best_few_stay_on_disk(small_search: SmallSearch) ->
 
 
 def test_a_finished_run_takes_more_trials_and_other_flags(tmp_path: Path) -> None:
-    """One run in three sessions, through the flags that no other test uses; its space file is gone after the first."""
+    """One run in three sessions, through the flags that no other test uses; its space file is gone
+    after the first."""
     space_file = tmp_path / "space.toml"
     space_file.write_text("lr = {low = 3e-3, high = 5e-2, log = true}\nmax_norm = [0.1, 1]\n")
     first = run(
-        "tune_lstm.py", *SMALL[:2], "--max-steps", 200, "--confirm", 0, "--num-samples", 2, "--name", "more", "--quiet",
-        "--no-dashboard", "--scheduler", "hyperband", "--sampler", "qmc", "--max-concurrent", 1, "--storage-path", "here",
-        "--optuna-storage", f"sqlite:///{tmp_path}/studies.db", "--seed", 8,  # its winner is not the hand-tuned one
+        "tune_lstm.py", *SMALL[:2], "--max-steps", 200, "--confirm", 0, "--num-samples", 2,
+        "--name", "more", "--quiet",
+        "--no-dashboard", "--scheduler", "hyperband", "--sampler", "qmc", "--max-concurrent", 1,
+        "--storage-path", "here",
+        "--optuna-storage", f"sqlite:///{tmp_path}/studies.db", "--seed", 8,  # hand-tuned loses
         "--space-file", "space.toml", "--set", "max_norm=0.01", "hidden_dim=64,128", cwd=tmp_path,
     )  # fmt: skip
     assert first.returncode == 0, first.stderr
@@ -185,8 +188,10 @@ def test_a_finished_run_takes_more_trials_and_other_flags(tmp_path: Path) -> Non
 @pytest.mark.slow
 def test_a_time_budget_ends_the_search_and_still_confirms(tmp_path: Path) -> None:
     result = run(
-        "tune_lstm.py", "--input-length", 4, "--max-steps", 100, "--num-samples", 400, "--confirm", 1, "--no-dashboard",
-        "--time-budget", "20s", "--name", "short", "--scheduler", "none", "--sampler", "random", "--max-concurrent", 1,
+        "tune_lstm.py", "--input-length", 4, "--max-steps", 100, "--num-samples", 400, "--confirm",
+        1, "--no-dashboard",
+        "--time-budget", "20s", "--name", "short", "--scheduler", "none", "--sampler", "random",
+        "--max-concurrent", 1,
         cwd=tmp_path,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
@@ -206,10 +211,13 @@ def test_a_time_budget_ends_the_search_and_still_confirms(tmp_path: Path) -> Non
 
 @pytest.mark.slow
 def test_a_target_that_holds_on_fresh_seeds_ends_the_search(tmp_path: Path) -> None:
-    """The extended space with several objectives, an audit and a target, all through the command."""
+    """The extended space with several objectives, an audit and a target, all through the
+    command."""
     result = run(
-        "tune_lstm.py", "--input-length", 4, "--space", "extended", "--max-steps", 2000, "--num-samples", 60, "--confirm", 2,
-        "--target", 0.98, "--objectives", "accuracy", "steps_to_converge", "--audit", 0.5, "--no-dashboard", "--name", "target",
+        "tune_lstm.py", "--input-length", 4, "--space", "extended", "--max-steps", 2000,
+        "--num-samples", 60, "--confirm", 2,
+        "--target", 0.98, "--objectives", "accuracy", "steps_to_converge", "--audit", 0.5,
+        "--no-dashboard", "--name", "target",
         cwd=tmp_path,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr

@@ -46,7 +46,8 @@ def search_until(count: int, folder: Path, *resume: str) -> subprocess.Popen[str
 
 
 def check_resumed(folder: Path, before: dict[int, str]) -> None:
-    """Going on keeps what had ended as it was, ends with the trials asked for, and leaves the study in order."""
+    """Going on keeps what had ended as it was, ends with the trials asked for, and leaves the study
+    in order."""
     result = run("tune_lstm.py", *RESUME, cwd=folder)
     assert result.returncode == 0, result.stderr
     assert f"{len(before)} finished before" in result.stderr
@@ -71,7 +72,8 @@ def to_its_group(process: subprocess.Popen[str], number: signal.Signals) -> None
 
 
 def to_every_process(process: subprocess.Popen[str], number: signal.Signals) -> None:
-    """As systemd and Slurm do, by control group: Ray's own processes first, which is the worst order."""
+    """As systemd and Slurm do, by control group: Ray's own processes first, which is the worst
+    order."""
     for pid in [*descendants(process.pid), process.pid]:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
@@ -134,7 +136,8 @@ def test_a_signal_stops_cleanly_and_says_how_to_go_on(
 def test_a_signal_is_answered_within_three_seconds_however_seldom_trials_report(
     tmp_path: Path,
 ) -> None:
-    """``ray job stop`` sends SIGKILL three seconds after SIGTERM. A report of these trials takes a minute."""
+    """``ray job stop`` sends SIGKILL three seconds after SIGTERM. A report of these trials takes a
+    minute."""
     seldom = shlex.split(
         "--input-length 200 --max-steps 100000 --num-samples 3 --name cut --no-dashboard"
     )

@@ -1,4 +1,5 @@
-"""Workers that die, and workers that Ray's memory monitor kills: the trial goes on, in its own folder, with its own weights."""
+"""Workers that die, and workers that Ray's memory monitor kills: the trial goes on, in its own
+folder, with its own weights."""
 
 import functools
 import json
@@ -13,7 +14,8 @@ from tests.conftest import run, start
 from tests.support.processes import kill, named, wait_for
 
 SEARCH = (
-    "--input-length", 6, "--max-steps", 2000, "--num-samples", 2, "--confirm", 0, "--name", "lost", "--no-dashboard",
+    "--input-length", 6, "--max-steps", 2000, "--num-samples", 2, "--confirm", 0, "--name", "lost",
+    "--no-dashboard",
     "--max-concurrent", 1, "--scheduler", "none",
 )  # fmt: skip
 

@@ -33,7 +33,8 @@ from tests.support.processes import descendants, kill, named
 FAULTS = int(os.environ.get("RANDOM_FAULTS", "200"))
 TRIALS, SEEDS = 6, 1
 SEARCH = (
-    "--input-length", 7, "--max-steps", 2000, "--set", "hidden_dim=24", "--num-samples", TRIALS, "--confirm", SEEDS,
+    "--input-length", 7, "--max-steps", 2000, "--set", "hidden_dim=24", "--num-samples", TRIALS,
+    "--confirm", SEEDS,
     "--sampler", "random", "--scheduler", "none", "--seed", 5, "--no-dashboard",
 )  # fmt: skip
 TIMES = ("timestamp", "time_this_iter_s")
@@ -43,7 +44,8 @@ Ended = dict[str, Any]
 
 
 def rows(file: Path) -> dict[int, dict[str, Any]]:
-    """A trial's reports by step, without times; of a step that was reported twice, the later one."""
+    """A trial's reports by step, without times; of a step that was reported twice, the later
+    one."""
     found: dict[int, dict[str, Any]] = {}
     for line in file.read_text().splitlines() if file.exists() else ():
         with contextlib.suppress(ValueError):
@@ -53,7 +55,8 @@ def rows(file: Path) -> dict[int, dict[str, Any]]:
 
 
 def ended(folder: Path) -> Ended:
-    """Of every trial that has ended, in the search and after it: its settings, its outcome and the bytes of its reports."""
+    """Of every trial that has ended, in the search and after it: its settings, its outcome and the
+    bytes of its reports."""
     found: Ended = {}
     for file in folder.rglob("trial_*/trial.json"):
         with contextlib.suppress(ValueError):
@@ -96,7 +99,8 @@ class Disturbed:
         return (*SEARCH, "--name", self.name)
 
     def check_ended(self) -> None:
-        """A record that a fault has cut is mended by the next session that opens the run. Its reports stay as they were."""
+        """A record that a fault has cut is mended by the next session that opens the run. Its
+        reports stay as they were."""
         now = ended(self.folder)
         cut = {
             place: self.before[place]
@@ -109,7 +113,8 @@ class Disturbed:
         self.before = now | cut
 
     def disturb_running(self) -> str | None:
-        """Start or go on, disturb at a random moment, and wait for the end; the fault's name, None if all was done before."""
+        """Start or go on, disturb at a random moment, and wait for the end; the fault's name, None
+        if all was done before."""
         process = start("tune_lstm.py", *self.arguments, cwd=self.cwd, start_new_session=True)
         deadline = time.monotonic() + self.draw.uniform(0, 14)
         while process.poll() is None and time.monotonic() < deadline:
@@ -218,7 +223,8 @@ def freeze(process: subprocess.Popen[str], disturbed: Disturbed) -> None:
 
 
 RUNNING: list[Callable[[subprocess.Popen[str], Disturbed], None]] = [
-    kill_driver, kill_everything, interrupt, signal_the_group, kill_a_worker, kill_a_daemon, lock_the_database, freeze,
+    kill_driver, kill_everything, interrupt, signal_the_group, kill_a_worker, kill_a_daemon,
+    lock_the_database, freeze,
 ]  # fmt: skip
 
 
@@ -306,7 +312,8 @@ def cut(file: Path, draw: random.Random) -> None:
 
 
 RESTING: list[Callable[[Disturbed], None]] = [
-    rename, copy, delete_the_study, cut_the_study, put_back_an_older_study, cut_a_record, cut_the_last_report,
+    rename, copy, delete_the_study, cut_the_study, put_back_an_older_study, cut_a_record,
+    cut_the_last_report,
     tear_a_checkpoint, swap_checkpoints,
 ]  # fmt: skip
 

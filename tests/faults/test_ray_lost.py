@@ -1,4 +1,5 @@
-"""Ray itself lost under a search, whose own Ray it may be or a cluster's, and a cluster that has no room."""
+"""Ray itself lost under a search, whose own Ray it may be or a cluster's, and a cluster that has no
+room."""
 
 import json
 import os
@@ -32,7 +33,8 @@ def running_search(folder: Path, *options: object) -> subprocess.Popen[str]:
 
 
 def check_said(process: subprocess.Popen[str], folder: Path, what: str, within: float) -> None:
-    """The search ends in time, says in one line what is lost and how to go on, and records that it has failed."""
+    """The search ends in time, says in one line what is lost and how to go on, and records that it
+    has failed."""
     out, err = process.communicate(timeout=within)
     assert process.returncode == 1
     assert out == ""
@@ -142,7 +144,8 @@ def test_a_part_of_a_cluster_dies(
 
 @pytest.mark.slow
 def test_a_cluster_that_is_full_of_other_jobs(cluster: Cluster, tmp_path: Path) -> None:
-    """The status line, which a terminal shows, says what is waited for; once there is room, the search goes on."""
+    """The status line, which a terminal shows, says what is waited for; once there is room, the
+    search goes on."""
     occupy = f"""
 import ray, time
 ray.init("{cluster.address}", log_to_driver=False)

@@ -1,4 +1,5 @@
-"""A disk that fills up under a search: a small file system of its own, filled when the first trial has ended."""
+"""A disk that fills up under a search: a small file system of its own, filled when the first trial
+has ended."""
 
 import json
 import os
@@ -13,7 +14,8 @@ from tests.conftest import run, start
 from tests.support.processes import wait_for
 
 SEARCH = (
-    "--input-length", 6, "--max-steps", 1500, "--num-samples", 4, "--confirm", 1, "--name", "full", "--no-dashboard",
+    "--input-length", 6, "--max-steps", 1500, "--num-samples", 4, "--confirm", 1, "--name", "full",
+    "--no-dashboard",
     "--scheduler", "none",
 )  # fmt: skip
 MB = 1_000_000

@@ -21,7 +21,8 @@ from tests.support.processes import alive, descendants, kill
 
 TRIALS, SEEDS, STEPS = 14, 2, 252
 SEARCH = (
-    "--dataset", "digits", "--num-samples", TRIALS, "--confirm", SEEDS, "--max-steps", STEPS, "--final-steps", STEPS,
+    "--dataset", "digits", "--num-samples", TRIALS, "--confirm", SEEDS, "--max-steps", STEPS,
+    "--final-steps", STEPS,
     "--name", "killed", "--no-dashboard",
 )  # fmt: skip
 
@@ -29,7 +30,8 @@ Snapshot = dict[Path, str]
 
 
 class Moment(NamedTuple):
-    """When to kill: ``delay`` seconds after a trial in this part of the run has reported or ended, or after the start."""
+    """When to kill: ``delay`` seconds after a trial in this part of the run has reported or ended,
+    or after the start."""
 
     delay: float
     part: str
@@ -37,7 +39,8 @@ class Moment(NamedTuple):
 
 
 def draw_moments(draw: random.Random) -> list[Moment]:
-    """Ten moments in the order in which a search comes to them; the second of the two starts may come anywhere."""
+    """Ten moments in the order in which a search comes to them; the second of the two starts may
+    come anywhere."""
     search = [
         Moment(2, "", "report"),
         Moment(2, "", "report"),
@@ -141,7 +144,8 @@ def test_ten_kills_cost_no_finished_trial(tmp_path: Path) -> None:
 
 
 def check_whole(folder: Path) -> None:
-    """The run is what one that nobody disturbed would have left: all trials, once each, and a study in order."""
+    """The run is what one that nobody disturbed would have left: all trials, once each, and a study
+    in order."""
     records = [json.loads(file.read_text()) for file in folder.glob("trial_*/trial.json")]
     assert sorted(record["number"] for record in records) == list(range(TRIALS))
     study = optuna.load_study(study_name="killed", storage=f"sqlite:///{folder}/optuna.db")

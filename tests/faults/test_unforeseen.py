@@ -1,4 +1,5 @@
-"""Errors that nobody foresaw, in a search: one line, the traceback in a file, and the first error is the one that is said."""
+"""Errors that nobody foresaw, in a search: one line, the traceback in a file, and the first error
+is the one that is said."""
 
 import shutil
 from collections.abc import Callable

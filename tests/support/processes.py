@@ -24,7 +24,8 @@ KNOWN_LINES = (
 
 
 def descendants(pid: int) -> dict[int, str]:
-    """The commands of a process's children and of theirs, by process id: other tests run Ray beside this one."""
+    """The commands of a process's children and of theirs, by process id: other tests run Ray beside
+    this one."""
     listed = subprocess.run(
         ["ps", "-ww", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True
     ).stdout
@@ -75,7 +76,8 @@ def sessions(run: Path) -> list[str]:
 
 
 def named(pid: int, word: str) -> list[int]:
-    """The descendants whose command line has ``word`` in it, such as ``raylet/raylet`` or ``ray::LSTMTrial``."""
+    """The descendants whose command line has ``word`` in it, such as ``raylet/raylet`` or
+    ``ray::LSTMTrial``."""
     return [child for child, command in descendants(pid).items() if word in command]
 
 

@@ -214,8 +214,8 @@ def test_more_disk_than_is_free_is_refused() -> None:
     heavy = replace(lstm_task(options), demand=lambda settings: Demand(memory=0, checkpoint=1e18))
     with pytest.raises(
         UsageError,
-        match=r"no run can be kept in .*: [\d.]+ EB of disk are needed and [\d.]+ .B are free\. Make"
-        r" room",
+        match=r"no run can be kept in .*: [\d.]+ EB of disk are needed and [\d.]+ .B are free\."
+        r" Make room",
     ):
         check_machine(options, heavy)
 
