@@ -64,7 +64,8 @@ def percentage(value: Any) -> str:
     """A fraction as a percentage that never rounds up to 100%; a dash if there is none."""
     if value is None or pd.isna(value):
         return "—"
-    return f"{int(value * 10_000) / 100:.2f}%"
+    percent = round(100 * value, 2)
+    return f"{99.99 if percent == 100 and value < 1 else percent:.2f}%"
 
 
 def moment(seconds: float | None) -> str:

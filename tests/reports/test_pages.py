@@ -4,6 +4,7 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from records.checks import run_checks
@@ -33,6 +34,7 @@ def test_numbers_have_sensible_digits(value: object, text: str) -> None:
 def test_an_accuracy_never_rounds_up_to_all() -> None:
     assert percentage(0.99999) == "99.99%"
     assert percentage(1.0) == "100.00%"
+    assert percentage(0.57) == percentage(np.float32(0.57)) == "57.00%"
 
 
 class TestBuild:

@@ -265,7 +265,9 @@ def test_a_token_that_is_none_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
         (empty, "the file is empty"),
     ):
         monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(file))
-        assert refusal().startswith(f"RAY_AUTH_TOKEN_PATH={file}: {problem}. Unset it")
+        assert refusal().startswith(
+            f"RAY_AUTH_TOKEN_PATH={file}: {problem}. Unset the variable, or"
+        )
 
 
 FAILING = """
