@@ -119,8 +119,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what starts a search, Ray or a browser as ``ray``, and what trains networks as
     ``training``.
 
-    ``make test-fast`` leaves both out.
+    ``make test-fast`` leaves both out. Tests that look at a search of the session come first, so
+    that one worker waits for it while the other goes on.
     """
+    for name in ("small_search", "small_gan_search"):
+        items.sort(key=lambda item: name not in getattr(item, "fixturenames", ()))
     for item in items:
         if item.path.is_relative_to(ROOT / "tests" / "trainables") or item.path.is_relative_to(
             ROOT / "examples"

@@ -11,6 +11,7 @@ from html import unescape
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from tests.conftest import ROOT, environment
 from tests.reports.conftest import page_of_run
@@ -41,6 +42,14 @@ BROKEN = {
 }
 
 
+slow = pytest.mark.slow
+
+
+def ways(*quick: str) -> list[ParameterSet]:
+    """All broken consoles; those that are not among the quick ones are slow."""
+    return [pytest.param(how, marks=() if how in quick else slow) for how in BROKEN]
+
+
 def shell(line: str, cwd: Path) -> "subprocess.CompletedProcess[bytes]":
     return subprocess.run(
         ["bash", "-c", line],
@@ -56,7 +65,7 @@ def command(script: str, *arguments: str) -> str:
     return shlex.join([sys.executable, str(ROOT / script), *arguments])
 
 
-@pytest.mark.parametrize("how", BROKEN)
+@pytest.mark.parametrize("how", ways("reader takes a line", "no stdout", "ascii"))
 def test_help_ends_quietly(how: str, tmp_path: Path) -> None:
     result = shell(BROKEN[how].format(command=command("tune_lstm.py", "--help")), tmp_path)
     assert result.returncode == 0
@@ -74,7 +83,7 @@ def test_every_script_ends_quietly(script: str, tmp_path: Path) -> None:
     assert (tmp_path / "err").read_bytes() == b""
 
 
-@pytest.mark.parametrize("how", BROKEN)
+@pytest.mark.parametrize("how", ways("reader gone", "no stderr", "C locale"))
 def test_a_refusal_keeps_its_status(how: str, tmp_path: Path) -> None:
     result = shell(
         BROKEN[how].format(command=command("tune_lstm.py", "--name", "ü/\udcff")), tmp_path
@@ -83,7 +92,9 @@ def test_a_refusal_keeps_its_status(how: str, tmp_path: Path) -> None:
     assert b"Traceback" not in result.stdout + result.stderr
 
 
-@pytest.mark.parametrize("how", ["ascii", "latin-1", "C locale", "a column"])
+@pytest.mark.parametrize(
+    "how", ["ascii", pytest.param("latin-1", marks=slow), "C locale", "a column"]
+)
 def test_a_refusal_has_the_same_words_everywhere(how: str, tmp_path: Path) -> None:
     for arguments, words in (
         (("--seed", "q"), b"--seed takes a whole number, got 'q'"),
@@ -196,6 +207,7 @@ def odd_search(
     return folder, shell(f"{command('tune_lstm.py', *arguments)} 2> >(true)", folder)
 
 
+@pytest.mark.slow
 def test_a_search_whose_console_is_gone_and_whose_folder_is_odd_is_whole(
     odd_search: tuple[Path, "subprocess.CompletedProcess[bytes]"],
 ) -> None:
@@ -209,6 +221,7 @@ def test_a_search_whose_console_is_gone_and_whose_folder_is_odd_is_whole(
     assert sorted(file.name for file in folder.parent.iterdir()) == [ODD]
 
 
+@pytest.mark.slow
 def test_each_command_that_is_printed_can_be_pasted(
     odd_search: tuple[Path, "subprocess.CompletedProcess[bytes]"], tmp_path: Path
 ) -> None:

@@ -272,6 +272,7 @@ def test_a_missing_data_set_is_refused_before_ray_starts(tmp_path: Path) -> None
     assert "empty/MNIST/raw" in line
 
 
+@pytest.mark.slow
 def test_images_that_measure_nothing_are_refused_before_ray_starts(tmp_path: Path) -> None:
     folder = tmp_path / "data" / "MNIST" / "raw"
     for kind in ("train", "t10k"):

@@ -121,6 +121,7 @@ def test_weights_of_only_the_best_few_stay_on_disk(small_search: SmallSearch) ->
     )
 
 
+@pytest.mark.slow
 def test_a_finished_run_takes_more_trials_and_other_flags(tmp_path: Path) -> None:
     """One run in three sessions, through the flags that no other test uses; its space file is gone
     after the first."""

@@ -62,6 +62,7 @@ def expected(run: Path) -> dict[int, str]:
     return names
 
 
+@pytest.mark.slow
 def test_running_trials_are_listed_by_number_and_settings_also_on_reused_actors(
     search: tuple[str, Path],
 ) -> None:
@@ -80,6 +81,7 @@ def test_running_trials_are_listed_by_number_and_settings_also_on_reused_actors(
     assert any(len(numbers) > 1 for numbers in seen.values()), seen
 
 
+@pytest.mark.slow
 def test_only_holders_of_the_token_are_answered(search: tuple[str, Path]) -> None:
     with pytest.raises(urllib.error.HTTPError) as refusal:
         urllib.request.urlopen(f"{search[0]}/logical/actors", timeout=10)

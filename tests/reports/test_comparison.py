@@ -51,6 +51,7 @@ def test_one_run_of_a_kind_is_compared_with_nothing(
     assert "comparison.html" not in (tmp_path / "site" / "index.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_watched_run_is_built_once_it_is_there_and_again_when_it_changes(
     tmp_path: Path,
 ) -> None:

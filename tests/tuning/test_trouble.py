@@ -34,7 +34,10 @@ def test_the_traceback_is_in_a_file(tmp_path: Path) -> None:
     assert "größe" in text
 
 
-@pytest.mark.parametrize("script", ["tune_lstm.py", "tune_gan.py"])
+@pytest.mark.ray
+@pytest.mark.parametrize(
+    "script", ["tune_lstm.py", pytest.param("tune_gan.py", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize(
     ("error", "said"),
     [
@@ -64,6 +67,7 @@ def test_a_broken_installation_is_one_line(
     assert not (tmp_path / "runs" / "broken").exists()
 
 
+@pytest.mark.ray
 def test_any_other_error_is_one_line_with_its_place(tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text("raise OSError('a library is cut off')")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}

@@ -37,6 +37,7 @@ def train(config):
 """
 
 
+@pytest.mark.slow
 def test_memory_is_within_a_factor_of_3_of_what_is_measured() -> None:
     configs = [SMALL, MIDDLE, LATENT, {**SMALL, "shift": 6}]
     for config, peak in zip(configs, peaks(SHARED + TRAIN, TINY, configs), strict=True):

@@ -206,6 +206,7 @@ sys.exit(Search(options, replace(lstm_task(options), trainable=Unready)).run())
 """
 
 
+@pytest.mark.slow
 def test_a_search_whose_first_setups_fail_alike_ends_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "tune.py").write_text(SEARCH)
     command, variables = [sys.executable, "tune.py"], {**environment(), "PYTHONPATH": str(ROOT)}

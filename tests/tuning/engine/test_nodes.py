@@ -177,6 +177,7 @@ def installed_from_a_checkout() -> list[Path]:
     return [*Path(sysconfig.get_path("purelib")).glob("__editable__*.pth")]
 
 
+@pytest.mark.slow
 def test_a_node_without_the_project_is_named_with_the_remedy(
     cluster: Cluster, tmp_path: Path
 ) -> None:

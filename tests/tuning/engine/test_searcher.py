@@ -666,6 +666,7 @@ def draw(folder: str) -> dict[str, list[dict[str, Any]]]:
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_search_in_another_process(tmp_path: Path) -> None:
     code = (
         "from tests.tuning.engine.test_searcher import draw, json;"
