@@ -61,8 +61,8 @@ def run(
 SMALL = ("--input-length", 4, "--max-steps", 700, "--confirm", 2)
 """A search of seconds: five digits to a palindrome, seven reports a trial."""
 
-GAN_STEPS = 90
-"""Nine reports of 10 steps, and a sample grid at the end."""
+GAN_STEPS, FINAL_STEPS = 90, 20
+"""Nine reports of 10 steps and a sample grid at the end; two reports of the final training."""
 
 
 STARTED = {"small_search", "small_gan_search", "postgres"}
@@ -104,8 +104,8 @@ class SmallGANSearch(OneSearch):
     def __init__(self, folder: Path) -> None:
         super().__init__(
             folder, "digits", "tune_gan.py", "--dataset", "digits", "--num-samples", 4,
-            "--max-steps", GAN_STEPS,
-            "--confirm", 1, "--final-steps", 60, "--no-dashboard",
+            "--max-steps", GAN_STEPS, "--confirm", 1, "--final-steps", FINAL_STEPS,
+            "--max-concurrent", 1, "--no-dashboard",
         )  # fmt: skip
 
 
@@ -155,8 +155,9 @@ def common(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
 @pytest.fixture(scope="session", autouse=True)
 def one_thread_and_a_cache_of_its_own(common: Path) -> None:
     """Judges that tests train are kept for the session, and not in the user's own cache. Two
-    workers have a core each."""
+    workers have a core each; threads that wait leave it to others."""
     os.environ.update(XDG_CACHE_HOME=str(common / "cache"), OMP_NUM_THREADS="1")
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
     torch.set_num_threads(1)
 
 

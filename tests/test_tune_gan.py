@@ -18,7 +18,7 @@ from PIL import Image
 
 from command_line import UsageError
 from search_spaces.gan import SPACES
-from tests.conftest import GAN_STEPS, ROOT, SmallGANSearch, run
+from tests.conftest import FINAL_STEPS, GAN_STEPS, ROOT, SmallGANSearch, run
 from trainables.gan import judge
 from trainables.gan.images import load_images
 from trainables.gan.model import load_generator
@@ -139,7 +139,7 @@ def test_the_final_training_goes_on_from_the_winners_weights_and_is_what_is_expo
     rows = [json.loads(line) for line in (final / "result.json").read_text().splitlines()]
     assert record["config"]["decay_from"] == GAN_STEPS
     assert rows[0]["step"] == GAN_STEPS + 10  # a report on: it did not start again from nothing
-    assert rows[-1]["step"] == GAN_STEPS + 60
+    assert rows[-1]["step"] == GAN_STEPS + FINAL_STEPS
     metrics = json.loads((path / "best" / "metrics.json").read_text())
     assert metrics["trained_on"]
     assert metrics["fd"] == rows[-1]["fd"]
