@@ -36,7 +36,7 @@ test: .venv/installed-dev ## run the tests
 	$(BIN)/python -m pytest
 
 test-fast: .venv/installed-dev ## run the tests without Ray, browser and training
-	FUZZ_EXAMPLES=10 $(BIN)/python -m pytest -m "not slow and not ray and not training"
+	FUZZ_EXAMPLES=10 $(BIN)/python -m pytest -n 2 -m "not slow and not ray and not training"
 
 lint: .venv/installed-dev ## run ruff and mypy
 	$(BIN)/ruff check .

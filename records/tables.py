@@ -136,9 +136,9 @@ def schedules(run: Run) -> pd.DataFrame:
 
 def training_curve(reports: pd.DataFrame) -> pd.DataFrame:
     """The training points in a trial's reports, one row every ``RECORD_EVERY`` steps."""
-    if reports.empty:
-        return pd.DataFrame()
     names = [name for name in reports if str(name).startswith("train_")]
+    if reports.empty or not names:
+        return pd.DataFrame()
     curve = reports[["step", *names]].explode(names, ignore_index=True)
     # A report's last point lies at the last multiple before its end, unless it has fewer steps.
     short = curve["step"] < RECORD_EVERY

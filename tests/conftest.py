@@ -140,9 +140,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Two workers for the whole suite, since a search does not keep two cores busy; a file by
+    """Three workers for the whole suite: while one waits for a search, the others go on. A file by
     itself needs none."""
-    return 2 if config.args_source == pytest.Config.ArgsSource.TESTPATHS else 0
+    return 3 if config.args_source == pytest.Config.ArgsSource.TESTPATHS else 0
 
 
 @pytest.fixture(scope="session")
@@ -154,8 +154,8 @@ def common(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread_and_a_cache_of_its_own(common: Path) -> None:
-    """Judges that tests train are kept for the session, and not in the user's own cache. Two
-    workers have a core each; threads that wait leave it to others."""
+    """Judges that tests train are kept for the session, and not in the user's own cache. A
+    worker has one thread, and threads that wait leave the core to others."""
     os.environ.update(XDG_CACHE_HOME=str(common / "cache"), OMP_NUM_THREADS="1")
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
     torch.set_num_threads(1)

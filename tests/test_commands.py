@@ -282,6 +282,7 @@ def test_make_lint_and_format_run_their_programs(target: str, tmp_path: Path) ->
     assert (tmp_path / "one.py").read_text() == "x = 1\n"
 
 
+@pytest.mark.slow
 def test_make_test_fast_runs_the_tests_it_selects() -> None:
     (line,) = (line for line in recipe("test-fast") if "pytest" in line)
     command = parsed(line)

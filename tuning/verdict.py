@@ -193,7 +193,7 @@ def _front(run: RunDirectory, task: Task) -> list[str]:
     names = [objective.metric for objective in task.objectives]
     return [
         f"front      trial {number}: "
-        + " · ".join(f"{name} {metric_words(row[name])}" for name in names)
+        + " · ".join(f"{name} {metric_words(row.get(name))}" for name in names)
         for number, row in unbeaten(run, task)
     ]
 

@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def metric_words(value: float) -> str:
-    """A metric's value: four decimals below 10, where accuracies and fractions lie, else one."""
+def metric_words(value: float | None) -> str:
+    """A metric's value: four decimals below 10, where accuracies and fractions lie, else one; a
+    dash if there is none."""
+    if value is None:
+        return "—"
     return f"{value:.4f}" if abs(value) < 10 else f"{value:,.1f}"
 
 

@@ -48,6 +48,7 @@ def test_training_points_stand_at_every_tenth_step() -> None:
     assert list(curve["step"]) == [10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120]
     assert list(curve["train_loss"][:11]) == list(range(11))
     assert pd.isna(curve["train_loss"][11])
+    assert training_curve(reports[["step"]]).empty
 
 
 def test_the_winner_is_the_one_in_best_else_the_best_whole_trial(copy: Path) -> None:

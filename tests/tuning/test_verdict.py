@@ -2,6 +2,7 @@ from collections import Counter
 from dataclasses import asdict, replace
 
 from records.checks import CHECKS, run_checks
+from records.objective import Objective
 from records.run import Run
 from records.run_directory import RunDirectory
 from records.trial_directory import TrialRecord
@@ -45,6 +46,23 @@ def test_says_so_where_no_settings_hold(
         "caution    none of these settings reaches test_accuracy 0.99 on every fresh seed" in text
     )
     assert "\nbest " not in text
+
+
+def test_a_trial_on_the_front_that_never_converged_has_a_dash_for_its_steps(
+    options: LSTMOptions, task: Task, directory: RunDirectory
+) -> None:
+    steps = Objective("steps_to_converge", "min", default=1000)
+    task = replace(task, objectives=(Objective("accuracy", "max"), steps))
+    for number, (accuracy, converged) in enumerate(((0.9, None), (0.8, 500))):
+        config = {"lr": 0.01, "max_norm": 0.1, "trial": number, "seed": number}
+        directory.trial(number).write(TrialRecord(number, config, ended="budget"))
+        row = {"step": 1000, "accuracy": accuracy, "steps_to_converge": converged}
+        directory.trial(number).append(row)
+    lines = verdict(options, task, directory, [candidate(0, 0.995)]).splitlines()
+    assert [line for line in lines if line.startswith("front ")] == [
+        "front      trial 0: accuracy 0.9000 · steps_to_converge —",
+        "front      trial 1: accuracy 0.8000 · steps_to_converge 500.0",
+    ]
 
 
 def test_issues_and_tips_are_said_in_a_line_each_and_the_rest_is_not(

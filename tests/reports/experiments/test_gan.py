@@ -10,7 +10,7 @@ from PIL import Image
 
 from reports.experiments.gan_figures import animation, schedules, tiled
 from reports.experiments.gan_pictures import early_middle_late, spread
-from tests.conftest import SmallGANSearch
+from tests.conftest import FINAL_STEPS, GAN_STEPS, SmallGANSearch
 from tests.reports.conftest import build, page_of_run
 
 PICTURES = (
@@ -39,9 +39,9 @@ def test_a_page_with_every_picture(small_gan_search: SmallGANSearch, digits: Pat
             assert min(picture.size) > 100
     table = page.split("How good the images are")[1].split("</table>")[0]
     for name in (
-        "hand-tuned (step 90)",
+        f"hand-tuned (step {GAN_STEPS})",
         "best, in the search",
-        "after final training (step 150)",
+        f"after final training (step {GAN_STEPS + FINAL_STEPS})",
         "real images, by the final judge",
     ):
         assert name in table

@@ -19,6 +19,8 @@ from tests.support.searched import Searched
 from tune_lstm import LSTMOptions
 from tuning.task import Task
 
+pytestmark = pytest.mark.ray  # a study in its database, trial by trial
+
 TRIALS = 13
 
 

@@ -34,6 +34,8 @@ from tuning.engine.start_up import STARTUP_TRIALS
 from tuning.engine.storage import open_storage
 from tuning.task import Rungs, Task
 
+pytestmark = pytest.mark.ray  # a study in its database, trial by trial
+
 
 def search(options: LSTMOptions, task: Task, directory: RunDirectory) -> StudySearch:
     if not (directory.read() or {}).get("id"):
