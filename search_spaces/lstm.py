@@ -150,7 +150,7 @@ TEXTBOOK: Mapping[str, Any] = {
 
 PRIOR_WEIGHT = 10.0
 """``SearchSpace.prior_weight`` of the extended spaces. The best few of about ten trials say little
-about seventeen dimensions; guided by them alone, TPE stays near the first good trial. Measured:
+about sixteen dimensions; guided by them alone, TPE stays near the first good trial. Measured:
 docs/decisions/search-efficiency.md"""
 
 SPACES = {

@@ -34,7 +34,7 @@ SEARCH = (
     "--max-steps", STEPS,
     "--final-steps", 5, "--no-dashboard", "--set", "lr_g=3e-4..2e-3:log",
 )  # fmt: skip
-"""The settings known beforehand lie outside of that: all six evolve."""
+"""The baselines lie outside that space: all six evolve."""
 
 
 def check_population(path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[int, list[Change]]:

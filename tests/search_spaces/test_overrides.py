@@ -281,7 +281,7 @@ CHANGES = {
 def test_optuna_can_search_it_and_every_trial_has_exactly_what_applies(
     name: str, texts: tuple[str, ...]
 ) -> None:
-    """What StudySearch does of it, with Optuna alone: known settings enqueued, then TPE."""
+    """What StudySearch does of it, with Optuna alone: baselines enqueued, then TPE."""
     spaces = {
         "lstm": LSTM,
         "lstm extended": LSTM_EXTENDED,
