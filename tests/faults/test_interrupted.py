@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -49,7 +50,10 @@ def check_resumed(folder: Path, before: dict[int, str]) -> None:
     in order."""
     result = run("tune_lstm.py", *RESUME, cwd=folder)
     assert result.returncode == 0, result.stderr
-    assert f"{len(before)} finished before" in result.stderr
+    counted = re.search(r" · (\d+) finished before", result.stderr)
+    assert counted
+    # A kill may fall between the study's word that a trial has ended and its record.
+    assert len(before) <= int(counted[1]) <= 7
     after = ended(folder)
     assert set(after) == set(range(7))
     assert {number: after[number] for number in before} == before
