@@ -108,8 +108,8 @@ def exit_usage_error(message: str) -> NoReturn:
 
 
 def _message(panel: str) -> str:
-    """tyro's message without its frame: the lines above the rule before the hint at ``--help``. The
-    frame is of dashes if the console is not UTF-8.
+    """tyro's message without its frame: the lines above the rule before the hint at ``--help``. If
+    the console is not UTF-8, the frame is made of dashes.
     """
     lines = [line.strip("│ ") for line in panel.splitlines()[1:]]
 

@@ -48,7 +48,7 @@ class Group:
 def compared(run: Run) -> Compared | None:
     """The run as it is compared with others; None if it has no trial.
 
-    Raises any exception if files of the run were changed by hand.
+    Raises any exception if files of the run were edited.
     """
     if run.trials.empty:
         return None

@@ -123,7 +123,7 @@ class Site:
     def _entry(self, run: Run, progress: Callable[[str], None]) -> dict[str, Any] | None:
         """Write the pages of a run; returns what the index shows of it.
 
-        None if the run cannot be shown, because its files were cut off or changed by hand. Raises
+        None if the run cannot be shown, because its files were cut off or edited. Raises
         OSError if the output cannot be written to.
         """
         progress(run.name)

@@ -1,5 +1,5 @@
 """Every command that the README, the docs, the Makefile and the benchmarks name: its program takes
-these options, and a small version of it runs, here or in the test that is named beside it.
+these options, and a small version of it runs, here or in the test that ``ELSEWHERE`` names.
 """
 
 import ast

@@ -38,8 +38,7 @@ SEARCH = (
 
 
 def check_population(path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[int, list[Change]]:
-    """Every trial has come to its end, the study says so, and what is on record trains the same
-    weights again."""
+    """Every trial has ended, the study agrees, and recorded schedules train the same weights."""
     directory = RunDirectory(path)
     study = optuna.load_study(study_name=path.name, storage=f"sqlite:///{path}/optuna.db")
     trials = {record.number: (folder, record) for folder, record in directory.trials()}

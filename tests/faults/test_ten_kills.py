@@ -39,8 +39,7 @@ class Moment(NamedTuple):
 
 
 def draw_moments(draw: random.Random) -> list[Moment]:
-    """Ten moments in the order in which a search comes to them; the second of the two starts may
-    come anywhere."""
+    """Ten moments, in the order of a search. The second of its two starts may be at any place."""
     search = [
         Moment(2, "", "report"),
         Moment(2, "", "report"),

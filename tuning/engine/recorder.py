@@ -98,7 +98,7 @@ class Recorder(Callback):
     def _rank(self, number: int, ended: str | None, row: dict[str, Any]) -> tuple[bool, float, int]:
         """The trial's rank by its last row; the best trial has the highest rank.
 
-        Trials that were cut short rank below all others: their values are of fewer steps.
+        Trials that were cut short rank below all others, since they trained for fewer steps.
         """
         return ended in COMPLETE, -self.objective.loss(row), -number
 

@@ -1,5 +1,6 @@
 """What both searchers do if the machine fails a trial: they hand it out again."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from tuning.engine.failure import MAX_LOST, Failure
 from tuning.engine.patience import Patience, check_writable
 
 
-class RetryingSearcher(Searcher):
+class RetryingSearcher(Searcher, ABC):
     """A searcher that hands a trial out again if the machine failed under it.
 
     Attributes:
@@ -24,15 +25,15 @@ class RetryingSearcher(Searcher):
         self._run, self._patience = run, patience or Patience()
         self.tune_trials: Sequence[Trial] = ()
 
+    @abstractmethod
     def _ended(
         self, trial_id: str, result: dict[str, Any], error: bool, failure: Failure | None
     ) -> None:
         """Called once for a trial that is over; ``result`` is its last report, if there is one."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _hand_out_again(self, trial_id: str, failure: Failure) -> None:
         """Called if a trial is not over but lost: put it back in the queue."""
-        raise NotImplementedError
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False

@@ -20,6 +20,18 @@ from tuning.engine.start_up import StartUp
 from tuning.task import Rungs, Task
 
 
+def rays_asha() -> AsyncHyperBandScheduler:
+    """Ray Tune's own ASHA, with the rungs of the ``task`` fixture."""
+    return AsyncHyperBandScheduler(
+        time_attr="step",
+        metric="mean_accuracy",
+        mode="max",
+        max_t=1000,
+        grace_period=100,
+        reduction_factor=3,
+    )
+
+
 def ask(scheduler: TrialScheduler, name: str, value: float, step: int = 100, **config: Any) -> str:
     trial = cast(Any, SimpleNamespace(trial_id=name, config={"trial": 99, "seed": 0, **config}))
     scheduler.on_trial_add(cast(Any, None), trial)
@@ -98,14 +110,7 @@ def test_one_that_converged_is_what_slower_ones_are_compared_with_where_rays_ash
     options: LSTMOptions, task: Task, directory: RunDirectory
 ) -> None:
     ours = create_scheduler(options, task, directory)
-    stock = AsyncHyperBandScheduler(
-        time_attr="step",
-        metric="mean_accuracy",
-        mode="max",
-        max_t=1000,
-        grace_period=100,
-        reduction_factor=3,
-    )
+    stock = rays_asha()
     for scheduler, decision in ((ours, "STOP"), (stock, "CONTINUE")):
         end(scheduler, "fast", 0.9, step=80)
         assert ask(scheduler, "slow", 0.3) == decision
@@ -151,14 +156,7 @@ class TestStartUp:
         study = open_study(dataclasses.replace(options, resume=True), task, directory)
         slots = 1 if stock else 2  # which of two trials comes first to a rung is chance
         searcher = StudySearch(options, task, directory, study, trials_done=0, slots=slots)
-        scheduler: Any = AsyncHyperBandScheduler(
-            time_attr="step",
-            metric="mean_accuracy",
-            mode="max",
-            max_t=1000,
-            grace_period=100,
-            reduction_factor=3,
-        )
+        scheduler: Any = rays_asha()
         if not stock:
             scheduler = create_scheduler(options, task, directory, searcher.start_up, searcher.room)
         tune_run(
