@@ -6,7 +6,7 @@ from search_spaces import Parameter, SearchSpace
 
 SPACE = SearchSpace(
     parameters={
-        "lr": Parameter(Float(1e-4, 1e-1, log=True), "0.1 to 100 times torch's default."),
+        "lr": Parameter(Float(1e-4, 3e-2, log=True), "0.1 to 30 times torch's default."),
         "weight_decay": Parameter(Float(1e-3, 1e1, log=True), "Favours a rule over rote learning."),
         "beta1": Parameter(Float(0.5, 0.99), "Momentum.", below=1.0),
         "beta2": Parameter(Float(0.9, 0.999), "Memory of squared gradients.", below=1.0),

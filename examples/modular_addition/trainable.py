@@ -1,6 +1,6 @@
-"""One trial: a small transformer learns half of all sums modulo p and is tested on the other half.
+"""One trial: a small transformer learns some of all sums modulo p and is tested on the others.
 
-It first learns its half by heart. Sums that it has not seen come right much later, or never
+It first learns what it sees by heart. Sums that it has not seen come right later, or never
 (grokking: Power et al. 2022, https://arxiv.org/abs/2201.02177).
 """
 
