@@ -20,10 +20,17 @@ class Rungs:
     The first rung is at ``grace_steps`` training steps (or units of the task's ``time_attr``), each
     next rung ``reduction_factor`` times further. A trial continues if it is among the best
     1/``reduction_factor`` of the trials that reached the rung.
+
+    Raises ValueError if ``grace_steps`` is below 1 or ``reduction_factor`` not above 1: the rungs
+    would never reach the budget.
     """
 
     grace_steps: int
     reduction_factor: float
+
+    def __post_init__(self) -> None:
+        if self.grace_steps < 1 or not self.reduction_factor > 1:
+            raise ValueError(f"grace_steps must be at least 1, reduction_factor above 1: {self}")
 
     def steps(self, max_steps: int) -> list[int]:
         """The rungs below the budget, in the budget's unit."""

@@ -66,6 +66,14 @@ def test_rungs_lie_below_the_budget_at_multiples_of_the_reduction_factor() -> No
     assert Rungs(grace_steps=500, reduction_factor=3).steps(500) == []
 
 
+@pytest.mark.parametrize(("grace_steps", "reduction_factor"), [(0, 2), (-5, 2), (10, 1), (10, 0.5)])
+def test_rungs_that_never_reach_the_budget_are_refused(
+    grace_steps: int, reduction_factor: float
+) -> None:
+    with pytest.raises(ValueError, match="grace_steps must be at least 1"):
+        Rungs(grace_steps, reduction_factor)
+
+
 def test_no_rung_below_the_budget_means_no_early_stopping(
     options: LSTMOptions, task: Task, directory: RunDirectory
 ) -> None:
