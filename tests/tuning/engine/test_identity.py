@@ -24,11 +24,30 @@ pytestmark = pytest.mark.ray  # a study in its database, trial by trial
 TRIALS = 13
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("identity")
+
+
 @pytest.fixture
-def searched(options: LSTMOptions, task: Task) -> Searched:
-    """A run with ``TRIALS`` ended trials."""
+def tmp_path(folder: Path) -> Path:
+    """Empty, and at the same path in every test: a run that was moved would be another's copy."""
+    path = folder / "runs"
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def searched(options: LSTMOptions, task: Task, folder: Path, tmp_path: Path) -> Searched:
+    """A run with ``TRIALS`` ended trials, searched once for each place of the study."""
+    kept = folder / ("own" if options.optuna_storage is None else "shared")
+    if kept.exists():
+        shutil.copytree(kept, tmp_path, dirs_exist_ok=True)
+        return Searched(dataclasses.replace(options, resume=True), task)
     searched = Searched(options, task)
     assert searched.search(TRIALS) == list(range(TRIALS))
+    shutil.copytree(tmp_path, kept)
     return searched
 
 
@@ -206,8 +225,10 @@ def test_a_copy_of_the_study_from_the_middle_of_a_trial_is_told_the_end(
     assert again.notes == []
 
 
-def test_another_runs_database_in_its_place_is_put_aside(searched: Searched, task: Task) -> None:
-    other = Searched(dataclasses.replace(searched.options, name="other", seed=9), task)
+def test_another_runs_database_in_its_place_is_put_aside(
+    searched: Searched, options: LSTMOptions, task: Task
+) -> None:
+    other = Searched(dataclasses.replace(options, name="other", seed=9), task)
     other.search(3)
     before, said = files(searched.run.path), snapshot(searched.study)
     shutil.copyfile(other.run.path / "optuna.db", searched.run.path / "optuna.db")
@@ -380,8 +401,10 @@ def test_trials_in_flight_are_handed_out_again_after_the_study_was_lost(searched
     assert files(searched.run.path) == before
 
 
-def test_warm_start_survives_the_loss_of_the_study(searched: Searched, task: Task) -> None:
-    warm = Searched(dataclasses.replace(searched.options, name="warm", warm_start=("run",)), task)
+def test_warm_start_survives_the_loss_of_the_study(
+    searched: Searched, options: LSTMOptions, task: Task
+) -> None:
+    warm = Searched(dataclasses.replace(options, name="warm", warm_start=("run",)), task)
     warm.search(2)
     said = snapshot(warm.study)
     delete(warm.run.path)
