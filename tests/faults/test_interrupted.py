@@ -38,9 +38,14 @@ def ended(folder: Path) -> dict[int, str]:
     }
 
 
+def start_search(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    """A search in a process group of its own."""
+    return start("tune_lstm.py", *SEARCH, *arguments, cwd=folder, start_new_session=True)
+
+
 def search_until(count: int, folder: Path) -> subprocess.Popen[str]:
-    """A search in a process group of its own, of which ``count`` trials have ended."""
-    process = start("tune_lstm.py", *SEARCH, cwd=folder, start_new_session=True)
+    """A search of which ``count`` trials have ended."""
+    process = start_search(folder)
     wait_for(lambda: len(ended(folder)) >= count, process)
     return process
 
@@ -100,10 +105,14 @@ def stop(process: subprocess.Popen[str], send: Send, number: signal.Signals, run
 
 
 def test_a_search_is_locked_killed_and_resumed(tmp_path: Path) -> None:
-    process = search_until(2, tmp_path)
-    second = run("tune_lstm.py", "--resume", "--name", "cut", cwd=tmp_path)
+    process = start_search(
+        tmp_path, *shlex.split("--input-length 4 --max-steps 300 --max-concurrent 1")
+    )
+    wait_for((tmp_path / "runs" / "cut" / "search.json").exists, process)
+    second = run("tune_lstm.py", *RESUME, cwd=tmp_path)
     assert second.returncode == 2
     assert "is being searched by another process" in second.stderr
+    wait_for(lambda: len(ended(tmp_path)) >= 2, process)
     process.kill()
     process.communicate()
     check_resumed(tmp_path, ended(tmp_path))
