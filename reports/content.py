@@ -98,6 +98,7 @@ def scales(run: Run) -> dict[str, Scale]:
 def save(figure: Figure, folder: Path, name: str, alt: str) -> Picture:
     """Write a figure beside the page, as PNG to look at and as SVG to print, and close it."""
     figure.savefig(folder / f"{name}.png")
+    figure.set_layout_engine("none")  # keep what was laid out: doing it again is half of the time
     figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
     plt.close(figure)
     return Picture(f"{name}.png", alt)
