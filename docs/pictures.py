@@ -2,7 +2,8 @@
 
     python docs/pictures.py runs/lstm-T20 runs/gan-mnist
 
-Needs Chromium. For an LSTM run it also starts a small search, to show the Ray dashboard.
+Needs Chromium, by one of its usual names or as CHROMIUM=/path. For an LSTM run it also starts a
+small search, to show the Ray dashboard.
 """
 
 import json
@@ -24,6 +25,9 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from command_line import read_arguments, run_script
 
 ROOT = Path(__file__).parent.parent
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+"""The program that draws pages; None if there is none, or only playwright's own."""
 FROM_GAN_PAGE = (
     "samples.png", "interpolation.png", "neighbours.png", "history.png", "slices.png",
     "training.gif", "walk.gif",
@@ -111,11 +115,9 @@ def main() -> None:
     options = read_arguments(Options)
     output = options.output.expanduser()
     output.mkdir(parents=True, exist_ok=True)
-    names = ("chromium", "google-chrome")
-    chromium = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
         )
         runs = [run.expanduser().resolve() for run in options.runs]
         if "lstm" in {report(run, browser, output) for run in runs}:

@@ -294,7 +294,7 @@ class TestPreparation:
     def test_a_run_does_not_go_on_with_another_judge(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(judge, "TRAINING_STEPS", 40)
+        monkeypatch.setattr(judge, "TRAINING_STEPS", 20)
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "here"))
         run = tmp_path / "run"
         self.prepare(run)
@@ -309,7 +309,7 @@ class TestPreparation:
 
         own.unlink()
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another machine"))
-        monkeypatch.setattr(judge, "TRAINING_STEPS", 39)  # as rounding differs there
+        monkeypatch.setattr(judge, "TRAINING_STEPS", 19)  # as rounding differs there
         with pytest.raises(
             UsageError, match=r"judge 1 of this machine is not the one that the run began with"
         ):

@@ -1,18 +1,15 @@
 """The report's pages in a real browser: everything loads, nothing leaves the page, and a phone can
 show them."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from docs.pictures import CHROMIUM
 from tests.conftest import SmallGANSearch, SmallSearch, run
 
-CHROMIUM = (
-    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-)
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="needs Chromium (apt-get install chromium)"
 )
@@ -38,7 +35,9 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(
-    params=[(1280, 900, "light"), (390, 844, "dark")], ids=["wide, light", "phone, dark"]
+    scope="module",
+    params=[(1280, 900, "light"), (390, 844, "dark")],
+    ids=["wide, light", "phone, dark"],
 )
 def page(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Page]:
     width, height, scheme = request.param
@@ -56,6 +55,18 @@ def look_at_all(page: Page) -> int:
     return count
 
 
+@pytest.fixture
+def small(page: Page, site: Path) -> Page:
+    """The page of the small LSTM search, with every figure drawn and every trial shown."""
+    address = (site / "small" / "index.html").as_uri()
+    if page.url == address:
+        page.click("button[type=reset]")
+    else:
+        page.goto(address)
+        look_at_all(page)
+    return page
+
+
 def points(page: Page, figure: str) -> int:
     """How many points a figure shows, in its traces that show trials."""
     script = f"""document.getElementById('plot-{figure}').data
@@ -69,9 +80,9 @@ def points(page: Page, figure: str) -> int:
     ("name", "pictures", "figures"),
     [
         ("index.html", 2, 0),
-        ("small/index.html", 3, 8),
         ("digits/index.html", 9, 7),
         ("small/trials/0003.html", 0, 1),
+        ("small/index.html", 3, 8),
     ],
 )
 def test_loads_whole_and_alone(
@@ -95,6 +106,38 @@ def test_loads_whole_and_alone(
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
+def test_one_filter_holds_for_the_table_and_every_figure(small: Page) -> None:
+    assert points(small, "history") == 6 + 1  # the best is ringed
+    small.select_option("[name=outcome]", "stopped early")
+    small.wait_for_selector("#filtered:has-text(' of ')")
+    shown = small.locator("#trials tbody tr:visible").count()
+    assert 0 < shown < 6
+    small.wait_for_timeout(500)
+    assert [points(small, figure) for figure in ("history", "slices")] == [shown, shown]
+    small.click("button[type=reset]")
+    small.wait_for_selector("#filtered:has-text('all ')")
+    small.fill("[name=words]", "hand-tuned, T=15")
+    small.wait_for_selector("#filtered:has-text('1 of ')")
+    assert small.locator("#trials tbody tr:visible").count() == 1
+
+
+def test_the_table_sorts_by_any_column_either_way(small: Page) -> None:
+    rates = """[...document.querySelectorAll('#trials tbody tr')]
+        .map(row => Number(row.cells[2].dataset.value))"""
+    small.click("#trials th[data-name=lr] button")
+    rising = small.evaluate(rates)
+    assert rising == sorted(rising)
+    small.click("#trials th[data-name=lr] button")
+    assert small.evaluate(rates) == sorted(rising, reverse=True)
+    assert small.get_attribute("#trials th[data-name=lr]", "aria-sort") == "descending"
+
+
+def test_another_setting_can_be_chosen_from_the_keyboard(small: Page) -> None:
+    small.focus("select[data-for=plot-slices]")
+    small.keyboard.press("ArrowDown")
+    small.wait_for_selector("#plot-slices .xtitle:has-text('max_norm')")
+
+
 def test_the_way_from_the_index_to_a_trial(page: Page, site: Path) -> None:
     page.goto((site / "index.html").as_uri())
     page.click("table a >> nth=0")
@@ -103,35 +146,6 @@ def test_the_way_from_the_index_to_a_trial(page: Page, site: Path) -> None:
     page.click("#trials a >> nth=4")
     assert page.inner_text("h1") == "Trial 4"
     assert "--train " in page.inner_text("pre")
-
-
-def test_one_filter_holds_for_the_table_and_every_figure(page: Page, site: Path) -> None:
-    page.goto((site / "small" / "index.html").as_uri())
-    look_at_all(page)
-    assert points(page, "history") == 6 + 1  # the best is ringed
-    page.select_option("[name=outcome]", "stopped early")
-    page.wait_for_selector("#filtered:has-text(' of ')")
-    shown = page.locator("#trials tbody tr:visible").count()
-    assert 0 < shown < 6
-    page.wait_for_timeout(500)
-    assert [points(page, figure) for figure in ("history", "slices")] == [shown, shown]
-    page.click("button[type=reset]")
-    page.wait_for_selector("#filtered:has-text('all ')")
-    page.fill("[name=words]", "hand-tuned, T=15")
-    page.wait_for_selector("#filtered:has-text('1 of ')")
-    assert page.locator("#trials tbody tr:visible").count() == 1
-
-
-def test_the_table_sorts_by_any_column_either_way(page: Page, site: Path) -> None:
-    page.goto((site / "small" / "index.html").as_uri())
-    rates = """[...document.querySelectorAll('#trials tbody tr')]
-        .map(row => Number(row.cells[2].dataset.value))"""
-    page.click("#trials th[data-name=lr] button")
-    rising = page.evaluate(rates)
-    assert rising == sorted(rising)
-    page.click("#trials th[data-name=lr] button")
-    assert page.evaluate(rates) == sorted(rising, reverse=True)
-    assert page.get_attribute("#trials th[data-name=lr]", "aria-sort") == "descending"
 
 
 def test_numbers_sort_by_value_however_they_are_written(page: Page, site: Path) -> None:
@@ -144,11 +158,3 @@ def test_numbers_sort_by_value_however_they_are_written(page: Page, site: Path) 
     page.goto((site / "table.html").as_uri())
     page.click("th button")
     assert page.locator("td").all_inner_texts() == ["9.89%", "99.50%", "100.00%", "1,900", "—"]
-
-
-def test_another_setting_can_be_chosen_from_the_keyboard(page: Page, site: Path) -> None:
-    page.goto((site / "small" / "index.html").as_uri())
-    look_at_all(page)
-    page.focus("select[data-for=plot-slices]")
-    page.keyboard.press("ArrowDown")
-    page.wait_for_selector("#plot-slices .xtitle:has-text('max_norm')")

@@ -212,16 +212,17 @@ def test_both_rates_follow_the_schedule(gan: Any, decay: str, factors: list[floa
 
 @pytest.fixture(scope="module")
 def collapsing(shared: Shared, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A trial 600 steps on whose generator makes one image, for others to go on from."""
+    """A trial 300 steps on whose generator makes one image, for others to go on from."""
     folder = tmp_path_factory.mktemp("collapsing")
-    settings = {"lr_d": 1e-7, "lr_g": 1e-3, "batch_size": 16, "report_every": 100}
+    settings = {"lr_d": 1e-7, "lr_g": 1e-3, "batch_size": 16, "report_every": 50}
 
     def go_on(**own: Any) -> GANTrial:
         restored = {"restore_from": [str(folder)]} if any(folder.iterdir()) else {}
-        return GANTrial({**COURSEWORK, **settings, "max_steps": 1500, **restored, **own})
+        return GANTrial({**COURSEWORK, **settings, "max_steps": 900, **restored, **own})
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(GANTrial, "shared", shared)
+        patch.setattr("trainables.gan.trainable.FAILING_FROM", 250)
         begun = go_on()
         for _ in range(6):
             begun.step()
@@ -251,21 +252,21 @@ class TestEndsWithAReason:
         self, gan: Any, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """With every loss; the generator's one class of noise is the effect, not the cause."""
-        monkeypatch.setattr("trainables.gan.trainable.FAILING_FROM", 100)
-        small = {"batch_size": 16, "report_every": 100, "max_steps": 600}
+        monkeypatch.setattr("trainables.gan.trainable.FAILING_FROM", 50)
+        small = {"batch_size": 16, "report_every": 50, "max_steps": 300}
         row = self.end(gan(**settings, **small, lr_d=1e-3, lr_g=1e-6))
         assert row["ended"] == "discriminator won"
-        assert row["step"] == 400  # a third of the budget, and two reports more
+        assert row["step"] == 200  # a third of the budget, and two reports more
         assert min(row["train_told_apart"]) > 0.98
 
     @pytest.mark.parametrize("baseline", [False, True])
     def test_a_generator_that_makes_one_image(self, baseline: bool, collapsing: Any) -> None:
         """The trial ends, unless it is a baseline: those are given their whole budget."""
-        own = {"baseline": "hand-tuned", "max_steps": 700} if baseline else {}
+        own = {"baseline": "hand-tuned", "max_steps": 400} if baseline else {}
         trial = collapsing(**own)
         row = self.end(trial)
         assert row["ended"] == ("budget" if baseline else "generator collapsed")
-        assert row["step"] == 700
+        assert row["step"] == 400
         assert row["coverage"] < 0.15
 
     def test_a_loss_that_is_not_a_number(self, gan: Any) -> None:
