@@ -8,14 +8,14 @@ https://doi.org/10.1006/jcom.1998.0487
 
 from typing import Any
 
-from scipy.stats import qmc
-
 from search_spaces import SearchSpace
 from search_spaces.unit_scale import quantile
 
 
 def design_point(space: SearchSpace, seed: int, index: int) -> dict[str, Any]:
     """The settings of point ``index`` (from 0) in the design of ``seed``."""
+    from scipy.stats import qmc  # slow to import, and not needed by a search that is refused
+
     sobol = qmc.Sobol(max(1, len(space.parameters)), scramble=True, rng=seed)
     if index:
         sobol.fast_forward(index)

@@ -48,7 +48,7 @@ def refusal(address: str, folder: Path, *wish: object) -> str:
     return line
 
 
-def test_searches_there_and_refuses_what_no_node_can_meet(address: str, tmp_path: Path) -> None:
+def test_searches_there(address: str, tmp_path: Path) -> None:
     result = run("tune_lstm.py", "--address", address, *SMALL, "--name", "there", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert f"2 at once on 1 node at {address}" in result.stderr
@@ -57,11 +57,11 @@ def test_searches_there_and_refuses_what_no_node_can_meet(address: str, tmp_path
         json.loads(file.read_text()) for file in tmp_path.glob("runs/there/trial_*/trial.json")
     ]
     assert [record["ended"] for record in records] == ["budget"] * 2
-    line = refusal(address, tmp_path, "--gpus-per-trial", 0.5)
-    assert line.endswith("no node of the cluster can run a trial that needs 1 CPU and 0.5 GPU")
 
 
 @pytest.mark.slow
-def test_refuses_more_cpus_than_any_node_has(address: str, tmp_path: Path) -> None:
+def test_refuses_more_than_any_node_has(address: str, tmp_path: Path) -> None:
     line = refusal(address, tmp_path, "--cpus-per-trial", 3)
     assert line.endswith("no node of the cluster can run a trial that needs 3 CPU")
+    line = refusal(address, tmp_path, "--gpus-per-trial", 0.5)
+    assert line.endswith("no node of the cluster can run a trial that needs 1 CPU and 0.5 GPU")
