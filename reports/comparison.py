@@ -11,8 +11,8 @@ from records.run import Run
 from reports.content import Answer, number
 from reports.experiments import page_of
 from reports.experiments.default import Page, Section
-from reports.explore import Plot, write_variants
 from reports.figures.interactive import curves
+from reports.figures.scripts import Plot, write_variants
 from reports.figures.style import SERIES
 from reports.figures.traces import digits
 

@@ -1,20 +1,12 @@
-"""The interactive part of a run's page: each figure is written as a script that the page loads when
-the reader scrolls to it.
-
-A page opened from a disk may not fetch data. So a figure's data come as a script that hands them to
-``static/report.js``.
-"""
+"""The interactive part of a run's page: each figure that the run has the data for."""
 
 import html
-import json
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pandas as pd
 from optuna.distributions import BaseDistribution
 
@@ -29,6 +21,7 @@ from records.tables import stretches
 from reports.content import number, scales, settings
 from reports.experiments.default import Page
 from reports.figures import evidence, from_optuna, interactive
+from reports.figures.scripts import Plot, write_variants
 from reports.figures.traces import WORDS, Axis, Figure
 from search_spaces.unit_scale import place
 
@@ -38,22 +31,6 @@ OVER_ALL = ("importances", "path")
 
 Drawn = tuple[str, str, dict[str, Figure]]
 """A title, an alternative text, and the figures by the words of the choice between them."""
-
-
-@dataclass(frozen=True)
-class Plot:
-    """An interactive figure on a page.
-
-    Attributes:
-        alt: What it shows, for those who cannot see it.
-        variants: By the words of the choice between them, each script's path without its ending.
-        filtered: Whether its points are trials, which the page's filter hides and shows.
-    """
-
-    title: str
-    alt: str
-    variants: dict[str, str]
-    filtered: bool = True
 
 
 class Explorer:
@@ -292,20 +269,3 @@ def _place(distribution: BaseDistribution, value: Any) -> float | None:
     if found is None and str(value) in choices:
         return choices.index(str(value)) / max(1, len(choices) - 1)
     return found
-
-
-def write_variants(figures: Mapping[str, tuple[str, Figure]], folder: Path) -> dict[str, str]:
-    """Write figures as scripts under ``folder``.
-
-    ``figures``: by the script's path without its ending, the words of the choice and the figure.
-    Returns the path of each figure that is not empty, by its words.
-    """
-    variants = {}
-    for name, (words, figure) in figures.items():
-        if figure.data:
-            variants[words] = name
-            content = {"data": figure.data, "layout": figure.layout}
-            text = orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY).decode()
-            script = f"report.figure({json.dumps(name)}, {text});\n"
-            (folder / f"{name}.js").write_text(script, encoding="utf-8")
-    return variants

@@ -9,8 +9,8 @@ from records.checkpoint import settings_of
 from records.run import Run
 from reports.content import address, rows
 from reports.experiments.default import Page
-from reports.explore import Plot, write_variants
 from reports.figures.interactive import curves
+from reports.figures.scripts import Plot, write_variants
 from reports.figures.style import BEST, HAND_TUNED, OWN
 from reports.figures.traces import digits, thinned
 

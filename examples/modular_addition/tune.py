@@ -7,7 +7,7 @@ if __name__ == "__main__":
 
 from dataclasses import dataclass
 
-from command_line import UsageError, run_script
+from command_line import run_script
 from records.objective import Goal, Objective
 from tuning.options import MAX_STEPS, SearchOptions
 from tuning.script import search_script
@@ -26,10 +26,8 @@ class AdditionOptions(SearchOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 5 <= self.p <= 113:
-            raise UsageError(f"--p must be 5 to 113, got {self.p}")
-        if not 1 <= self.max_steps <= MAX_STEPS:
-            raise UsageError(f"--max-steps must be 1 to {MAX_STEPS:,}, got {self.max_steps}")
+        self.check_range("p", 5, 113)
+        self.check_range("max_steps", 1, MAX_STEPS)
 
 
 def addition_task(options: AdditionOptions) -> Task:
