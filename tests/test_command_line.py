@@ -132,8 +132,8 @@ def test_refused_in_one_line(
     ("script", "arguments"),
     [
         ("tune_lstm.py", "--num-samples many"),
-        ("tune_lstm.py", "--cpus-per-trial 4096"),
         ("tune_gan.py", "--resume"),
+        pytest.param("tune_lstm.py", "--cpus-per-trial 4096", marks=pytest.mark.slow),
         pytest.param("tune_lstm.py", "--set lr=0.01 max_norm=1", marks=pytest.mark.slow),
         pytest.param("tune_lstm.py", "--optuna-storage nonsense", marks=pytest.mark.slow),
         pytest.param("tune_gan.py", "--data-root /dev/null", marks=pytest.mark.slow),

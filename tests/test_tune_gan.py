@@ -266,10 +266,22 @@ def refused(cwd: Path, *arguments: str) -> str:
     return line
 
 
+@pytest.mark.slow
 def test_a_missing_data_set_is_refused_before_ray_starts(tmp_path: Path) -> None:
     line = refused(tmp_path, "--dataset", "mnist", "--data-root", "empty")
     assert "--dataset digits" in line
     assert "empty/MNIST/raw" in line
+
+
+def test_a_missing_data_set_is_refused_before_a_run_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    prepare = preparation(GANOptions(data_root=str(tmp_path / "empty")))
+    with pytest.raises(UsageError, match=r"empty/MNIST/raw.*--dataset digits"):
+        prepare(print, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow

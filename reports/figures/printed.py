@@ -53,8 +53,8 @@ def parameter_slices(
         elif not chosen.empty:
             axes.set_xscale(scale)
             axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.set_yscale("log" if metric.log else "linear")
         axes.set_title(name, fontsize=10)
+    places[0].set_yscale("log" if metric.log else "linear")  # of all: they share it
     shared_legend(figure, places, ncols=3)
     return figure
 

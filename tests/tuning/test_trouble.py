@@ -45,7 +45,11 @@ def test_the_traceback_is_in_a_file(tmp_path: Path) -> None:
             "ModuleNotFoundError(\"No module named 'torch'\", name='torch')",
             "cannot import torch (No module named 'torch')",
         ),
-        ("ImportError('libtorch_cpu.so: gone', name='torch')", "cannot import torch (libtorch_cpu"),
+        pytest.param(
+            "ImportError('libtorch_cpu.so: gone', name='torch')",
+            "cannot import torch (libtorch_cpu",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_broken_installation_is_one_line(

@@ -256,25 +256,37 @@ def test_without_files_or_network_says_where_they_go_and_names_digits(
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("closed", ["MNIST/raw", "MNIST", "."])
-def test_a_folder_that_may_not_be_read_is_named(raw: Path, closed: str) -> None:
+UNREADABLE = """
+import os, sys
+from trainables.gan.images import ImagesUnavailable, load_images
+root, *folders = sys.argv[1:]
+for folder in folders:
+    if not os.fork():
+        os.chmod(folder, 0)
+        os.getuid() or os.setuid(65534)
+        try:
+            load_images("mnist", root)
+        except ImagesUnavailable as error:
+            print(error, flush=True)
+        os._exit(0)
+    os.wait()
+    os.chmod(folder, 0o755)
+"""
+"""Prints why the images cannot be loaded, with one folder after another closed to a user."""
+
+
+def test_a_folder_that_may_not_be_read_is_named(raw: Path) -> None:
     root = raw.parent.parent
-    code = (
-        "import os, sys; from trainables.gan.images import ImagesUnavailable, load_images\n"
-        "os.chmod(sys.argv[2], 0)\n"
-        "os.getuid() or os.setuid(65534)\n"
-        "try: load_images('mnist', sys.argv[1])\n"
-        "except ImagesUnavailable as error: print(error)"
-    )
     for parent in (root, *root.parents):
         if not parent.stat().st_mode & 0o005:
             parent.chmod(0o755)
-    command = [sys.executable, "-c", code, str(root), str(root / closed)]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    (root / closed).chmod(0o755)
-    assert result.stdout.startswith(f"{root / closed} cannot be read (no permission)"), (
-        result.stderr
-    )
+    folders = (raw, raw.parent, root)
+    command = [sys.executable, "-c", UNREADABLE, root, *folders]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    lines = result.stdout.splitlines()
+    assert len(lines) == len(folders)
+    for line, folder in zip(lines, folders, strict=True):
+        assert line.startswith(f"{folder} cannot be read (no permission)")
 
 
 class Mirror:
