@@ -89,15 +89,16 @@ def training_history(
         axes.locator_params(axis="x", nbins=5)
         if final_from is not None and axes is not d_hand:
             axes.axvline(final_from, color=MUTED, linewidth=0.8, linestyle=":")
-    d_best.legend(loc="center right")
-    d_hand.legend(loc="center right") if hand_tuned else d_hand.set_visible(False)
+    d_best.legend(loc="best")
+    d_hand.legend(loc="best") if hand_tuned else d_hand.set_visible(False)
     figure.legend(*fd.get_legend_handles_labels(), loc="outside lower left", ncols=2)
     printed.titled(figure, title)
     return figure
 
 
-def _smoothed(curve: pd.DataFrame, points: int = 20) -> pd.DataFrame:
-    """Means over ``points`` training points: single batches hide where a curve goes."""
+def _smoothed(curve: pd.DataFrame) -> pd.DataFrame:
+    """Means over 20 training points, fewer of a short curve: single batches hide where it goes."""
+    points = min(20, max(1, len(curve) // 10))
     return curve.groupby(curve.index // points).mean()
 
 
