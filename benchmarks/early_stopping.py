@@ -59,7 +59,8 @@ def train(task: tuple[int, dict[str, float], int]) -> list[dict[str, Any]]:
 
 
 def record(options: Options) -> None:
-    settings = [*HAND_TUNED.values(), *sobol_settings(SPACE, 61)][: options.settings]
+    drawn = sobol_settings(SPACE, max(0, options.settings - len(HAND_TUNED)))
+    settings = [*HAND_TUNED.values(), *drawn][: options.settings]
     tasks = [(number, dict(values), options.max_steps) for number, values in enumerate(settings)]
     rows = [row for trial in in_processes(train, tasks, 2, "training") for row in trial]
     table = pd.DataFrame(rows).sort_values(["setting", "step"])

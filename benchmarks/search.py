@@ -2,7 +2,7 @@
 recorded learning curves.
 
     make bench-search                           # replay lstm_extended_curves.csv.gz
-    python -m benchmarks.search --record 512    # train the curves: 15 s a setting and core
+    python -m benchmarks.search --record 305    # train the curves: 15 s each on a core
 
 Every strategy searches the LSTM's extended space at T = 50, one trial at a time, with the same
 budget and seeds and without baselines. A trial's reports are the recorded curve of the nearest

@@ -66,6 +66,7 @@ def parameters_of(search: Mapping[str, Any]) -> dict[str, Parameter]:
             _distribution(one["distribution"]),
             one["reason"],
             tuple(one["only_if"]) if one.get("only_if") else None,
+            -math.inf if one.get("at_least") is None else float(one["at_least"]),
         )
         for name, one in search.get("space", {}).items()
     }

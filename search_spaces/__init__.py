@@ -39,9 +39,9 @@ class Parameter:
     Args:
         distribution: The values that the search tries.
         reason: Why these values.
-        only_if: An earlier parameter and its value. Beside any other value of it, this parameter
-            has no meaning and no value.
-        below: An upper bound (exclusive) on the numbers that the user may ask for.
+        only_if: An earlier parameter and its value. For any other value of it, this parameter has
+            no meaning and no value.
+        at_least, below: Bounds (the upper one exclusive) on the numbers that the user may ask for.
         mutable: Whether the value can change during a training, because no network is built from
             it. ``--scheduler pbt`` changes it.
     """
@@ -49,11 +49,12 @@ class Parameter:
     distribution: BaseDistribution
     reason: str
     only_if: tuple[str, Any] | None = None
+    at_least: float = -math.inf
     below: float = math.inf
     mutable: bool = False
 
     def applies(self, settings: Mapping[str, Any]) -> bool:
-        """Whether the parameter has a meaning beside the ``settings`` chosen so far."""
+        """Whether the parameter has a meaning with the ``settings`` chosen so far."""
         return self.only_if is None or settings.get(self.only_if[0]) == self.only_if[1]
 
     @property
@@ -71,6 +72,7 @@ class Parameter:
             "distribution": distribution_to_json(self.distribution),
             "reason": self.reason,
             "only_if": self.only_if,
+            "at_least": self.at_least if math.isfinite(self.at_least) else None,
             "mutable": self.mutable,
         }
 
@@ -87,7 +89,7 @@ class SearchSpace:
         others: Parameters that are fixed or have no meaning here, which the user may make vary.
         left_out: Names of the baselines that the user's changes exclude (see
             ``search_spaces.overrides``).
-        prior_weight: How many trials TPE's uniform prior over the space weighs as much as.
+        prior_weight: Weight of TPE's uniform prior over the space, in trials.
     """
 
     parameters: Mapping[str, Parameter]
@@ -104,7 +106,7 @@ class SearchSpace:
 
     @property
     def conditional(self) -> bool:
-        """Whether any parameter applies only beside a certain value of another."""
+        """Whether any parameter applies only for a certain value of another."""
         return any(parameter.only_if for parameter in self.parameters.values())
 
     @property

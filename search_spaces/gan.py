@@ -42,6 +42,7 @@ CORE = {
         CategoricalDistribution((32, 64, 128)),
         "The coursework's 64, half of it and twice it. Trials are limited in batches, so twice the"
         " batch is twice the images: the default budget is 20 epochs of MNIST at 128.",
+        at_least=2,  # batch normalisation cannot train on one image
         mutable=True,
     ),
     "latent_dim": Parameter(
@@ -139,8 +140,8 @@ FOUND = {
     "latent_dim": 64, "loss": "non-saturating", "label_smoothing": 0.13, "ema": 0.999,
     "regulariser": "spectral", "shift": 2, "lr_decay": "late", "d_steps": 2, "latent": "clusters",
 }  # fmt: skip
-"""Settings that a search found on MNIST (README.md), rounded. They start the next search, also on
-other data sets."""
+"""Settings that a search found on MNIST (docs/results.md), rounded. They start the next search,
+also on other data sets."""
 
 SPACES = {
     "core": SearchSpace(

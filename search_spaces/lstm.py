@@ -22,7 +22,7 @@ LR = Parameter(
 )
 MAX_NORM = Parameter(
     FloatDistribution(1e-3, 1e1, log=True),
-    "Gradient norms have a median of 2 and rarely reach 10,000. 10 clips only the rare ones. 1e-3"
+    "Gradient norms have a median of 14 and are above 7,200 one time in a hundred. 1e-3"
     " clips every step, but RMSprop then divides most of the clipping out again, so lower values"
     " should change nothing.",
 )
@@ -94,12 +94,14 @@ EXTENDED_RNN = {
         IntDistribution(2, 10),
         "Lengths that nearly all settings learn within a few hundred steps.",
         only_if=("curriculum", "growing"),
+        at_least=2,
     ),
     "length_growth": Parameter(
         FloatDistribution(1.1, 3.0, log=True),
-        "Factor from one length to the next: 1.1 makes fifty stages from 2 to 200, 3 makes five."
+        "Factor from one length to the next: 1.1 makes forty stages from 2 to 200, 3 makes five."
         " A step that is too large starts from nothing again.",
         only_if=("curriculum", "growing"),
+        at_least=1.0,
     ),
     "length_threshold": Parameter(
         FloatDistribution(0.7, 0.99),

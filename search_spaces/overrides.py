@@ -188,7 +188,7 @@ def _choices(own: Parameter, tokens: tuple[str, ...]) -> CategoricalDistribution
 def _check_number(value: float, kind: type[int] | type[float], own: Parameter) -> int | float:
     """``value`` as the parameter's type. Raises ValueError if the parameter cannot have it."""
     largest = LARGEST_WHOLE if kind is int else LARGEST_NUMBER
-    lowest = natural_low(own.distribution)
+    lowest = max(own.at_least, natural_low(own.distribution))
     for refused, range_text in (
         (abs(value) > largest, f"numbers up to {largest:g}"),
         (kind is int and value % 1, "whole numbers"),

@@ -72,7 +72,9 @@ def _parse_value(value: str) -> Override:
     if "" in texts:
         raise ValueError(GRAMMAR)
     if any(re.fullmatch(r"[+-]?0[0-9]+(\.[0-9]*)?", text) for text in texts):
-        meant = f"did you mean {''.join(texts)}? " if len(texts) > 1 else ""
+        decimal = len(texts) == 2 and texts[0].lstrip("+-") == "0"  # 0,05 is 0.05; 1,000 is 1000
+        point = "." if decimal else ""
+        meant = f"did you mean {point.join(texts)}? " if len(texts) > 1 else ""
         raise ValueError(
             f"{meant}A number does not start with 0, and commas separate choices, as in 32,64"
         )

@@ -12,17 +12,20 @@ from search_spaces.set_syntax import Range, override_text, shortest, token
 End = Literal["lower", "upper"]
 
 
-def widened(name: str, distribution: BaseDistribution, end: End) -> str:
+def widened(
+    name: str, distribution: BaseDistribution, end: End, at_least: float = -math.inf
+) -> str:
     """An argument of ``--set`` that continues a parameter's range or choices beyond ``end``.
 
     A log range grows by a decade, another range by its own width, choices by one more at the
     distance of the last two. Numbers that are nowhere negative stay so, positive whole numbers stay
-    positive, and fractions within [0, 1) go half of the way to 1 if they would reach it.
+    positive, no number is below ``at_least``, and fractions within [0, 1) go half of the way to 1
+    if they would reach it.
 
     Raises:
         ValueError: If nothing lies beyond: choices that are not numbers, or a natural lower bound.
     """
-    kind, lowest = number_type(distribution), natural_low(distribution)
+    kind, lowest = number_type(distribution), max(at_least, natural_low(distribution))
     if kind is None:
         raise ValueError(f"{name} takes {words(distribution)}, which have no order")
     if end == "lower" and min(ends(distribution)) <= lowest:

@@ -10,7 +10,6 @@ Source: https://docs.ray.io/en/latest/tune/api/trainable.html
 import logging
 import math
 import platform
-import random
 import tempfile
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -29,6 +28,7 @@ from torch import Tensor, nn
 from records.checkpoint import identity, metadata, read_identity
 from records.outcome import BUDGET, DIVERGED, Outcome
 from trainables.actor_name import show_actor_as
+from trainables.random_states import random_states, seed_everything, set_random_states
 
 logger = logging.getLogger(__name__)
 
@@ -141,10 +141,7 @@ class ResumableTrainable(tune.Trainable):
         """Build the trial anew with its settings after ``step`` steps."""
         self._given = config
         self.config = settings_at(config, step)
-        seed = int(config["seed"])
-        random.seed(seed)
-        np.random.seed(seed % 2**32)
-        torch.manual_seed(seed)
+        seed_everything(int(config["seed"]))
         self.step_number = self.steps_since_report = 0
         self.last_row: Row = {"ended": None}
         self.build(self.config)
@@ -216,17 +213,20 @@ class ResumableTrainable(tune.Trainable):
         """
         folder = Path(checkpoint_dir)
         whose = {**identity(self._given), "step": str(self.step_number)}
+        weights = {  # copies: safetensors takes neither tied weights nor another layout in memory
+            name: own.detach().clone(memory_format=torch.contiguous_format)
+            for name, own in self.model.state_dict().items()
+        }
         state = {
             "identity": whose,
             "step_number": self.step_number,
             "max_steps": int(self.config["max_steps"]),
             "last_row": self.last_row,
-            "torch_rng": torch.get_rng_state(),
-            "cuda_rng": torch.cuda.get_rng_state() if self.device.type == "cuda" else None,
+            **random_states(self.device),
             **self.state_dict(),
         }
         try:
-            save_file(self.model.state_dict(), folder / "model.safetensors", metadata(whose))
+            save_file(weights, folder / "model.safetensors", metadata(whose))
             torch.save(state, folder / "state.pt")
         except (OSError, RuntimeError, SafetensorError) as error:  # torch raises RuntimeError
             reason = " ".join(str(error).split())
@@ -250,9 +250,7 @@ class ResumableTrainable(tune.Trainable):
         grown = state["max_steps"] < int(self.config["max_steps"])
         if self.last_row["ended"] == BUDGET.name and grown:
             self.last_row = {**self.last_row, "ended": None}
-        torch.set_rng_state(state["torch_rng"])
-        if self.device.type == "cuda" and state["cuda_rng"] is not None:
-            torch.cuda.set_rng_state(state["cuda_rng"])
+        set_random_states(state, self.device)
         self.load_state_dict(state)
 
     def state_dict(self) -> dict[str, Any]:

@@ -115,7 +115,10 @@ def _open_ends(run: Run) -> Iterator[tuple[str, BaseDistribution, End, str]]:
             if end == "upper" and _is_fraction(parameter.distribution):
                 continue
             try:
-                yield name, parameter.distribution, end, widened(name, parameter.distribution, end)
+                yield (
+                    name, parameter.distribution, end,
+                    widened(name, parameter.distribution, end, parameter.at_least),
+                )  # fmt: skip
             except ValueError:
                 continue
 

@@ -111,6 +111,10 @@ def test_a_single_value_is_fixed_and_of_the_parameters_type(
         (LSTM, "lr=1,000", "--set lr=1,000: did you mean 1000? A number does not start with 0, and"
          " commas separate choices"),
         (LSTM, "hidden_dim=1,024,000", "did you mean 1024000? "),
+        (LSTM, "max_norm=0,05", "did you mean 0.05? "),
+        (EXTENDED, "batch_size=1", "batch_size=1: it takes numbers from 2, not 1"),
+        (LSTM_EXTENDED, "start_length=1", "start_length=1: it takes numbers from 2, not 1"),
+        (LSTM_EXTENDED, "length_growth=0.5", "length_growth=0.5: it takes numbers from 1, not 0.5"),
         (LSTM, "lr=007", "--set lr=007: A number does not start with 0"),
         (LSTM, "lr=1e-4...1", "--set lr=1e-4...1: a range has two dots, as in 1e-4..1"),
         (LSTM, "lr=1e-4..0.1..1", "0.1..1 is not a finite number"),

@@ -78,7 +78,7 @@ def test_the_space_takes_it_again_and_again_and_it_only_grows(
     distribution = space.parameters[name].distribution
     for _ in range(4):
         try:
-            text = widened(name, distribution, end)
+            text = widened(name, distribution, end, space.parameters[name].at_least)
         except ValueError:
             assert end == "lower" or any(
                 isinstance(choice, str) for choice in getattr(distribution, "choices", ())

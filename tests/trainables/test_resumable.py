@@ -1,12 +1,17 @@
+import random
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import ray
 import torch
+from torch import Tensor
 
 from tests.trainables.lstm.test_trainable import CONFIG, trial
 from trainables.lstm.trainable import LSTMTrial
-from trainables.resumable import STREAMS, assigned_device, generator
+from trainables.resumable import STREAMS, ResumableTrainable, Row, assigned_device, generator
 
 
 def test_the_streams_of_a_seed_and_of_its_neighbours_are_unrelated() -> None:
@@ -48,6 +53,39 @@ def test_an_ended_trial_restored_reports_its_end_and_trains_no_more(tmp_path: Pa
     restored = LSTMTrial({**CONFIG, "max_steps": 100, "restore_from": [str(tmp_path)]})
     assert restored.step() == row
     assert restored.step_number == 100
+
+
+class TiedTrial(ResumableTrainable):
+    """A model whose two layers share a weight and whose third lies in memory in another order, and
+    a training that draws from Python's and numpy's random numbers."""
+
+    saved = ()
+
+    def build(self, config: dict[str, Any]) -> None:
+        self.one, self.other = torch.nn.Linear(3, 3), torch.nn.Linear(3, 3)
+        self.other.weight = self.one.weight
+        convolution = torch.nn.Conv2d(2, 2, 3).to(memory_format=torch.channels_last)
+        self.model = torch.nn.ModuleList([self.one, self.other, convolution])
+
+    def advance(self) -> dict[str, Tensor]:
+        with torch.no_grad():
+            self.one.weight += random.random() + np.random.rand()
+        return {"loss": self.other.weight.sum()}
+
+    def evaluate(self, curves: Mapping[str, list[float]]) -> Row:
+        return {"loss": curves["train_loss"][-1], "ended": None}
+
+
+def test_any_module_and_any_random_numbers_are_kept_to_the_last_bit(tmp_path: Path) -> None:
+    config = {"seed": 5, "trial": 0, "max_steps": 30, "report_every": 10}
+    whole = TiedTrial(config)
+    whole.step()
+    whole.save_checkpoint(str(tmp_path))
+    expected = [whole.step()["loss"] for _ in range(2)]
+    again = TiedTrial({**config, "restore_from": [str(tmp_path)]})
+    assert again.step_number == 10
+    assert [again.step()["loss"] for _ in range(2)] == expected
+    assert again.one.weight is again.other.weight
 
 
 def test_names_itself_by_trial_and_settings() -> None:

@@ -22,10 +22,10 @@ def draw_latents(latent: Latent, count: int, dim: int, generator: torch.Generato
     """``count`` fresh latents (B, Z) on the generator's device.
 
     ``normal``: mean 0 and variance 1, as in the coursework. ``uniform``: DCGAN's,
-    scaled to the same variance. ``clusters``: normal, except for the first ``CLUSTERS`` numbers:
-    one of them, with equal chances, is ``CLUSTER_HEIGHT``, the others are 0. Digits are separate
-    islands. A connected latent reaches all of them only with bridges between them, a choice in the
-    latent without.
+    scaled to the same variance. ``clusters``: normal, except for the first ``CLUSTERS`` numbers (or
+    all of fewer): one of them, with equal chances, is ``CLUSTER_HEIGHT``, the others are 0. Digits
+    are separate islands. A generator maps a connected latent to a connected set, so it also draws
+    shapes between the digits. A latent of separate clusters avoids that.
     Source: Khayatkhoei et al. 2018, https://arxiv.org/abs/1806.00880
     """
     device = generator.device
@@ -34,8 +34,9 @@ def draw_latents(latent: Latent, count: int, dim: int, generator: torch.Generato
         return (torch.rand(count, dim, generator=generator, device=device) * 2 - 1) * half_width
     z = torch.randn(count, dim, generator=generator, device=device)  # (B, Z)
     if latent == "clusters":
-        choice = torch.randint(CLUSTERS, (count,), generator=generator, device=device)  # (B,)
-        z[:, :CLUSTERS] = CLUSTER_HEIGHT * one_hot(choice, CLUSTERS)
+        clusters = min(CLUSTERS, dim)
+        choice = torch.randint(clusters, (count,), generator=generator, device=device)  # (B,)
+        z[:, :clusters] = CLUSTER_HEIGHT * one_hot(choice, clusters)
     return z
 
 

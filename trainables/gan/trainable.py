@@ -75,9 +75,9 @@ class GANTrial(ResumableTrainable):
     ``coverage`` and ``digits`` (fractions of the ten classes); ``train_g_loss``, ``train_d_loss``,
     ``train_d_real`` (D(x)), ``train_d_fake`` (D(G(z))) and ``train_told_apart`` (the fraction of
     pairs in which the real image has the higher score), one value every 10 steps; ``ended``; and,
-    by the final judge in the last row, ``density``, ``manifold_coverage`` and ``copied``. Files:
-    sample grids of a fixed latent in ``gan_images/``, every 500 steps and at the last one; with the
-    final judge's last row ``nearest.npz``.
+    by the final judge at step ``max_steps``, ``density``, ``manifold_coverage`` and ``copied``.
+    Files: sample grids of a fixed latent in ``gan_images/``, every 500 steps and at the last one;
+    with the final judge's last row ``nearest.npz``.
     """
 
     outcomes = OUTCOMES

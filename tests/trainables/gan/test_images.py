@@ -281,7 +281,7 @@ def test_a_folder_that_may_not_be_read_is_named(raw: Path) -> None:
         if not parent.stat().st_mode & 0o005:
             parent.chmod(0o755)
     folders = (raw, raw.parent, root)
-    command = [sys.executable, "-c", UNREADABLE, root, *folders]
+    command = [sys.executable, "-c", UNREADABLE, *map(str, (root, *folders))]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     lines = result.stdout.splitlines()
     assert len(lines) == len(folders)

@@ -1,0 +1,39 @@
+"""The states of every random generator that a training may draw from: Python's, numpy's, torch's
+and the GPU's. A trial starts them from its seed, and a checkpoint keeps them.
+"""
+
+import random
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def seed_everything(seed: int) -> None:
+    """Start all of them from ``seed``."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def random_states(device: torch.device) -> dict[str, Any]:
+    """What a checkpoint keeps of them, in types that ``torch.load(weights_only=True)`` reads."""
+    name, keys, *rest = np.random.get_state(legacy=True)
+    return {
+        "python_rng": random.getstate(),
+        "numpy_rng": (str(name), torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest),
+        "torch_rng": torch.get_rng_state(),
+        "cuda_rng": torch.cuda.get_rng_state() if device.type == "cuda" else None,
+    }
+
+
+def set_random_states(states: Mapping[str, Any], device: torch.device) -> None:
+    """The reverse of ``random_states``. Earlier checkpoints have no states of Python and numpy."""
+    if "python_rng" in states:
+        random.setstate(states["python_rng"])
+        name, keys, *rest = states["numpy_rng"]
+        np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
+    torch.set_rng_state(states["torch_rng"])
+    if device.type == "cuda" and states["cuda_rng"] is not None:
+        torch.cuda.set_rng_state(states["cuda_rng"])
