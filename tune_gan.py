@@ -52,7 +52,7 @@ class GANOptions(SearchOptions):
     Early stopping uses the first; several give their Pareto front."""
     final_steps: int | None = None
     """Additional training steps for the winner before it is exported; 0: none.
-    Default: as many as --max-steps."""
+    Default: as many as --max-steps; with --train, 0."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -35,8 +35,8 @@ def ablation_queue(
     of the ablation; an interrupted training goes on from its checkpoint.
     """
     directory = run.ablation(candidate.number)
-    if not any(directory.trials()):
-        for number, config in enumerate(_path(candidate, run, options, task)):
+    if directory.trial(0).read() is None:  # it is written last: with it the path is whole
+        for number, config in reversed([*enumerate(_path(candidate, run, options, task))]):
             own = {"ablation": number, "trial": number}
             directory.trial(number).write(TrialRecord(number, {**config, **own}))
     return [

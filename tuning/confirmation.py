@@ -72,8 +72,8 @@ class Candidate:
 
 
 def candidates(run: RunDirectory, task: Task, most: int = CANDIDATES) -> list[Candidate]:
-    """The best trial of the search by the first objective, and those runners-up that reached the
-    goal: at most ``most`` trials.
+    """Of the ``most`` best trials by the first objective: the best, and those others that reached
+    the goal.
 
     Only trials that converged or used their whole budget are ranked. If there are none, trials that
     were stopped early or cut off are ranked instead.

@@ -72,7 +72,7 @@ def free_memory(root: Path = ROOT) -> float:
 def free_processes(root: Path = ROOT) -> float:
     """Processes and threads that this user can still start; infinite if nothing limits them."""
     free = [left for _, left in _unused("pids", root, "pids.max pids.current")]
-    most, user = resource.getrlimit(resource.RLIMIT_NPROC)[1], os.getuid()
+    most, user = resource.getrlimit(resource.RLIMIT_NPROC)[0], os.getuid()
     if most != resource.RLIM_INFINITY and user != 0:  # root is exempt
         free.append(most - _threads_of(user, root))
     return min(free, default=math.inf)

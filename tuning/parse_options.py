@@ -20,13 +20,14 @@ def parse(options: type[Options], arguments: list[str] | None = None) -> Options
 
     With ``--resume`` the run's own options are the defaults, so ``--resume --name NAME`` is enough.
     What defines the experiment cannot change then: the script's own options, the seed, the space.
-    The entries of a space file become part of ``set``, so the file is not needed again.
+    The entries of a space file become part of ``set``, so the file is not needed again. Switches
+    such as --ablation are not kept: each session must give them again.
 
     TUNE_OPTUNA_STORAGE is taken out of the environment, so that no worker process inherits it.
     """
     variable = os.environ.pop(STORAGE_VARIABLE, None) or None
     words = sys.argv[1:] if arguments is None else arguments
-    flags = [word.partition("=")[0] for word in words]
+    flags = [word.partition("=")[0].replace("_", "-") for word in words]
     try:
         given = _with_space_file(read_arguments(options, arguments), flags)
         if given.resume:
@@ -70,12 +71,10 @@ def _for_one_training(given: Options, arguments: list[str] | None, flags: list[s
             )
     options = type(given)
     settings = read_settings(given.train)
-    try:
-        default = dataclasses.replace(options(), **WITHOUT_SEARCH, **as_options(options, settings))
-    except TypeError:
-        raise UsageError(
-            f"--train {' '.join(given.train)}: a value has another type than its option takes"
-        ) from None
+    own = as_options(options, settings)
+    typed = [word for name, value in own.items() for word in _typed(name, value)]
+    default = read_arguments(options, [*typed, "--train", *given.train])
+    default = dataclasses.replace(default, **WITHOUT_SEARCH)
     given = read_arguments(options, arguments, default)
     return dataclasses.replace(given, train=(json.dumps({**settings, "seed": given.seed}),))
 

@@ -94,6 +94,8 @@ class Phases:
         while not self._target_holds():
             end = self._search(deadline)
             for candidate in self._candidates():
+                if end == End.TARGET_REACHED and not self.task.goal.reached(candidate.last_row):
+                    continue
                 self._confirm(candidate)
                 if candidate.holds(self.task.goal, self.options.confirm):
                     break

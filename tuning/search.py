@@ -23,7 +23,7 @@ from tuning.engine.start_up import STARTUP_TRIALS
 from tuning.engine.study import RunStudy
 from tuning.engine.tuner import drop_tune_state, set_up_libraries, with_shared_data
 from tuning.interruption import FAILED, NOTHING_BEGUN, early_exit
-from tuning.options import SearchOptions
+from tuning.options import SearchOptions, flag
 from tuning.phases import End, Phases, finished_trials
 from tuning.preflight import check_machine
 from tuning.task import Prepared, Task
@@ -155,7 +155,7 @@ class Search:
         """Remove the directory of a run that never started."""
         self.lock.release()
         if not self.options.resume:
-            shutil.rmtree(self.directory.path)
+            shutil.rmtree(self.directory.path, ignore_errors=True)
             if not self.storage_existed:
                 with contextlib.suppress(OSError):  # another run may be in it by now
                     self.directory.path.parent.rmdir()
@@ -180,6 +180,6 @@ class Search:
             print(line, file=sys.stderr, flush=True)
 
     def _resume_command(self) -> str:
-        return resume_command(
-            from_here(sys.argv[0]), self.directory.path.name, self.options.storage_path
-        )
+        switches = [flag(one) for one in ("ablation", "in_process") if getattr(self.options, one)]
+        script, name = from_here(sys.argv[0]), self.directory.path.name
+        return resume_command(script, name, self.options.storage_path, *switches)

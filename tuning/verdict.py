@@ -92,8 +92,10 @@ def verdict(options: SearchOptions, task: Task, run: RunDirectory, tried: list[C
     outcomes = ", ".join(f"{count} {ended}" for ended, count in counts.most_common())
     lines = [f"{counts.total()} trials: {outcomes}"]
     goal = task.goal
+    best = winner(tried, goal, options.confirm) if tried else None
     for candidate in tried:
-        label = "best" if candidate.holds(goal, options.confirm) or not options.confirm else "tried"
+        holds = not options.confirm or candidate.holds(goal, options.confirm)
+        label = "best" if holds and candidate is best else "tried"
         name = f"trial {candidate.number}"
         if "baseline" in candidate.config:
             name += f" ({candidate.config['baseline']})"
@@ -104,8 +106,7 @@ def verdict(options: SearchOptions, task: Task, run: RunDirectory, tried: list[C
             lines.append(f"confirmed  {_confirmed(candidate, task, options.confirm)}")
     if options.confirm and tried and not any(c.holds(goal, options.confirm) for c in tried):
         lines.append(f"caution    none of these settings reaches {goal} on every fresh seed")
-    if tried:
-        best = winner(tried, goal, options.confirm)
+    if best:
         lines += [*_final(best, run, task), *_weights(run), *_front(run, task)]
         lines += _baselines(run, task)
     else:

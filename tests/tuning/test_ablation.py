@@ -1,4 +1,5 @@
 import dataclasses
+import shutil
 from typing import Any
 
 from records.run_directory import RunDirectory
@@ -63,6 +64,16 @@ def test_begun_it_is_settled_and_what_has_ended_is_not_trained_again(
     search(directory)  # which would order the changes otherwise
     again = ablation_queue(winner(lr=0.02, max_norm=5.0), directory, options, task)
     assert [one["lr"] for one in again] == [one["lr"] for one in first[1:]]
+
+
+def test_a_path_of_which_a_kill_left_a_part_is_written_whole(
+    options: LSTMOptions, task: Task, directory: RunDirectory
+) -> None:
+    search(directory)
+    whole = ablation_queue(winner(lr=0.02, max_norm=5.0), directory, options, task)
+    shutil.rmtree(directory.ablation(4).trial(0).path)  # it is written last
+    again = ablation_queue(winner(lr=0.02, max_norm=5.0), directory, options, task)
+    assert again == whole
 
 
 def test_nothing_to_do_where_the_winner_is_hand_tuned_or_nothing_is(

@@ -85,6 +85,25 @@ def test_a_files_own_length_and_seed_are_the_defaults(tmp_path: Path) -> None:
     assert (given.input_length, given.seed, given.confirm) == (9, 6, 2)
 
 
+def test_options_inside_a_configuration_are_read_as_their_flags_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    own = ["--train", "lr=0.02", "max_norm=1", "input_length=7", "seed=2148000003"]
+    given = parse(LSTMOptions, own)
+    assert (given.input_length, given.seed) == (7, 2148000003)
+    for wrong, said in {
+        "model=gru": "--model",
+        "input_length=many": "--input-length takes a whole number",
+    }.items():
+        with pytest.raises(SystemExit) as stop:
+            parse(LSTMOptions, ["--train", "lr=0.02", "max_norm=1", wrong])
+        assert stop.value.code == 2
+        assert said in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        parse(LSTMOptions, ["--train", "lr=0.02", "max_norm=1", "--num_samples", "5"])
+    assert "leave out --num-samples" in capsys.readouterr().err
+
+
 def rows(trial: Path) -> list[dict[str, Any]]:
     found = [json.loads(line) for line in (trial / "result.json").read_text().splitlines()]
     clocks = ("timestamp", "time_this_iter_s")

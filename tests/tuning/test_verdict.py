@@ -38,6 +38,16 @@ def test_names_the_winner_and_every_settings_tried_before_it(
     assert not any(line.startswith("caution") for line in lines)
 
 
+def test_one_trial_alone_is_called_the_best(
+    options: LSTMOptions, task: Task, directory: RunDirectory
+) -> None:
+    tried = [candidate(9, 0.9912), candidate(3, 0.995)]  # an earlier session confirmed trial 3
+    lines = verdict(options, task, directory, tried).splitlines()
+    assert [line.split(":")[0].split() for line in (lines[1], lines[4])] == [
+        ["best", "trial", "9"], ["tried", "trial", "3"],
+    ]  # fmt: skip
+
+
 def test_says_so_where_no_settings_hold(
     options: LSTMOptions, task: Task, directory: RunDirectory
 ) -> None:

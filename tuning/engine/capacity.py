@@ -32,11 +32,13 @@ class Capacity(Callback):
             self.since = time.monotonic()
         elif time.monotonic() - self.since > GIVE_UP_AFTER_S:
             raise Trouble(
-                f"no node of Ray's has had room for a trial ({self.request})"
+                f"no node has had room for a trial ({self.request})"
                 f" for {GIVE_UP_AFTER_S / 60:.0f} minutes"
             )
 
     def words(self) -> str | None:
-        """A wait, such as ``waiting for 1 CPU since 45 s``; None while trials run or start."""
+        """A wait, such as ``waiting for 1 CPU, 45 s so far``; None while trials run or start."""
         waited = 0.0 if self.since is None else time.monotonic() - self.since
-        return f"waiting for {self.request} since {waited:.0f} s" if waited >= SAY_AFTER_S else None
+        return (
+            f"waiting for {self.request}, {waited:.0f} s so far" if waited >= SAY_AFTER_S else None
+        )

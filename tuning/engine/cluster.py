@@ -8,6 +8,7 @@ them if any other process is busy. No usage statistics are sent.
 
 import contextlib
 import logging
+import math
 import os
 import re
 import signal
@@ -74,7 +75,7 @@ def connect(options: SearchOptions) -> Cluster:
     # Tune's population based training ignores how many trials may run at once.
     population = options.max_concurrent if options.synchronous else 0
     if place is None:
-        cpus = max(1, int(population * options.cpus_per_trial)) if population else cores.usable
+        cpus = _cpus_of(population, options.cpus_per_trial) if population else cores.usable
         context, notice = _start(min(cpus, cores.usable), dashboard=not options.no_dashboard)
     else:
         context = _join(*place)
@@ -100,6 +101,11 @@ def connect(options: SearchOptions) -> Cluster:
         notice=notice,
         joined=place is not None,
     )
+
+
+def _cpus_of(population: int, each: float) -> int:
+    """CPUs on which so many trials run at once, and no more: Ray has whole ones only."""
+    return math.ceil(population * each) if each >= 1 else max(1, int(population * each))
 
 
 def _slots(

@@ -1,5 +1,5 @@
-"""A run is told twice, by the records in its directory and by its study. Before a run goes on, the
-two are compared.
+"""A run is recorded twice, in its directory and in its Optuna study. Before a run goes on, the two
+are compared.
 
 The study is found by the run's id, so a folder can be renamed or moved. The records are the truth:
 if the study is lost, lacks trials or differs, it is built anew from them. A record that cannot be

@@ -131,7 +131,8 @@ class Population(PopulationBasedTraining):
 def perturbed(settings: Mapping[str, Any], space: SearchSpace, rng: Any) -> dict[str, Any]:
     """The settings that may change during a training, perturbed.
 
-    A number grows or shrinks by a fifth within its range; 0 stays 0. A choice moves to the next one
+    A number grows or shrinks by a fifth, and a whole number by one step at least, within its range
+    and on its grid; 0 stays 0. A choice moves to the next one
     up or down, or stays if there is none.
 
     Args:
@@ -141,11 +142,19 @@ def perturbed(settings: Mapping[str, Any], space: SearchSpace, rng: Any) -> dict
     for name in space.mutable:
         if name in settings:
             match space.parameters[name].distribution:
-                case FloatDistribution(low=low, high=high):
-                    changed[name] = min(max(settings[name] * rng.choice(FACTORS), low), high)
-                case IntDistribution(low=low, high=high):
-                    changed[name] = min(max(round(settings[name] * rng.choice(FACTORS)), low), high)
+                case FloatDistribution() | IntDistribution() as range_:
+                    changed[name] = _moved(settings[name], rng.choice(FACTORS), range_)
                 case CategoricalDistribution(choices=choices):
                     place = choices.index(settings[name]) + rng.choice((-1, 1))
                     changed[name] = choices[min(max(place, 0), len(choices) - 1)]
     return changed
+
+
+def _moved(value: Any, factor: float, range_: FloatDistribution | IntDistribution) -> Any:
+    """``value`` times ``factor``, on the range's grid and inside it."""
+    moved, step, low = value * factor, range_.step, range_.low
+    if isinstance(range_, IntDistribution) and value:
+        moved = max(moved, value + range_.step) if factor > 1 else min(moved, value - range_.step)
+    if step is not None:
+        moved = low + step * round((moved - low) / step)
+    return min(max(moved, low), range_.high)

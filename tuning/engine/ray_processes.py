@@ -68,11 +68,12 @@ class RayProcesses:
         _mute()
         here = ray.get_runtime_context()
         host, port = here.gcs_address.rsplit(":", 1)
-        self._joined = {"gcs_server": (host, int(port))}
+        joined = {"gcs_server": (host, int(port))}
         for node in ray.nodes():
             if node["NodeID"] == here.get_node_id():
-                self._joined["raylet"] = (node["NodeManagerAddress"], node["NodeManagerPort"])
-        self._answered = dict.fromkeys(self._joined, time.monotonic())
+                joined["raylet"] = (node["NodeManagerAddress"], node["NodeManagerPort"])
+        self._answered = dict.fromkeys(joined, time.monotonic())
+        self._joined = joined  # last, since another thread reads both
 
     def lost(self) -> str | None:
         """Which of Ray's processes is lost, in a few words; None if all are well or Ray is off."""

@@ -18,7 +18,8 @@ def create_sampler(
     """The sampler of ``--sampler`` for trial ``number``.
 
     Its random numbers depend only on the search's seed and on ``number``, so a resumed search draws
-    what it would have drawn. A model is used from the first call: it does not draw the start-up.
+    what it would have drawn. The model chooses from its first call on: the start-up's settings come
+    from ``tuning.engine.start_up``.
     Over a conditional space TPE models each group of parameters that occur together. CMA-ES starts
     from ``x0``.
     """

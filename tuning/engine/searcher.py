@@ -49,8 +49,8 @@ class StudySearch(RetryingSearcher):
     on, ``restore_from`` lists its checkpoints, the latest first, and ``lost`` counts the failures
     of the machine under it.
 
-    Give Ray Tune no bound on the trials, in all or at once: a trial can be handed out twice, and
-    trials that wait at their first rung use none of the ``room.slots``.
+    Do not bound the number of trials in Ray Tune: a trial can be handed out twice. Allow as many at
+    once as ``--num-samples``: those that wait at their first rung use none of the ``room.slots``.
 
     Each access to the database is one transaction, repeated whole if it fails. So what is
     remembered here is set after the commit.

@@ -36,7 +36,8 @@ class StartUp:
         synchronous: Whether all trials train together, as a population. None ends before all have
             begun, so none can wait for another's end.
         ended: How many of these trials have ended.
-        cohort: The numbers of those that have not yet stood on a rung; the others wait for them.
+        cohort: The numbers of those that have not reached their first rung. The paused trials wait
+            for them.
         paused: Ray Tune's trials that wait at their first rung. They use no slot.
     """
 

@@ -30,7 +30,7 @@ def test_a_wait_for_room_is_said_until_a_trial_runs(clock: SimpleNamespace) -> N
     assert room.words() is None  # a worker's own start takes as long
     clock.now += 40
     room.on_step_end(3, trials(Trial.PENDING, Trial.TERMINATED))
-    assert room.words() == "waiting for 1 CPU and 0.5 GPU since 45 s"
+    assert room.words() == "waiting for 1 CPU and 0.5 GPU, 45 s so far"
     room.on_step_end(4, trials(Trial.PENDING, Trial.RUNNING))
     assert room.words() is None
 

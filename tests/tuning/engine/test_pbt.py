@@ -61,6 +61,22 @@ class TestPerturbed:
         low = {perturbed({"x": 0.1, "n": 1}, space, random.Random(seed))["x"] for seed in range(30)}
         assert low == {0.1, 0.1 * 1.2}
 
+    def test_small_whole_numbers_move_and_a_grid_is_kept(self) -> None:
+        space = SearchSpace(
+            {
+                "x": Parameter(FloatDistribution(1e-4, 9e-4, step=2e-4), "", mutable=True),
+                "n": Parameter(IntDistribution(0, 4), "", mutable=True),
+            },
+            {},
+            {},
+        )
+        drawn = [perturbed({"x": 5e-4, "n": 2}, space, random.Random(seed)) for seed in range(30)]
+        assert {d["n"] for d in drawn} == {1, 3}
+        for d in drawn:
+            assert space.distributions["x"]._contains(d["x"])
+        none = [perturbed({"x": 5e-4, "n": 0}, space, random.Random(seed)) for seed in range(30)]
+        assert {d["n"] for d in none} == {0}
+
     @pytest.mark.parametrize(
         ("ema", "reached"),
         [
