@@ -198,8 +198,8 @@ def test_another_data_set_two_objectives_and_the_core_space_in_two_sessions(tmp_
     record = json.loads((tmp_path / "runs" / "bars" / "search.json").read_text())
     assert record["cautions"] == [line.removeprefix("caution: ") for line in cautions]
     assert [line.split()[:3] for line in lines[:4]] == [
-        ["training", "judge", "1"], ["judge", "1", "names"], ["training", "judge", "2"],
-        ["judge", "2", "names"],
+        ["training", "judge", "1"], ["judge", "1", "recognises"], ["training", "judge", "2"],
+        ["judge", "2", "recognises"],
     ]  # fmt: skip
     assert lines[4].startswith("2 trials · ")
     (tmp_path / "images").rename(tmp_path / "moved")
