@@ -94,9 +94,8 @@ class SmallSearch(OneSearch):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(
-            folder, "small", "tune_lstm.py", *SMALL, "--num-samples", 6, "--gpus-per-trial", 0.5,
-            "--max-concurrent", 1,
-        )  # fmt: skip
+            folder, "small", "tune_lstm.py", *SMALL, "--num-samples", 6, "--gpus-per-trial", 0.5
+        )
 
 
 class SmallGANSearch(OneSearch):

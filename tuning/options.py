@@ -95,8 +95,8 @@ class SearchOptions:
     They show what early stopping costs."""
     target: float | None = None
     """End the search as soon as one configuration reaches this value on every confirmation seed.
-    It replaces the default goal, which is of the same metric: test accuracy of at least 0.99 for
-    tune_lstm.py, fd_ratio of at most 2 for tune_gan.py."""
+    It replaces the value of the goal. The goal's metric is the experiment's own, such as a test
+    accuracy, and not the metric that the search optimizes."""
     ablation: bool = False
     """After the search, change the hand-tuned settings into the best ones step by step.
     Every step is trained."""
