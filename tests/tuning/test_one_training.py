@@ -8,13 +8,11 @@ import pytest
 
 from command_line import UsageError
 from search_spaces.lstm import SPACES
-from tests.conftest import run
+from tests.conftest import SmallSearch, run
 from tests.reports.conftest import page_of_run
 from tune_lstm import LSTMOptions, lstm_task
 from tuning.one_training import one_training, read_settings
 from tuning.parse_options import parse
-
-SMALL = ("--input-length", 3, "--max-steps", 200, "--in-process")
 
 
 def written(content: str, folder: Path) -> str:
@@ -110,16 +108,19 @@ def rows(trial: Path) -> list[dict[str, Any]]:
     return [{name: row[name] for name in row if name not in clocks} for row in found]
 
 
-def test_a_training_in_this_process_is_recorded_and_repeated_by_its_record(tmp_path: Path) -> None:
-    settings = ("--train", "lr=0.02", "max_norm=1", "--seed", 3)
-    first = run("tune_lstm.py", *settings, *SMALL, "--name", "first", cwd=tmp_path)
-    assert first.returncode == 0, first.stderr
-    assert "this very process, without Ray" in first.stderr
-    trial = tmp_path / "runs" / "first" / "trial_0000"
-    assert json.loads((trial / "trial.json").read_text())["config"]["seed"] == 3
-    assert (trial.parent / "best" / "model.safetensors").exists()
-    repeated = ("--train", trial / "trial.json", "--in-process", "--name", "again")
+def test_a_training_in_this_process_is_recorded_and_repeats_a_trial_of_a_search(
+    small_search: SmallSearch, tmp_path: Path
+) -> None:
+    """What a worker of Ray has trained: to its end, or until the search stopped it."""
+    searched = small_search.path / "trial_0000"
+    repeated = ("--train", searched / "trial.json", "--in-process", "--name", "again")
     again = run("tune_lstm.py", *repeated, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
-    assert rows(tmp_path / "runs" / "again" / "trial_0000") == rows(trial)
+    assert "this very process, without Ray" in again.stderr
+    trial = tmp_path / "runs" / "again" / "trial_0000"
+    expected, found = rows(searched), rows(trial)
+    assert found[: len(expected)] == expected
+    config = json.loads((trial / "trial.json").read_text())["config"]
+    assert config["seed"] == json.loads((searched / "trial.json").read_text())["config"]["seed"]
+    assert (trial.parent / "best" / "model.safetensors").exists()
     page_of_run(trial.parent, tmp_path)

@@ -310,12 +310,13 @@ def test_waits_for_another_search_with_a_word_and_not_for_ever(
 def test_training_says_now_and_then_how_far_it_is(
     digits: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waiting, "EVERY_S", 0.5)
+    monkeypatch.setattr(judge_module, "TRAINING_STEPS", 25)
+    monkeypatch.setattr(waiting, "EVERY_S", 0.2)
     said: list[str] = []
     train_judge(few(digits), FINAL_JUDGE, said.append)
     assert said
     for line in said:
-        assert re.fullmatch(r"judge 2: step [\d,]+ of 100, about \d+ s left", line)
+        assert re.fullmatch(r"judge 2: step [\d,]+ of 25, about \d+ s left", line)
 
 
 def test_a_run_goes_on_with_the_judge_it_began_with_and_with_no_other_images(

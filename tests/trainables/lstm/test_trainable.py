@@ -40,9 +40,20 @@ def weights(one: LSTMTrial) -> torch.Tensor:
     return torch.cat([parameter.detach().flatten() for parameter in one.model.parameters()])
 
 
-def test_a_trial_that_stays_converged_ends_by_itself() -> None:
-    rows = to_the_end(trial())
-    last = rows[-1]
+@pytest.fixture(scope="module")
+def fast() -> list[dict[str, Any]]:
+    """What a trial reports that converges."""
+    return to_the_end(trial())
+
+
+@pytest.fixture(scope="module")
+def slow() -> list[dict[str, Any]]:
+    """The same with a third of the lr; it converges later."""
+    return to_the_end(trial(lr=0.001))
+
+
+def test_a_trial_that_stays_converged_ends_by_itself(fast: list[dict[str, Any]]) -> None:
+    rows, last = fast, fast[-1]
     assert last["ended"] == "converged"
     assert last["test_accuracy"] >= 0.99
     assert all(row["accuracy"] >= CONVERGED for row in rows[-STAYS:])
@@ -50,19 +61,21 @@ def test_a_trial_that_stays_converged_ends_by_itself() -> None:
     assert last["step"] < CONFIG["max_steps"]
 
 
-def test_mean_accuracy_covers_the_whole_budget_at_the_last_accuracy() -> None:
-    rows = to_the_end(trial())
-    seen = [row["accuracy"] for row in rows]
+def test_mean_accuracy_covers_the_whole_budget_at_the_last_accuracy(
+    fast: list[dict[str, Any]],
+) -> None:
+    rows, seen = fast, [row["accuracy"] for row in fast]
     unused = CONFIG["max_steps"] // 100 - len(rows)
     expected = (sum(seen) + unused * seen[-1]) / (CONFIG["max_steps"] // 100)
     assert rows[-1]["mean_accuracy"] == pytest.approx(expected, abs=1e-9)
     assert rows[2]["mean_accuracy"] == pytest.approx(sum(seen[:3]) / 3, abs=1e-9)
 
 
-def test_faster_settings_score_higher_where_both_reach_the_same_accuracy() -> None:
-    fast, slow = to_the_end(trial())[-1], to_the_end(trial(lr=0.001))[-1]
-    assert fast["steps_to_converge"] < slow["steps_to_converge"]
-    assert fast["mean_accuracy"] > slow["mean_accuracy"]
+def test_faster_settings_score_higher_where_both_reach_the_same_accuracy(
+    fast: list[dict[str, Any]], slow: list[dict[str, Any]]
+) -> None:
+    assert fast[-1]["steps_to_converge"] < slow[-1]["steps_to_converge"]
+    assert fast[-1]["mean_accuracy"] > slow[-1]["mean_accuracy"]
 
 
 def test_a_budget_that_is_no_multiple_of_the_report_is_used_to_the_last_step() -> None:
@@ -180,14 +193,16 @@ def test_a_curriculum_solves_what_a_cold_start_does_not_at_the_same_work() -> No
     assert row["accuracy"] < 0.9
 
 
-def test_log_work_ranks_sooner_before_later_and_the_unsolved_by_how_far_they_remember() -> None:
-    fast, slow = to_the_end(trial())[-1], to_the_end(trial(lr=0.001))[-1]
-    assert fast["log_work"] == pytest.approx(math.log10(fast["work_to_converge"]))
+def test_log_work_ranks_sooner_before_later_and_the_unsolved_by_how_far_they_remember(
+    fast: list[dict[str, Any]], slow: list[dict[str, Any]]
+) -> None:
+    sooner, later = fast[-1], slow[-1]
+    assert sooner["log_work"] == pytest.approx(math.log10(sooner["work_to_converge"]))
     unsolved, hopeless = (
         to_the_end(trial(lr=lr, max_steps=200, input_length=8))[-1] for lr in (0.003, 1e-7)
     )
     budget = math.log10(200 * 8)
-    assert fast["log_work"] < slow["log_work"] < math.log10(2000 * 3)
+    assert sooner["log_work"] < later["log_work"] < math.log10(2000 * 3)
     assert budget < unsolved["log_work"] < hopeless["log_work"] <= budget + 1
 
 
@@ -214,7 +229,7 @@ def test_averaged_weights_are_what_is_measured_and_exported(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("encoding", ["raw", "standardised", "one-hot"])
 def test_an_exported_network_reads_raw_digits_of_any_length(encoding: str, tmp_path: Path) -> None:
-    one = trial(encoding=encoding)
+    one = trial(encoding=encoding, max_steps=400)
     row = to_the_end(one)[-1]
     one.save_checkpoint(str(tmp_path))
     (tmp_path / "config.json").write_text(json.dumps(one.config))
