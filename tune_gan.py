@@ -36,7 +36,7 @@ class GANOptions(SearchOptions):
     paths: ClassVar[tuple[str, ...]] = (*SearchOptions.paths, "data_root")
 
     num_samples: int = 30
-    """Number of trials, including the hand-tuned settings that every search tries first."""
+    """Number of trials, including the baselines, known settings that are tried first."""
     dataset: Literal["mnist", "fashion-mnist", "kmnist", "digits"] = "mnist"
     """Images to learn from. The first three are downloaded if they are not under --data-root.
     The data set digits comes with scikit-learn and needs no network."""
@@ -53,6 +53,11 @@ class GANOptions(SearchOptions):
     final_steps: int | None = None
     """Additional training steps for the winner before it is exported; 0: none.
     Default: as many as --max-steps; with --train, 0."""
+
+    target: float | None = None
+    """End the search as soon as one configuration reaches this fd_ratio on every fresh seed.
+    It is the Fréchet distance, divided by that of real images: the smaller, the better.
+    Default: the search goes on, and its goal is 2."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -42,6 +42,10 @@ class LSTMOptions(SearchOptions):
     Default: mean_accuracy in the core space, log_work in the extended space.
     log_work is log10 of the time steps until convergence."""
 
+    target: float | None = None
+    """End the search as soon as one configuration reaches this test accuracy on every fresh seed.
+    Default: the search goes on, and its goal is 0.99."""
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.input_length < 2:
@@ -57,8 +61,6 @@ class LSTMOptions(SearchOptions):
                 "--objectives steps_to_converge cannot decide which trials stop early:"
                 " name another metric first, or add --scheduler none"
             )
-        if self.synchronous:
-            raise UsageError("--scheduler pbt is for tune_gan.py: take asha, hyperband or none")
 
 
 def lstm_task(options: LSTMOptions) -> "Task":

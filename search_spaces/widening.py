@@ -35,15 +35,7 @@ def widened(
         raise ValueError(f"{token(last)} is the only value, so there is no step to the next")
     log, step = (getattr(distribution, field, None) for field in ("log", "step"))
     step = None if kind is int and step == 1 else step
-    is_fraction = kind is float and all(0 <= value < 1 for value in ends(distribution))
-    beyond = last + (last - others[-1])
-    if log:
-        beyond = max(lowest, last / 10) if end == "lower" else last * 10
-    elif end == "lower" and _rounded(beyond) <= lowest:
-        midpoint = (last + lowest) / 2
-        beyond = midpoint if isinstance(distribution, CategoricalDistribution) else lowest
-    elif end == "upper" and is_fraction and _rounded(beyond) >= 1:
-        beyond = (last + 1) / 2
+    beyond = _beyond(distribution, others[-1], last, end, lowest)
     if step is not None:
         steps = math.floor(abs(beyond - last) / step + 1e-9)
         beyond = last + math.copysign(step * steps, beyond - last)
@@ -54,6 +46,24 @@ def widened(
     if isinstance(distribution, CategoricalDistribution):
         return override_text(name, tuple(map(token, values)))
     return override_text(name, Range(values[0], values[-1], log=log, step=step))
+
+
+def _beyond(
+    distribution: BaseDistribution, before: float, last: float, end: End, lowest: float
+) -> float:
+    """A value beyond ``last``, the one at that end; ``before`` is the one before it or the other
+    end."""
+    beyond = last + (last - before)
+    if getattr(distribution, "log", False):
+        return max(lowest, last / 10) if end == "lower" else last * 10
+    if end == "lower" and _rounded(beyond) <= lowest:
+        midpoint = (last + lowest) / 2
+        return midpoint if isinstance(distribution, CategoricalDistribution) else lowest
+    is_float = number_type(distribution) is float
+    is_fraction = is_float and all(0 <= value < 1 for value in ends(distribution))
+    if end == "upper" and is_fraction and _rounded(beyond) >= 1:
+        return (last + 1) / 2
+    return beyond
 
 
 def _rounded(value: float) -> float:

@@ -60,7 +60,7 @@ ELSEWHERE = {
     "docs.options": "tests/test_docs.py::test_the_options_are_those_of_the_programs",
     "docs/pictures.py": "tests/test_commands.py::test_the_pictures_are_made_from_both_runs",
     "reports/build.py": "tests/tuning/test_one_training.py::"
-    "test_a_training_in_this_process_is_recorded_and_repeated_by_its_record",
+    "test_a_trial_of_a_search_is_repeated_in_this_process_by_its_record",
     "benchmarks.": "tests/benchmarks/test_runs.py::",
 }
 """The tests that run a command, by a word of the command or its beginning."""

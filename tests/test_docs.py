@@ -70,7 +70,7 @@ def test_the_commands_of_the_cluster_page_make_a_token_two_nodes_and_a_search(
         status, said = shell.wait(timeout=400), log.read_text()
         assert status == 0, said
         assert "2 at once on 2 nodes at 127.0.0.1:" in said
-        assert "2 trials: 2 budget" in said
+        assert "2 trials: 2 used the whole budget" in said
         assert (tmp_path / ".ray/auth_token").stat().st_size >= 32
     finally:
         shell.kill()

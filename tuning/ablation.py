@@ -13,6 +13,7 @@ from typing import Any
 from records.run_directory import RunDirectory
 from records.surrogate import ablation_path
 from records.trial_directory import TrialRecord
+from search_spaces import SearchSpace
 from tuning.confirmation import Candidate
 from tuning.options import SearchOptions
 from tuning.seeds import ablation_seed
@@ -24,6 +25,12 @@ HAND_TUNED = "hand-tuned"
 COST_FACTOR = 5
 """A training on the path may cost this many times what the winner's cost. Settings that never
 converge are not trained any longer."""
+
+
+def hand_tuned(space: SearchSpace) -> dict[str, Any] | None:
+    """The settings from which the path begins, or None."""
+    found = [values for name, values in space.baselines.items() if name.startswith(HAND_TUNED)]
+    return dict(found[-1]) if found else None
 
 
 def ablation_queue(
@@ -51,8 +58,8 @@ def _path(
 ) -> Iterator[dict[str, Any]]:
     space = task.space
     target = space.varied(candidate.config)
-    hand_tuned = [values for name, values in space.baselines.items() if name.startswith(HAND_TUNED)]
-    if not hand_tuned or hand_tuned[-1] == target:
+    start = hand_tuned(space)
+    if start in (None, target):
         return
     tried = [
         (space.varied(record.config), task.objective.loss(rows[-1]))
@@ -60,8 +67,8 @@ def _path(
         if record.ended and (rows := directory.rows())
     ]
     own = {"max_steps": _max_steps(candidate, task), "seed": ablation_seed(options.seed)}
-    changes = ablation_path(space.parameters, hand_tuned[-1], target, tried)
-    for names, settings in [((), hand_tuned[-1]), *changes]:
+    changes = ablation_path(space.parameters, start, target, tried)
+    for names, settings in [((), start), *changes]:
         yield {**space.fixed, **task.settings, **own, **settings, "changed": names}
 
 

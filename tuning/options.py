@@ -44,10 +44,10 @@ class SearchOptions:
     """Options of every search."""
 
     num_samples: int = 50
-    """Number of trials, including the hand-tuned settings that every search tries first."""
+    """Number of trials, including the baselines, known settings that are tried first."""
     gpus_per_trial: float = 0.0
-    """GPUs for each trial; 0.5 runs two trials on one GPU.
-    A machine without a GPU uses its CPUs and says so."""
+    """GPUs for each trial. 0: trials use CPUs only. 0.5: two trials share a GPU.
+    On a machine without a GPU, trials use CPUs, and a line says so."""
     cpus_per_trial: float = 1.0
     """CPU cores for each trial, and its number of threads."""
     max_concurrent: int = 0
@@ -59,6 +59,7 @@ class SearchOptions:
     """asha: stop weak trials at fixed steps (rungs).
     hyperband: ASHA with several grace periods.
     pbt: population based training. Weak trials copy strong ones and change settings a little.
+    It needs parameters that may change during a training (mutable ones).
     none: run every trial to the end."""
     seed: int = 0
     """Seed of the search. The seeds of its trials follow from it."""
@@ -94,16 +95,15 @@ class SearchOptions:
     """Fraction of would-be-stopped trials that run to completion anyway, such as 0.1.
     They show what early stopping costs."""
     target: float | None = None
-    """End the search as soon as one configuration reaches this value on every confirmation seed.
-    It replaces the value of the goal. The goal's metric is the experiment's own, such as a test
-    accuracy, and not the metric that the search optimizes."""
+    """End the search as soon as one configuration reaches this value on every fresh seed.
+    It is a value of the goal's metric, which is not always the metric that the search optimizes."""
     ablation: bool = False
     """After the search, change the hand-tuned settings into the best ones step by step.
     Every step is trained."""
     set: tuple[str, ...] = ()
     """Changes to the search space, separated by spaces.
-    lr=1e-4..1e-1:log is a range (also :linear and :step=S).
-    max_norm=0.1 is a fixed value, and beta1=0,0.5 are choices."""
+    NAME=LOW..HIGH:log is a range, such as lr=1e-4..1e-1:log (also :linear and :step=S).
+    NAME=V is a fixed value, and NAME=A,B,C are choices."""
     space_file: str | None = None
     """TOML or YAML file with changes to the search space.
     An entry in TOML: lr = {low = 1e-4, high = 0.1, log = true}.
@@ -111,10 +111,11 @@ class SearchOptions:
     train: tuple[str, ...] = ()
     """Train one configuration and search nothing.
     Give a file, a run's best/config.json or a trial's trial.json (which has the seed too).
-    Or give a value for every parameter, such as lr=0.01 max_norm=0.1.
+    Or give NAME=VALUE for every parameter of the space.
     Here, --seed is the seed of the training itself."""
     in_process: bool = False
-    """With --train: train in this process, without Ray, so that a debugger stops in it."""
+    """With --train: train in this process on the CPU, without Ray.
+    A debugger then stops in the training."""
 
     experiment: ClassVar[str]
     """Which training this is; the first part of a run's default name."""
@@ -179,6 +180,9 @@ class SearchOptions:
             yield self.confirm > 0, seeds, self.confirm
             yield 0 < self.target < math.inf, "--target must be above 0 and finite", self.target
         yield self.train or not self.in_process, "--in-process needs --train: it runs one training"
+        for field in ("address", "gpus_per_trial", "time_budget"):
+            own = f"{flag(field)} needs Ray, which --in-process does without: leave out one of them"
+            yield not (self.in_process and getattr(self, field)), own
         if self.name is not None:
             plain = (
                 "--name takes letters, digits, '.', '_' and '-', starting with a letter or digit"

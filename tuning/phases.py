@@ -29,7 +29,6 @@ from tuning.engine.queue_searcher import QueueSearcher
 from tuning.engine.ray_processes import ray_processes
 from tuning.engine.searcher import StudySearch
 from tuning.engine.study import RunStudy
-from tuning.engine.target import TargetPause
 from tuning.engine.tuner import Stage, run_trials
 from tuning.final import final_queue, final_training
 from tuning.options import MAX_SAMPLES, SearchOptions, seconds
@@ -151,7 +150,7 @@ class Phases:
             Progress(task, "trials", wanted, ended, best=self._best_so_far(), quiet=options.quiet),
             create_scheduler(options, task, run, searcher.start_up, searcher.room),
             time_budget_s=max(1.0, deadline - time.monotonic()) if deadline else None,
-            pause=TargetPause(task.goal) if options.target is not None else None,
+            target=task.goal if options.target is not None else None,
             concurrent=wanted,  # the searcher limits them to its slots
         )
 

@@ -1,4 +1,5 @@
-"""The checks before a search starts: cores, memory, disk, the user's limits and the address.
+"""The checks before a search starts: its space, its address, and the machine's cores, memory, disk
+and limits.
 
 What would fail later is refused here, before Ray starts.
 """
@@ -10,6 +11,7 @@ import torch
 from rich.filesize import decimal
 
 from command_line import UsageError
+from tuning.ablation import HAND_TUNED, hand_tuned
 from tuning.engine.address import address_of, check_address
 from tuning.engine.recorder import KEEP_CHECKPOINTS, KEEP_WEIGHTS
 from tuning.engine.room import room_on
@@ -24,10 +26,24 @@ RECORD_BYTES = 50 * MB
 """Disk space that the study, the records and the logs of a run need at least."""
 
 
+def check_space(options: SearchOptions, task: Task) -> None:
+    """Raise UsageError if the space has nothing that a mode of the search works on."""
+    if options.synchronous and not task.space.mutable:
+        raise UsageError(
+            "--scheduler pbt changes settings during a training, and this space has none that may"
+            " change (mutable): take asha, hyperband or none"
+        )
+    if options.ablation and not hand_tuned(task.space):
+        raise UsageError(
+            "--ablation starts from the hand-tuned settings, and this space has no baseline whose"
+            f" name begins with {HAND_TUNED}: leave it out"
+        )
+
+
 def check_machine(options: SearchOptions, task: Task) -> None:
     """Raise UsageError if the search cannot run on this machine, or if nothing answers at its
     address. Ray itself would try an address for minutes."""
-    place = address_of(options)
+    place = None if options.in_process else address_of(options)
     if place:
         check_address(*place)
     cores = usable_cores()
@@ -42,7 +58,7 @@ def check_machine(options: SearchOptions, task: Task) -> None:
         _check_memory(options, task, slots)
     checkpoints = demand.checkpoint * (KEEP_WEIGHTS + KEEP_CHECKPOINTS * slots) if demand else 0
     check_folder(options.run_path(), RECORD_BYTES + checkpoints)
-    if not place:
+    if not place and not options.in_process:
         ray_folder()
         _check_given_token()
         check_limits(slots, dashboard=not options.no_dashboard)

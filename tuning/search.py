@@ -15,7 +15,7 @@ from records.commands import resume_command
 from records.run_directory import RunDirectory
 from tuning.engine import cluster as ray_cluster
 from tuning.engine.identity import open_run
-from tuning.engine.in_process import THIS_PROCESS
+from tuning.engine.in_process import this_process
 from tuning.engine.nodes import check_nodes
 from tuning.engine.patience import Patience
 from tuning.engine.ray_processes import ray_processes
@@ -25,7 +25,7 @@ from tuning.engine.tuner import drop_tune_state, set_up_libraries, with_shared_d
 from tuning.interruption import FAILED, NOTHING_BEGUN, early_exit
 from tuning.options import SearchOptions, flag
 from tuning.phases import End, Phases, finished_trials
-from tuning.preflight import check_machine
+from tuning.preflight import check_machine, check_space
 from tuning.task import Prepared, Task
 from tuning.trouble import failure_line, words, write_traceback
 
@@ -49,6 +49,7 @@ class Search:
         """
         set_up_libraries()
         try:
+            check_space(self.options, self.task)
             check_machine(self.options, self.task)
             self.storage_existed = Path(self.options.storage_path).exists()
             self.directory = self._open_directory()
@@ -85,7 +86,7 @@ class Search:
         self.study, self.notes = open_run(options, task, run, patience)
         if task.prepare:
             self.prepared = task.prepare(self._say, run.path)
-        cluster = THIS_PROCESS if options.in_process else ray_cluster.connect(options)
+        cluster = this_process(options) if options.in_process else ray_cluster.connect(options)
         if cluster.joined:
             check_nodes(cluster, options, task, run.path)
         in_ray = not options.in_process

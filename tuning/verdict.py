@@ -9,9 +9,11 @@ from typing import Any
 
 from command_line import from_here
 from records.checks import run_checks
-from records.outcome import BUDGET
+from records.checks.check import counted
+from records.outcome import outcome_of
 from records.run import Run
 from records.run_directory import RunDirectory
+from search_spaces import ends
 from tuning.confirmation import Candidate, unbeaten, winner
 from tuning.engine.cluster import Cluster
 from tuning.final import final_training
@@ -32,14 +34,22 @@ def plan(
 ) -> str:
     """A few lines before the first trial: sampler, scheduler, space, confirmation and paths."""
     before = f" · {ended.total()} finished before" if ended else ""
-    space = task.space
+    space, fixed = task.space, {**task.settings, **task.space.fixed}
     ranges = [f"{name} {parameter.words}" for name, parameter in space.parameters.items()]
     again = f"the best settings are trained again on {options.confirm} fresh seeds"
+    if options.train:
+        fixed = {**fixed, **{name: ends(one)[0] for name, one in space.distributions.items()}}
+        first = [f"1 training{before} · seed {options.seed} · on {cluster.description}"]
+    else:
+        first = [
+            f"{counted(options.num_samples, 'trial')}{before} · {options.sampler.upper()}"
+            f" (seed {options.seed}) + {_scheduler(options, task)} · {cluster.slots} at once on"
+            f" {cluster.description}",
+            f"varied     {' · '.join(ranges)}",
+        ]
     lines = [
-        f"{options.num_samples} trials{before} · {options.sampler.upper()} (seed {options.seed})"
-        f" + {_scheduler(options, task)} · {cluster.slots} at once on {cluster.description}",
-        f"varied     {' · '.join(ranges)}",
-        f"fixed      {settings_words({**task.settings, **space.fixed})}",
+        *first,
+        f"fixed      {settings_words(fixed)}",
         f"confirmed  {again if options.confirm else 'nothing, since --confirm is 0'}",
         f"run        {from_here(run.path)}",
     ]
@@ -48,7 +58,7 @@ def plan(
     if space.left_out:
         names = " · ".join(space.left_out)
         notes = [f"baselines not tried, since --set or --space-file excludes them: {names}", *notes]
-    notes = [cluster.notice, *notes, _drawn_at_random(options, task)]
+    notes = [*cluster.notes, *notes, _drawn_at_random(options, task)]
     lines += [f"note       {note}" for note in notes if note]
     return "\n".join(lines)
 
@@ -88,9 +98,9 @@ def _drawn_at_random(options: SearchOptions, task: Task) -> str | None:
 def verdict(options: SearchOptions, task: Task, run: RunDirectory, tried: list[Candidate]) -> str:
     """The result in a few lines: the winner, its results on fresh seeds, the baselines, what the
     run's checks found, and the next command."""
-    counts = Counter(record.ended or "running" for _, record in run.trials())
-    outcomes = ", ".join(f"{count} {ended}" for ended, count in counts.most_common())
-    lines = [f"{counts.total()} trials: {outcomes}"]
+    counts = Counter(outcome_of(record.ended).words for _, record in run.trials())
+    outcomes = ", ".join(f"{count} {words}" for words, count in counts.most_common())
+    lines = [f"{counted(counts.total(), 'trial')}: {outcomes}"]
     goal = task.goal
     best = winner(tried, goal, options.confirm) if tried else None
     for candidate in tried:
@@ -146,7 +156,7 @@ def _schedule(candidate: Candidate) -> list[str]:
 
 def _selected(candidate: Candidate, task: Task) -> str:
     row = candidate.last_row
-    how = "budget used" if candidate.ended == BUDGET.name else candidate.ended
+    how = outcome_of(candidate.ended).words
     return f"{how} at step {row['step']:,} · {_metrics(row, task)} (in the search, on one seed)"
 
 

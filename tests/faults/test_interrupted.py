@@ -245,7 +245,7 @@ def test_kill_9_while_the_judges_are_trained(
     monkeypatch.undo()
     result = run("tune_gan.py", "--resume", "--name", "early", "--no-dashboard", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    assert result.stdout.startswith("1 trials: 1 budget")
+    assert result.stdout.startswith("1 trial: 1 used the whole budget")
 
 
 @slow

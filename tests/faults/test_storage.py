@@ -77,7 +77,7 @@ def test_a_disk_that_has_room_again_in_time_costs_no_trial(small_disk: Path) -> 
     assert process.returncode == 0, (lines, err)
     assert "No space left on device" in lines[-1]
     assert (
-        out.splitlines()[0] in ("4 trials: 4 budget", "4 trials: 4 converged")
+        out.splitlines()[0] in ("4 trials: 4 used the whole budget", "4 trials: 4 converged")
         or "error" not in out.splitlines()[0]
     )
     assert "Traceback" not in err

@@ -108,10 +108,10 @@ def rows(trial: Path) -> list[dict[str, Any]]:
     return [{name: row[name] for name in row if name not in clocks} for row in found]
 
 
-def test_a_training_in_this_process_is_recorded_and_repeats_a_trial_of_a_search(
+def test_a_trial_of_a_search_is_repeated_in_this_process_by_its_record(
     small_search: SmallSearch, tmp_path: Path
 ) -> None:
-    """What a worker of Ray has trained: to its end, or until the search stopped it."""
+    """Row for row what a worker of Ray reported, until the search stopped it."""
     searched = small_search.path / "trial_0000"
     repeated = ("--train", searched / "trial.json", "--in-process", "--name", "again")
     again = run("tune_lstm.py", *repeated, cwd=tmp_path)

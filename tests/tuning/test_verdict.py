@@ -10,6 +10,7 @@ from search_spaces.lstm import SPACES
 from tune_lstm import LSTMOptions
 from tuning.confirmation import Candidate
 from tuning.engine.cluster import Cluster
+from tuning.one_training import one_training, read_settings
 from tuning.task import Task
 from tuning.verdict import plan, remarks, verdict
 
@@ -115,12 +116,24 @@ def test_a_run_that_nothing_is_known_of_has_no_remarks(directory: RunDirectory) 
     assert remarks(directory) == []
 
 
+def test_the_plan_of_one_training_says_neither_sampler_nor_rungs(
+    task: Task, directory: RunDirectory
+) -> None:
+    options = LSTMOptions(train=("lr=0.01", "max_norm=0.1"), seed=3)
+    single = one_training(task, read_settings(options.train), LSTMOptions)
+    cluster = Cluster(1, {"CPU": 1}, {"CPU": 1}, None, "this machine", ("one", "two"))
+    lines = plan(options, single, cluster, directory, Counter()).splitlines()
+    assert lines[0] == "1 training · seed 3 · on this machine"
+    assert "lr=0.01 max_norm=0.1" in lines[1]
+    assert lines[-2:] == ["note       one", "note       two"]
+
+
 def test_the_plan_says_what_the_user_set_and_which_known_settings_that_excludes(
     task: Task, directory: RunDirectory
 ) -> None:
     options = LSTMOptions(set=("lr=1e-3..1e-2", "max_norm=0.1"))
     space = options.searched(SPACES["lstm", "core"])
-    cluster = Cluster(2, {"CPU": 1}, {"CPU": 2}, None, "this machine", None)
+    cluster = Cluster(2, {"CPU": 1}, {"CPU": 2}, None, "this machine")
     lines = plan(options, replace(task, space=space), cluster, directory, Counter()).splitlines()
     assert "varied     lr 0.001 to 0.01 (log)" in lines
     assert any(line.startswith("fixed ") and "max_norm=0.1" in line for line in lines)

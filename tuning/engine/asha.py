@@ -16,6 +16,7 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialSch
 
 from records.outcome import CONVERGED
 from records.run_directory import RunDirectory
+from records.trial_directory import TrialRecord
 from tuning.engine.pbt import Population
 from tuning.engine.room import Room
 from tuning.engine.start_up import StartUp
@@ -26,7 +27,7 @@ HYPERBAND_BRACKETS = 3
 
 
 class RungScheduler(AsyncHyperBandScheduler):
-    """Ray Tune's ASHA with five changes.
+    """Ray Tune's ASHA with six changes.
 
     At each rung, which is a training cost, ASHA stops a trial whose value is below a cut-off: a
     quantile of the values that other trials had there.
@@ -43,6 +44,9 @@ class RungScheduler(AsyncHyperBandScheduler):
     5. Audit. A fraction ``audit`` of the trials that would be stopped, drawn by their seeds, runs
        to the end, to estimate what early stopping costs. ``audited`` in a trial's record says where
        it would have been stopped. Its values count on no later rung.
+    6. Trials that go on. After a resume or a lost worker, a trial has a new id in Ray Tune. It
+       keeps its values on the rungs that it has passed. Ray's ASHA would put its next, later
+       reports there.
     """
 
     def __init__(
@@ -61,14 +65,23 @@ class RungScheduler(AsyncHyperBandScheduler):
         self._audit, self._protect_baselines = options.audit, task.protect_baselines
         self._audited = {record.number for _, record in run.trials() if record.audited is not None}
         self._promoted: list[Trial] = []
+        self._ids: dict[int, str] = {}
         start_up.cohort -= self._audited
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
-        """Draw the trial's bracket by its seed. Ray draws it from numpy's global stream."""
+        """Draw the trial's bracket by its seed. Ray draws it from numpy's global stream.
+
+        Values that the trial had under an earlier id are moved to this one.
+        """
         sizes = [len(bracket._rungs) for bracket in self._brackets]
         weights = [math.exp(size - max(sizes)) for size in sizes]
         drawn = random.Random(f"bracket {trial.config['seed']}").choices(self._brackets, weights)
         self._trial_info[trial.trial_id] = drawn[0]
+        before = self._ids.get(trial.config["trial"])
+        self._ids[trial.config["trial"]] = trial.trial_id
+        for _, recorded in drawn[0]._rungs:
+            if before in recorded:
+                recorded[trial.trial_id] = recorded.pop(before)
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         number = trial.config["trial"]
@@ -118,13 +131,21 @@ class RungScheduler(AsyncHyperBandScheduler):
         self._stay(trial, result)
         super().on_trial_complete(tune_controller, trial, result)
 
-    def replay(self, trial_id: str, config: dict[str, Any], rows: list[dict[str, Any]]) -> None:
-        """Put what a trial of an earlier session reported on the rungs."""
-        trial = cast(Trial, SimpleNamespace(trial_id=trial_id, config=config))
+    def replay(self, record: TrialRecord, rows: list[dict[str, Any]]) -> None:
+        """Put what a trial of an earlier session reported on the rungs.
+
+        A trial of the start-up that reported more after its first rung does not wait there again.
+        """
+        config = {**record.config, "trial": record.number}
+        trial = cast(Trial, SimpleNamespace(trial_id=f"earlier {record.number}", config=config))
         self.on_trial_add(cast(Any, None), trial)
+        reported_there = 0
         for row in rows:
             super().on_trial_result(cast(Any, None), trial, row)
             self._stay(trial, row)
+            reported_there += self._reaches_rung(trial, row)
+        if reported_there > 1:
+            self._start_up.cohort.discard(record.number)
 
     def _value(self, result: dict[str, Any]) -> Any:
         """The metric as the rungs have it: the larger, the better."""
@@ -200,7 +221,7 @@ def create_scheduler(
     start_up: StartUp | None = None,
     room: Room | None = None,
 ) -> TrialScheduler:
-    """The scheduler of ``--scheduler``, with the run's ended trials on its rungs.
+    """The scheduler of ``--scheduler``, with the reports of the run's trials on its rungs.
 
     Without ``start_up`` no trials wait for one another; without ``room`` one trial runs at a time.
     """
@@ -211,9 +232,8 @@ def create_scheduler(
     start_up = start_up or StartUp(options, task)
     scheduler = RungScheduler(options, task, run, start_up, room or Room(1))
     for directory, record in run.trials():
-        if record.ended is not None:
-            until = math.inf if record.audited is None else record.audited
-            costs = [(row[task.time_attr], row) for row in directory.rows()]
-            rows = [row for cost, row in costs if cost <= until and cost < task.budget]
-            scheduler.replay(directory.path.name, record.config, rows)
+        until = math.inf if record.audited is None else record.audited
+        costs = [(row[task.time_attr], row) for row in directory.rows()]
+        rows = [row for cost, row in costs if cost <= until and cost < task.budget]
+        scheduler.replay(record, rows)
     return scheduler

@@ -50,7 +50,7 @@ class Cluster:
         alone: What it reserves for a trial that runs alone: on this machine, all slots.
         dashboard: The dashboard's address, or None.
         description: The place and a trial's resources, in words.
-        notice: One line the user should read, or None.
+        notes: What the user should read, a line each.
         joined: Whether it ran already, perhaps on other machines.
     """
 
@@ -59,7 +59,7 @@ class Cluster:
     alone: dict[str, float]
     dashboard: str | None
     description: str
-    notice: str | None
+    notes: tuple[str, ...] = ()
     joined: bool = False
 
 
@@ -71,12 +71,14 @@ def connect(options: SearchOptions) -> Cluster:
     ever run a trial.
     """
     os.environ.update(RAY_ENVIRONMENT)
-    place, cores, notice = address_of(options), usable_cores(), None
+    place, cores, notes = address_of(options), usable_cores(), list[str]()
     # Tune's population based training ignores how many trials may run at once.
     population = options.max_concurrent if options.synchronous else 0
     if place is None:
         cpus = _cpus_of(population, options.cpus_per_trial) if population else cores.usable
-        context, notice = _start(min(cpus, cores.usable), dashboard=not options.no_dashboard)
+        if note := _token():
+            notes.append(note)
+        context = _start(min(cpus, cores.usable), dashboard=not options.no_dashboard)
     else:
         context = _join(*place)
     logging.getLogger("ray").setLevel(logging.ERROR)
@@ -86,7 +88,7 @@ def connect(options: SearchOptions) -> Cluster:
         if place or any(node.get("GPU") for node in nodes):
             request["GPU"] = options.gpus_per_trial
         else:
-            notice = "this machine has no GPU that Ray sees: searching on CPUs"
+            notes.append("this machine has no GPU that Ray sees: searching on CPUs")
     slots = _slots(nodes, request, options.max_concurrent, bool(population))
     if place:
         where = f"{len(nodes)} node{'s' * (len(nodes) > 1)} at {place[1]}"
@@ -98,7 +100,7 @@ def connect(options: SearchOptions) -> Cluster:
         alone=request if place else _together(request, slots),
         dashboard=f"http://{context.dashboard_url}" if context.dashboard_url else None,
         description=f"{where}, {request_words(request)} a trial",
-        notice=notice,
+        notes=tuple(notes),
         joined=place is not None,
     )
 
@@ -128,17 +130,23 @@ def _slots(
     return min(room, most or room)
 
 
-def _start(cpus: int, *, dashboard: bool) -> tuple[Any, str | None]:
-    """Start Ray on this machine alone.
+def _token() -> str | None:
+    """Make the token of the Ray that starts here, unless the user has set one.
 
-    Returns its context, and a note if its token is not where ``ray get-auth-token`` looks.
+    Returns a note if it is not where ``ray get-auth-token`` looks.
     """
-    folder, note = ray_folder(), None
-    if not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ):
-        token = token_file()
-        os.environ["RAY_AUTH_TOKEN_PATH"] = str(token)
-        if token.parent.name != ".ray":
-            note = f"nothing can be written in ~/.ray: the dashboard's token is in {token}"
+    if {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ):
+        return None
+    token = token_file()
+    os.environ["RAY_AUTH_TOKEN_PATH"] = str(token)
+    if token.parent.name == ".ray":
+        return None
+    return f"nothing can be written in ~/.ray: the dashboard's token is in {token}"
+
+
+def _start(cpus: int, *, dashboard: bool) -> Any:
+    """Start Ray on this machine alone; returns its context."""
+    folder = ray_folder()
     if not folder.parent.exists():
         make_own(folder.parent)
     os.environ["TMPDIR"] = str(folder.parent)  # where Ray's dashboard has sockets of its own
@@ -161,7 +169,7 @@ def _start(cpus: int, *, dashboard: bool) -> tuple[Any, str | None]:
         raise UsageError(
             f"Ray does not start on this machine: {_cause(error)} (its logs are in {logs})"
         ) from None
-    return context, note
+    return context
 
 
 def _join(source: str, address: str) -> Any:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
+import torch
 from ray.tune.result import SHOULD_CHECKPOINT
 
 from records.trial_directory import TrialDirectory
@@ -16,24 +17,34 @@ from trainables.resumable import ResumableTrainable
 from tuning.engine.cluster import Cluster
 from tuning.engine.patience import Patience
 from tuning.engine.recorder import KEEP_CHECKPOINTS, Recorder
+from tuning.engine.room import request_words
 from tuning.engine.tuner import Stage
+from tuning.options import SearchOptions
 from tuning.task import Task
 
-THIS_PROCESS = Cluster(
-    slots=1,
-    trial_resources={"CPU": 1.0},
-    alone={"CPU": 1.0},
-    dashboard=None,
-    description="this very process, without Ray",
-    notice=None,
-)
+
+def this_process(options: SearchOptions) -> Cluster:
+    """This process as the place of one trial, which computes as in a worker of Ray."""
+    torch.set_flush_denormal(True)
+    torch.set_num_threads(max(1, int(options.cpus_per_trial)))
+    request = {"CPU": options.cpus_per_trial}
+    return Cluster(
+        slots=1,
+        trial_resources=request,
+        alone=request,
+        dashboard=None,
+        description=f"this very process, without Ray, {request_words(request)}",
+    )
 
 
 def run_in_process(
     stage: Stage, trainable: type[ResumableTrainable], task: Task, patience: Patience
 ) -> None:
     """Train the stage's trials to their end. Raises whatever a trial raises."""
-    callbacks: list[Any] = [Recorder(stage.run, task.objective, patience), stage.progress]
+    callbacks: list[Any] = [
+        Recorder(stage.run, task.objective, patience, stage.target),
+        stage.progress,
+    ]
     for trial_id in map(str, itertools.count()):
         config = stage.searcher.suggest(trial_id)
         if not isinstance(config, dict):

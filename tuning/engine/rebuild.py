@@ -11,7 +11,6 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from records.run_directory import RunDirectory
-from records.store import write_json
 from records.trial_directory import TrialDirectory, TrialRecord
 from tuning.engine.start_up import StartUp
 from tuning.engine.storage import open_storage
@@ -32,9 +31,9 @@ def rebuild(
     The run's own database is put aside; ``storage`` is None if it cannot be read. In a shared
     database the old study stays.
     """
-    record = run.read() or {}
+    run_id = (run.read() or {}).get("id")
     if options.optuna_storage:
-        record["id"] = uuid.uuid4().hex
+        run_id = uuid.uuid4().hex
     else:
         if storage is not None:
             storage.remove_session()
@@ -42,7 +41,7 @@ def rebuild(
         _put_aside(run.path / OWN_DATABASE)
         storage = open_storage(options, run.path)
     assert storage is not None  # a shared database is always opened
-    study = create_study(options, task, run, storage, record["id"])
+    study = create_study(options, task, run, storage, run_id)
     start_up = StartUp(options, task, study.user_attrs["warm_start"])
     trials = {trial.number: (directory, trial) for directory, trial in run.trials()}
     # The number of a trial whose record is gone stays taken.
@@ -50,7 +49,7 @@ def rebuild(
     for number in range(max(trials, default=-1) + 1):
         known = number in trials
         study.add_trial(_frozen(*trials[number], task, start_up) if known else gone)
-    write_json(run.path / "search.json", record)
+    run.describe({"id": run_id})
     return storage
 
 

@@ -12,7 +12,7 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 from ray.tune.result import DONE, SHOULD_CHECKPOINT
 
-from records.objective import Objective
+from records.objective import Goal, Objective
 from records.outcome import COMPLETE, ERROR, STOPPED_EARLY
 from records.run_directory import RunDirectory
 from records.trial_directory import TrialDirectory, TrialRecord
@@ -33,14 +33,28 @@ RAY_CONSTANTS = (
 """What Ray adds to every report although trial.json, or the order of the rows, has it already."""
 
 
+Rank = tuple[bool, bool, float, int]
+"""Whether the trial is complete and whether it reached the target, then its objective (the larger,
+the better) and its number, negated."""
+
+
 class Recorder(Callback):
-    """Records the trials of ``run`` under the number that each config has as ``trial``."""
+    """Records the trials of ``run`` under the number that each config has as ``trial``.
+
+    With a ``target``, trials that reach it are kept before others: the first of them that reaches
+    it on fresh seeds is the best trial.
+    """
 
     def __init__(
-        self, run: RunDirectory, objective: Objective, patience: Patience | None = None
+        self,
+        run: RunDirectory,
+        objective: Objective,
+        patience: Patience | None = None,
+        target: Goal | None = None,
     ) -> None:
         self.run = run
         self.objective = objective
+        self._target = target
         self._patience = patience or Patience()
         self._kept = [
             self._rank(record.number, record.ended, rows[-1])
@@ -95,22 +109,23 @@ class Recorder(Callback):
     def _written(self, write: Callable[[], object]) -> None:
         self._patience(f"the run directory {self.run.path}", write)
 
-    def _rank(self, number: int, ended: str | None, row: dict[str, Any]) -> tuple[bool, float, int]:
+    def _rank(self, number: int, ended: str | None, row: dict[str, Any]) -> Rank:
         """The trial's rank by its last row; the best trial has the highest rank.
 
         Trials that were cut short rank below all others, since they trained for fewer steps.
         """
-        return ended in COMPLETE, -self.objective.loss(row), -number
+        reached = self._target is not None and self._target.reached(row)
+        return ended in COMPLETE, reached, -self.objective.loss(row), -number
 
     def _worth_keeping(self, trial: Trial, last_row: dict[str, Any]) -> bool:
         """Whether a trial that ends with this row keeps its checkpoints."""
         rank = self._rank(trial.config["trial"], last_row.get("ended"), last_row)
         return len(self._kept) < KEEP_WEIGHTS or rank > min(self._kept)
 
-    def _keep_best(self, rank: tuple[bool, float, int]) -> None:
+    def _keep_best(self, rank: Rank) -> None:
         """Drop the checkpoints of the trials that are no longer among the best."""
         self._kept = sorted([*self._kept, rank])
-        for _, _, number in self._kept[:-KEEP_WEIGHTS]:
+        for *_, number in self._kept[:-KEEP_WEIGHTS]:
             self.run.trial(-number).drop_checkpoints()
         self._kept = self._kept[-KEEP_WEIGHTS:]
 

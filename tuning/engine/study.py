@@ -201,7 +201,7 @@ def create_study(
     about = {
         RUN_ID: run_id,
         "format": FORMAT,
-        "run": name,
+        "run": plain,
         "experiment": options.experiment,
         "command": command(),
         "notes": warm.notes,

@@ -17,6 +17,7 @@ from ray import tune
 from ray.tune import Callback
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
+from records.objective import Goal
 from records.run_directory import RunDirectory
 from records.trial_directory import TrialDirectory
 from trainables.resumable import ResumableTrainable
@@ -60,7 +61,7 @@ class Stage:
         scheduler: None runs every trial to its end.
         time_budget_s: Seconds after which the stage ends, or None.
         resources: What Ray reserves for a trial; None: the cluster's ``trial_resources``.
-        pause: Ends the stage when a trial reaches the target, or None.
+        target: The stage is paused when a trial reaches it; None: never.
         concurrent: The largest number of trials at once; None: the cluster's slots.
     """
 
@@ -70,7 +71,7 @@ class Stage:
     scheduler: TrialScheduler | None = None
     time_budget_s: float | None = None
     resources: dict[str, float] | None = None
-    pause: TargetPause | None = None
+    target: Goal | None = None
     concurrent: int | None = None
 
 
@@ -85,17 +86,34 @@ def run_trials(
 
     Raises Trouble if the search must end.
     """
-    run, request = stage.run, stage.resources or cluster.trial_resources
+    tuner = _tuner(stage, trainable, task, cluster, patience)
+    # Ray prints some errors to stdout, which is the verdict's.
+    with contextlib.redirect_stdout(sys.stderr), early_exit.handlers_kept():
+        try:
+            with contextlib.suppress(Paused):
+                tuner.fit()
+        finally:
+            if patience.trouble:  # Ray Tune may have swallowed it
+                raise patience.trouble
+    drop_tune_state(stage.run)
+
+
+def _tuner(
+    stage: Stage,
+    trainable: type[ResumableTrainable],
+    task: Task,
+    cluster: Cluster,
+    patience: Patience,
+) -> tune.Tuner:
+    request = stage.resources or cluster.trial_resources
     resources, capacity = tune.PlacementGroupFactory([request]), Capacity(request)
     stage.progress.capacity = capacity
-    recorder, trial_list = (
-        Recorder(run, task.objective, patience),
-        TrialListCallback(stage.searcher),
-    )
+    recorder = Recorder(stage.run, task.objective, patience, stage.target)
+    trial_list = TrialListCallback(stage.searcher)
     callbacks: list[Callback] = [recorder, stage.progress, capacity, trial_list]
-    if stage.pause:
-        callbacks.append(stage.pause)
-    tuner = tune.Tuner(
+    if stage.target:
+        callbacks.append(TargetPause(stage.target))
+    return tune.Tuner(
         # tune.with_resources would rename the class in the dashboard.
         _extended(trainable, default_resource_request=classmethod(lambda cls, config: resources)),
         tune_config=tune.TuneConfig(
@@ -107,17 +125,8 @@ def run_trials(
             reuse_actors=True,
             trial_dirname_creator=trial_folder,
         ),
-        run_config=_run_config(run, task.checkpoint_every, callbacks),
+        run_config=_run_config(stage.run, task.checkpoint_every, callbacks),
     )
-    # Ray prints some errors to stdout, which is the verdict's.
-    with contextlib.redirect_stdout(sys.stderr), early_exit.handlers_kept():
-        try:
-            with contextlib.suppress(Paused):
-                tuner.fit()
-        finally:
-            if patience.trouble:  # Ray Tune may have swallowed it
-                raise patience.trouble
-    drop_tune_state(run)
 
 
 def _run_config(

@@ -3,6 +3,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
+from zlib import crc32
 
 import pytest
 from optuna.trial import TrialState
@@ -32,8 +33,14 @@ def rays_asha() -> AsyncHyperBandScheduler:
     )
 
 
+def number_of(name: str) -> int:
+    """A number of its own for a trial that only a test knows."""
+    return crc32(name.encode())
+
+
 def ask(scheduler: TrialScheduler, name: str, value: float, step: int = 100, **config: Any) -> str:
-    trial = cast(Any, SimpleNamespace(trial_id=name, config={"trial": 99, "seed": 0, **config}))
+    config = {"trial": number_of(name), "seed": 0, **config}
+    trial = cast(Any, SimpleNamespace(trial_id=name, config=config))
     scheduler.on_trial_add(cast(Any, None), trial)
     return str(
         scheduler.on_trial_result(cast(Any, None), trial, {"step": step, "mean_accuracy": value})
@@ -59,6 +66,45 @@ def test_rungs_survive_a_resume(options: LSTMOptions, task: Task, directory: Run
         trial.write(TrialRecord(number, {"trial": number, "seed": number}, ended="converged"))
         trial.append({"step": 100, "mean_accuracy": value})
     assert ask(create_scheduler(options, task, directory), "poor", 0.1) == "STOP"
+
+
+def rungs(scheduler: Any) -> dict[int, list[float]]:
+    """The values on every rung of its one bracket."""
+    return {int(step): sorted(values.values()) for step, values in scheduler._brackets[0]._rungs}
+
+
+class TestATrialThatGoesOn:
+    """After a resume or a lost worker it is a new trial for Ray, with the number it had."""
+
+    def test_keeps_its_values_on_the_rungs_it_has_passed(
+        self, options: LSTMOptions, task: Task, directory: RunDirectory
+    ) -> None:
+        undisturbed, reports = create_scheduler(options, task, directory), range(100, 1000, 100)
+        for step in reports:
+            ask(undisturbed, "one", step / 1000, step=step)
+        directory.trial(0).write(TrialRecord(0, {"trial": 0, "seed": 0}))
+        for step in reports[:4]:
+            directory.trial(0).append({"step": step, "mean_accuracy": step / 1000})
+        resumed = create_scheduler(options, task, directory)
+        for name, steps in (("resumed", reports[4:6]), ("lost and handed out", reports[5:])):
+            for step in steps:
+                ask(resumed, name, step / 1000, step=step, trial=0)
+        assert rungs(resumed) == rungs(undisturbed) == {100: [0.1], 300: [0.3], 900: [0.9]}
+        stock = rays_asha()
+        for step in reports[4:]:
+            ask(stock, "one", step / 1000, step=step)
+        assert rungs(stock) == {100: [0.6], 300: [0.5], 900: [0.9]}  # late values on early rungs
+
+    @pytest.mark.parametrize(("reports", "waits"), [(1, True), (2, False)])
+    def test_waits_at_its_first_rung_unless_it_has_been_let_go_on(
+        self, reports: int, waits: bool, options: LSTMOptions, task: Task, directory: RunDirectory
+    ) -> None:
+        directory.trial(0).write(TrialRecord(0, {"trial": 0, "seed": 0}))
+        for place in range(reports):
+            directory.trial(0).append({"step": 100 * (1 + place), "mean_accuracy": 0.5})
+        scheduler = create_scheduler(options, task, directory, waiting(options, task, 2))
+        decision = ask(scheduler, "resumed", 0.6, step=100 * (1 + reports), trial=0)
+        assert decision == ("PAUSE" if waits else "CONTINUE")
 
 
 def test_rungs_lie_below_the_budget_at_multiples_of_the_reduction_factor() -> None:
@@ -107,7 +153,8 @@ def test_if_an_experiment_does_not_protect_them_baselines_stop_too(
 
 
 def end(scheduler: TrialScheduler, name: str, value: float, step: int) -> None:
-    trial = cast(Any, SimpleNamespace(trial_id=name, config={"trial": 98, "seed": 0}))
+    config = {"trial": number_of(name), "seed": 0}
+    trial = cast(Any, SimpleNamespace(trial_id=name, config=config))
     scheduler.on_trial_add(cast(Any, None), trial)
     scheduler.on_trial_complete(
         cast(Any, None), trial, {"step": step, "mean_accuracy": value, "ended": "converged"}
@@ -298,7 +345,7 @@ class TestHeld:
     def test_an_audited_one_is_not_waited_for(
         self, options: LSTMOptions, task: Task, directory: RunDirectory
     ) -> None:
-        directory.trial(1).write(TrialRecord(1, {}, audited=100))
+        directory.trial(1).write(TrialRecord(1, {"seed": 1}, audited=100))
         controller = Controller(
             create_scheduler(options, task, directory, waiting(options, task, 2)), range(2)
         )
@@ -334,7 +381,7 @@ class TestAudit:
     def test_what_would_be_stopped_runs_on_and_its_record_says_where(
         self, audited: LSTMOptions, task: Task, directory: RunDirectory
     ) -> None:
-        directory.trial(7).write(TrialRecord(7, {}))
+        directory.trial(7).write(TrialRecord(7, {"seed": 7}))
         scheduler = create_scheduler(audited, task, directory)
         assert ask(scheduler, "good", 0.8) == "CONTINUE"
         assert ask(scheduler, "poor", 0.1, trial=7) == "CONTINUE"
@@ -358,7 +405,7 @@ class TestAudit:
     def test_a_resumed_search_still_lets_it_run(
         self, options: LSTMOptions, task: Task, directory: RunDirectory
     ) -> None:
-        directory.trial(7).write(TrialRecord(7, {}, audited=100))
+        directory.trial(7).write(TrialRecord(7, {"seed": 7}, audited=100))
         scheduler = create_scheduler(options, task, directory)
         ask(scheduler, "good", 0.8)
         assert ask(scheduler, "poor", 0.1, trial=7) == "CONTINUE"

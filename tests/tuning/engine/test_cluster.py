@@ -334,7 +334,7 @@ cluster = connect(LSTMOptions(max_concurrent=1))
 ray.get(ray.remote(lambda: 1).remote())
 for one in taken:
     one.close()
-print(cluster.notice, flush=True)
+print(*cluster.notes, flush=True)
 print(os.environ["TMPDIR"], ray._private.worker._global_node.get_temp_dir_path(), flush=True)
 sys.stdin.read()
 """

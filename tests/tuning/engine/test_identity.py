@@ -257,6 +257,7 @@ class TestSharedDatabase:
         shutil.copytree(searched.run.path, tmp_path / "copy")
         copy, original = go_on(searched, "copy"), go_on(searched)
         assert (copy.study.study_name, original.study.study_name) == ("copy", "run")
+        assert copy.study.user_attrs["run"] == "copy"
         for run in (copy, original):
             assert run.search(2) == [TRIALS, TRIALS + 1]
             check(run.run, run.study, before)
@@ -291,6 +292,7 @@ class TestSharedDatabase:
             )
         again = go_on(searched)
         assert again.study.study_name == "run-2"
+        assert again.study.user_attrs["run"] == "run"
         assert snapshot(again.study) == said
         old = optuna.load_study(study_name="run", storage=str(searched.options.optuna_storage))
         assert old.trials[4].params["lr"] == 0.02 != wrong.params["lr"]
@@ -412,6 +414,19 @@ def test_warm_start_survives_the_loss_of_the_study(
     again = go_on(warm)
     assert snapshot(again.study) == said
     assert said[0][-1]["origin"] == "warm start"
+
+
+def test_what_a_rebuilt_study_reads_of_earlier_runs_is_on_record(
+    searched: Searched, options: LSTMOptions, task: Task
+) -> None:
+    warm = Searched(dataclasses.replace(options, name="warm", warm_start=("run",)), task)
+    warm.search(2)
+    search_json = warm.run.path / "search.json"
+    record = json.loads(search_json.read_text())
+    search_json.write_text(json.dumps({**record, "warm_start": None}))
+    delete(warm.run.path)
+    go_on(warm)
+    assert json.loads(search_json.read_text())["warm_start"] == record["warm_start"]
 
 
 @pytest.mark.parametrize("change", [{"format": 0}, {"format": 99}, {"format": "new"}, {"id": None}])

@@ -2,7 +2,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from records.objective import Objective
+from records.objective import Goal, Objective
 from records.run_directory import RunDirectory
 from records.trial_directory import TrialRecord
 from tests.support.checkpoints import write_checkpoint
@@ -46,6 +46,17 @@ def test_weights_of_the_best_stay_and_a_trial_cut_short_never_displaces_a_whole_
     finish(recorder, run, 7, "budget", 0.1)
     assert kept(run) == {0, 6, 7}
     assert len(kept(run)) == KEEP_WEIGHTS
+
+
+def test_with_a_target_the_trials_that_reach_it_keep_their_weights_before_better_ones(
+    tmp_path: Path,
+) -> None:
+    """Fewer steps to the goal may be a better objective than the target's own metric."""
+    run, target = RunDirectory(tmp_path), Goal("mean_accuracy", "least", 0.9)
+    recorder = Recorder(run, Objective("mean_accuracy", "min"), target=target)
+    for number, value in enumerate((0.1, 0.95, 0.2, 0.3, 0.97)):
+        finish(recorder, run, number, "converged", value)
+    assert kept(run) == {0, 1, 4}
 
 
 def test_a_resumed_search_remembers_whose_weights_are_on_disk(tmp_path: Path) -> None:
