@@ -39,8 +39,8 @@ Override = Range | tuple[str, ...]
 """A range, or choices as text: only the parameter knows their type. A single choice is fixed."""
 
 
-def parse_overrides(texts: Iterable[str]) -> dict[str, Override]:
-    """Arguments of ``--set`` by name. Raises UsageError if one is malformed or a name repeats."""
+def parse_overrides(texts: Iterable[str], option: str = "--set") -> dict[str, Override]:
+    """Arguments of ``option`` by name. Raises UsageError if one is malformed or a name repeats."""
     overrides: dict[str, Override] = {}
     for text in texts:
         name, equals, value = map(str.strip, text.partition("="))
@@ -51,7 +51,7 @@ def parse_overrides(texts: Iterable[str]) -> dict[str, Override]:
                 raise ValueError(f"{shown(name)} is set twice: leave one of them out")
             overrides[name] = _parse_value(value)
         except ValueError as error:
-            raise UsageError(f"--set {shown(text)}: {error}") from None
+            raise UsageError(f"{option} {shown(text)}: {error}") from None
     return overrides
 
 

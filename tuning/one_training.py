@@ -71,7 +71,7 @@ def read_settings(texts: Sequence[str]) -> dict[str, Any]:
 
 def _assigned(texts: Sequence[str]) -> dict[str, Any]:
     """The value of each NAME=VALUE."""
-    given = parse_overrides(texts)
+    given = parse_overrides(texts, "--train")
     for name, values in given.items():
         if not isinstance(values, tuple) or len(values) != 1:
             raise UsageError(

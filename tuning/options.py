@@ -162,7 +162,7 @@ class SearchOptions:
         )
         yield 0 < cpus < math.inf, "--cpus-per-trial must be above 0", cpus
         for name, amount in (("--cpus-per-trial", cpus), ("--gpus-per-trial", gpus)):
-            decimals = f"{name} may have 4 decimals (Ray counts in 0.0001)"
+            decimals = f"{name} may have at most 4 decimals (Ray counts in 0.0001)"
             yield round(amount, 4) == amount, decimals, amount
         population = "--scheduler pbt needs a population: --num-samples must be at least 2"
         yield self.num_samples > 1 or not pbt, population, self.num_samples

@@ -76,8 +76,8 @@ def _scheduler(options: SearchOptions, task: Task) -> str:
     if not rungs:
         return f"{name} (the budget ends before the first rung)"
     by = f" by {task.objective.metric}" if len(task.objectives) > 1 else ""
-    unit = "steps" if task.time_attr == "step" else task.time_attr
-    return f"{name}{by} at {unit} {rungs}"
+    at = f"steps {rungs}" if task.time_attr == "step" else f"{rungs} units of {task.time_attr}"
+    return f"{name}{by} at {at}"
 
 
 def _drawn_at_random(options: SearchOptions, task: Task) -> str | None:

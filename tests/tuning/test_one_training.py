@@ -62,6 +62,7 @@ def test_the_space_is_the_configuration_and_what_else_is_fixed() -> None:
         ("lr=0.02", "--train needs a value for max_norm as well"),
         ("lr=0.02 max_norm=1 tempo=3", "there is no parameter tempo"),
         ("lr=-1 max_norm=1", "lr"),
+        ("lr=0.02 max_norm", "--train max_norm: takes NAME=VALUE"),
         ("lr=1e-3..1e-2 max_norm=1", "lr has several"),
     ],
 )

@@ -65,13 +65,13 @@ def test_text_that_no_path_name_or_address_can_be_is_refused(
         ({"name": "x" * 256}, "--name may have 255 characters, got 256"),
         (
             {"cpus_per_trial": 1e-7},
-            "--cpus-per-trial may have 4 decimals (Ray counts in 0.0001), got 1e-07",
+            "--cpus-per-trial may have at most 4 decimals (Ray counts in 0.0001), got 1e-07",
         ),
         (
             {"gpus_per_trial": 0.33333},
-            "--gpus-per-trial may have 4 decimals (Ray counts in 0.0001), got 0.33333",
+            "--gpus-per-trial may have at most 4 decimals (Ray counts in 0.0001), got 0.33333",
         ),
-        ({"gpus_per_trial": 1e-300}, "--gpus-per-trial may have 4 decimals"),
+        ({"gpus_per_trial": 1e-300}, "--gpus-per-trial may have at most 4 decimals"),
         ({"cpus_per_trial": float("nan")}, "--cpus-per-trial must be above 0"),
         ({"max_concurrent": 2**70}, "--max-concurrent must be 0 to 900,000, got "),
         ({"confirm": 10**5000}, "--confirm must be 0 to 1,000, got "),

@@ -24,8 +24,8 @@ from records.run_directory import DAMAGED, FORMAT, RunDirectory
 from records.store import read_json, write_json
 from records.trial_directory import TrialDirectory, TrialRecord
 from tuning.engine.patience import Patience
-from tuning.engine.rebuild import OWN_DATABASE, rebuild, unused
-from tuning.engine.storage import open_storage
+from tuning.engine.rebuild import rebuild, unused
+from tuning.engine.storage import OWN_DATABASE, open_storage
 from tuning.engine.study import (
     RUN_ID,
     RunStudy,

@@ -13,12 +13,11 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from records.run_directory import RunDirectory
 from records.trial_directory import TrialDirectory, TrialRecord
 from tuning.engine.start_up import StartUp
-from tuning.engine.storage import open_storage
+from tuning.engine.storage import OWN_DATABASE, open_storage
 from tuning.engine.study import create_study, intermediate_values, state_and_values
 from tuning.options import SearchOptions
 from tuning.task import Task
 
-OWN_DATABASE = "optuna.db"
 LOST = "lost"
 """What the study says of a trial if only its number is left."""
 

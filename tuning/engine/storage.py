@@ -13,6 +13,8 @@ from sqlalchemy.exc import ArgumentError
 from command_line import HIDDEN, UsageError, hide_secrets, reveal
 from tuning.options import STORAGE_VARIABLE, SearchOptions
 
+OWN_DATABASE = "optuna.db"
+
 
 def open_storage(options: SearchOptions, run: Path) -> RDBStorage:
     """Open ``optuna.db`` in the run directory, or the database of ``--optuna-storage``.
@@ -22,7 +24,7 @@ def open_storage(options: SearchOptions, run: Path) -> RDBStorage:
     or if it has a study with the name of a new run.
     """
     given = options.optuna_storage
-    where = str(run / "optuna.db") if given is None else f"--optuna-storage {given}"
+    where = str(run / OWN_DATABASE) if given is None else f"--optuna-storage {given}"
     try:
         url = _database_url(given, run).render_as_string(hide_password=False)
         storage = RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
@@ -48,7 +50,7 @@ def _database_url(given: str | None, run: Path) -> URL:
     """The URL to connect to; without its secrets if the record left them out, since .pgpass or peer
     authentication may need none."""
     if given is None:
-        return URL.create("sqlite", database=str(run / "optuna.db"))
+        return URL.create("sqlite", database=str(run / OWN_DATABASE))
     url = make_url(reveal(given))
     password = None if url.password == HIDDEN else url.password
     query = {name: value for name, value in url.query.items() if value != HIDDEN}
