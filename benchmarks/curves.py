@@ -13,6 +13,7 @@ the table. Without weights, the ten parameters that hardly matter would decide w
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from scipy.stats import qmc
 
 from records.surrogate import Surrogate
 from search_spaces import Parameter, SearchSpace
-from search_spaces.unit_scale import place, quantile
+from search_spaces.sobol import settings_at
+from search_spaces.unit_scale import place
 
 TRAINING = {"input_length": 50, "max_steps": 400, "report_every": 10}
 """How a setting is recorded: over as many time steps as 400 steps on whole palindromes have, which
@@ -65,14 +67,8 @@ def sobol_settings(space: SearchSpace, count: int) -> list[dict[str, Any]]:
     A longer list extends a shorter one.
     """
     power = max(0, count - 1).bit_length()
-    settings = []
-    for point in qmc.Sobol(len(space.parameters), seed=1).random_base2(power)[:count]:
-        values: dict[str, Any] = {}
-        for (name, parameter), fraction in zip(space.parameters.items(), point, strict=True):
-            if parameter.applies(values):
-                values[name] = quantile(float(fraction), parameter.distribution)
-        settings.append(values)
-    return settings
+    points = qmc.Sobol(len(space.parameters), seed=1).random_base2(power)[:count]
+    return [settings_at(space, point) for point in points.tolist()]
 
 
 class Curves:
@@ -150,10 +146,7 @@ def settings_of(table: pd.DataFrame, space: SearchSpace) -> Iterator[Setting]:
         last = curve.iloc[-1]
         if pd.isna(last["ended"]):
             continue
-        values: dict[str, Any] = {}
-        for name, parameter in space.parameters.items():
-            if parameter.applies(values):
-                values[name] = _value(parameter.distribution, last[name])
+        values = space.choose(partial(_value, last))
         rows: Any = curve[[*METRICS]].astype(float).to_dict("records")
         yield Setting(
             number=int(str(number)),
@@ -164,10 +157,11 @@ def settings_of(table: pd.DataFrame, space: SearchSpace) -> Iterator[Setting]:
         )
 
 
-def _value(distribution: BaseDistribution, cell: Any) -> Any:
+def _value(row: "pd.Series[Any]", name: str, distribution: BaseDistribution) -> Any:
     """A cell as a value of the distribution; a CSV column has one type, so a choice is found by its
     text or number.
     """
+    cell = row[name]
     if isinstance(distribution, CategoricalDistribution):
         return next(one for one in distribution.choices if one == cell or str(one) == str(cell))
     return int(cell) if isinstance(distribution, IntDistribution) else float(cell)

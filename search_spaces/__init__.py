@@ -5,7 +5,7 @@ or trials.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -126,6 +126,15 @@ class SearchSpace:
             if all(isinstance(value, int | float) for value in found)
         }
         return {**self.fixed, **numbers}
+
+    def choose(self, value: Callable[[str, BaseDistribution], Any]) -> dict[str, Any]:
+        """Settings: ``value`` of the name and distribution of every parameter that applies, one
+        after another."""
+        settings: dict[str, Any] = {}
+        for name, parameter in self.parameters.items():
+            if parameter.applies(settings):
+                settings[name] = value(name, parameter.distribution)
+        return settings
 
     def varied(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """The settings of ``config`` that the search varied, in the order of ``parameters``."""

@@ -6,6 +6,7 @@ do not apply are dropped. Source: Owen, Scrambling Sobol' and Niederreiter-Xing 
 https://doi.org/10.1006/jcom.1998.0487
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from search_spaces import SearchSpace
@@ -19,9 +20,10 @@ def design_point(space: SearchSpace, seed: int, index: int) -> dict[str, Any]:
     sobol = qmc.Sobol(max(1, len(space.parameters)), scramble=True, rng=seed)
     if index:
         sobol.fast_forward(index)
-    fractions = sobol.random(1)[0].tolist()
-    settings: dict[str, Any] = {}
-    for (name, parameter), fraction in zip(space.parameters.items(), fractions, strict=False):
-        if parameter.applies(settings):
-            settings[name] = quantile(fraction, parameter.distribution)
-    return settings
+    return settings_at(space, sobol.random(1)[0].tolist())
+
+
+def settings_at(space: SearchSpace, point: Sequence[float]) -> dict[str, Any]:
+    """The settings at a point of the unit cube, which has a coordinate for each parameter."""
+    at = dict(zip(space.parameters, point, strict=False))
+    return space.choose(lambda name, distribution: quantile(at[name], distribution))

@@ -8,6 +8,7 @@ handed out again, with its number, seed and settings, before anything new is sam
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 import optuna
@@ -152,10 +153,7 @@ class StudySearch(RetryingSearcher):
             raise self._patience.give_up(
                 f"{directory.path} holds files of a trial that the study does not know"
             )
-        settings: dict[str, Any] = {}
-        for name, parameter in space.parameters.items():
-            if parameter.applies(settings):
-                settings[name] = _suggest(trial, name, parameter.distribution)
+        settings = space.choose(partial(_suggest, trial))
         seed = self._options.seed
         if not self._options.train:
             seed = trial_seed(seed, trial.number)
