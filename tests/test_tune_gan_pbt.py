@@ -110,7 +110,7 @@ def test_a_population_of_six_on_what_room_there_is(
 ) -> None:
     path, result = population
     assert "population based training every 5 steps" in result.stderr
-    assert result.stdout.startswith("6 trials: 6 budget")
+    assert result.stdout.startswith("6 trials: 6 used the whole budget")
     check_population(path, monkeypatch)
 
 
