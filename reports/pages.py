@@ -13,6 +13,7 @@ import shutil
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -201,7 +202,7 @@ class Site:
             "minutes": minutes(run),
             **page.extra(run, self.companions),
         }
-        attempt(run, "the tables cannot be written", lambda: export(run, folder))
+        export(run, folder)
         self._render(page.template, folder / "index.html", entry)
         for file, values in trial_pages(run, folder, page):
             self._render("trial.html", file, {**values, "title": page.title(run)})
@@ -241,16 +242,27 @@ def ranked(run: Run) -> pd.DataFrame:
 
 
 def export(run: Run, folder: Path) -> None:
-    """Write the run's tables: every report as Parquet, as there may be many, the others as CSV."""
-    tables = {
-        "trials": run.trials,
-        "confirmations": run.confirmations,
-        "checkpoints": checkpoints(run),
-        "events": events(run),
+    """Write the run's tables: every report as Parquet, as there may be many, the others as CSV.
+
+    A table that cannot be written is named in the run's notes.
+    """
+
+    def as_csv(name: str, table: Callable[[], pd.DataFrame]) -> None:
+        file = folder / f"{name}.csv"
+        table().to_csv(file, index=False, encoding="utf-8", errors="replace")
+
+    def as_parquet() -> None:
+        mixed = run.histories.select_dtypes(object)
+        text = mixed.map(str, na_action="ignore")  # pyarrow takes no column of several types
+        with (folder / "histories.parquet").open("wb") as file:  # pyarrow's paths must be UTF-8
+            run.histories.assign(**text).to_parquet(file, index=False)
+
+    writers: dict[str, Callable[[], None]] = {
+        "trials": partial(as_csv, "trials", lambda: run.trials),
+        "confirmations": partial(as_csv, "confirmations", lambda: run.confirmations),
+        "checkpoints": partial(as_csv, "checkpoints", lambda: checkpoints(run)),
+        "events": partial(as_csv, "events", lambda: events(run)),
+        "histories": as_parquet,
     }
-    for name, table in tables.items():
-        table.to_csv(folder / f"{name}.csv", index=False, encoding="utf-8", errors="replace")
-    mixed = run.histories.select_dtypes(object)
-    text = mixed.map(str, na_action="ignore")  # pyarrow takes no column of several types
-    with (folder / "histories.parquet").open("wb") as file:  # pyarrow's paths must be UTF-8
-        run.histories.assign(**text).to_parquet(file, index=False)
+    for name, write in writers.items():
+        attempt(run, f"the table “{name}” cannot be written", write)

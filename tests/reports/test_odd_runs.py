@@ -134,9 +134,13 @@ def test_a_picture_or_table_that_breaks_is_a_note_on_the_page(
     monkeypatch.setattr("reports.figures.printed.parameter_slices", broken)
     monkeypatch.setattr("reports.pages.checkpoints", broken)
     page = page_of_run(invented(tmp_path / "run", four()), tmp_path)
-    for what in ("the picture “slices” cannot be drawn", "the tables cannot be written"):
+    for what in (
+        "the picture “slices” cannot be drawn",
+        "the table “checkpoints” cannot be written",
+    ):
         assert f"Note: {what} (ZeroDivisionError: by zero)" in page
     assert 'src="curves.png"' in page
+    assert (tmp_path / "site" / "run" / "histories.parquet").exists()
 
 
 def test_what_scrolls_is_reached_by_the_keyboard(tmp_path: Path, unsaved: set[str]) -> None:
