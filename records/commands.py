@@ -23,7 +23,7 @@ class Commands:
     """Commands that follow from a recorded run, quoted for a shell.
 
     Attributes:
-        script: The script that searched, as one would type it in the current folder.
+        script: The script that searched, as the run's first command line names it.
     """
 
     def __init__(self, search: Mapping[str, Any], name: str) -> None:

@@ -1,7 +1,8 @@
 """A run as everyone reads it: the console's verdict, the checks and the report.
 
-What is missing on disk is empty here. Typed records are read at once. The tables of every report
-(``records.tables``) need pandas, and are read when somebody asks for one. Nothing is written.
+What is missing on disk is empty here. ``search.json`` is read at once, trials and tables when
+somebody asks for them: the tables of every report (``records.tables``) need pandas. Nothing is
+written.
 """
 
 import math
@@ -23,6 +24,8 @@ from records.store import read_json
 if TYPE_CHECKING:
     import pandas as pd
 
+NO_GOAL = {"metric": "objective", "at": "least", "bound": math.inf}
+
 
 class Run:
     """One run.
@@ -36,8 +39,8 @@ class Run:
             are in the same unit.
         fixed: The settings that are the same in every trial.
         parameters: The parameters that the search varied, by name; ``varied`` are the names.
-        objectives: All objectives; the search ranks its trials by the first, ``objective``.
-        goal: None if ``search.json`` has no goal.
+        objectives: All objectives; the search ranks its trials by the first, ``objective``. A run
+            that was killed before it recorded them has a placeholder for it and for the ``goal``.
     """
 
     def __init__(self, path: Path, search: Mapping[str, Any] | None = None) -> None:
@@ -53,7 +56,7 @@ class Run:
         self.objectives = [Objective(**one) for one in self.search.get("objectives", [])]
         self.objective = (self.objectives or [Objective("objective", "max")])[0]
         self.metric, self.minimizes = self.objective.metric, self.objective.mode == "min"
-        self.goal = Goal(**self.search["goal"]) if self.search.get("goal") else None
+        self.goal = Goal(**self.search.get("goal", NO_GOAL))
         register(*(Outcome(**one) for one in self.search.get("outcomes", [])))
 
     @classmethod
@@ -145,18 +148,31 @@ class Run:
         """A loss as a value of the objective's metric."""
         return loss if self.minimizes else -loss
 
-    def reached(self, value: float | None) -> bool:
-        """Whether a value of the goal's metric reaches the goal."""
-        return self.goal is not None and self.goal.reached({self.goal.metric: value})
+    def smaller_is_better(self, metric: str) -> bool:
+        """Whether small values of the objective's or the goal's metric are good."""
+        return self.minimizes if metric == self.metric else self.goal.at == "most"
 
     @property
-    def half_as_many_again(self) -> int:
-        """A ``--num-samples`` with which the run continues with half as many trials again."""
-        return len(self.finished) + max(1, len(self.finished) // 2)
+    def more_samples(self) -> int:
+        """A ``--num-samples`` for more trials: the run's own if it is unfinished, else half as many
+        again."""
+        ended, own = len(self.finished), int(self.options.get("num_samples", 0))
+        return own if ended < own else ended + max(1, ended // 2)
+
+    @property
+    def more_trials(self) -> tuple[str, ...]:
+        """Flags of ``--resume`` for more trials; an unfinished run needs none."""
+        count = self.more_samples
+        unfinished = count == self.options.get("num_samples")
+        return () if unfinished else ("--num-samples", str(count))
 
     @cached_property
     def trials(self) -> "pd.DataFrame":
-        """One row a trial: its record, the settings it has now, and its last report's metrics."""
+        """One row a trial: its record, the settings it has now, and its last report's metrics.
+
+        A metric that has the name of a setting or of ``records.tables.RESERVED`` is in
+        ``histories`` only. The choice None is the word None; a setting that does not apply is NaN.
+        """
         return self._tables[0]
 
     @cached_property

@@ -5,7 +5,8 @@
     runs/NAME/optuna.db                 the study, with one Optuna trial for every trial
     runs/NAME/trial_0007/trial.json     settings, seed, when the trial ran and how it ended
     runs/NAME/trial_0007/result.json    one line a report (Ray Tune's file name and format, without
-                                        its constants)
+                                        its constants); a metric with the name of a setting is in
+                                        the learning curves, not in the table of trials
     runs/NAME/trial_0007/schedule.json  one line for each time it took over another trial's weights
     runs/NAME/trial_0007/checkpoint_*   the latest weights and state; after the end, of the best few
     runs/NAME/trial_0007/error.txt      why the trial failed; lost.txt: why its machine did

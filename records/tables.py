@@ -1,12 +1,13 @@
 """A run as pandas tables. What cannot be read is left out and named in the run's notes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from records.checkpoint import BOOKKEEPING_KEYS
 from records.outcome import BUDGET
 from records.run import Run
 from records.store import read_rows
@@ -19,6 +20,9 @@ PAUSE_S = 3.0
 """Seconds without a report that count as a pause; the time of a report is in whole seconds."""
 
 RECORD_FIELDS = ("number", "ended", "error", "started", "finished")
+
+RESERVED = (*RECORD_FIELDS, *BOOKKEEPING_KEYS, "step", "confirms", "ablation")
+"""Columns of a table of trials that are never settings or metrics."""
 
 
 def read_trials(run: Run, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -33,17 +37,33 @@ def read_trials(run: Run, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
         reports = _columns(run, trial, curves=False)
         reports.pop("ended", None)
         last = {name: values[-1] for name, values in reports.items()}
+        step = {"step": last.get("step")}
         fields = {name: getattr(record, name) for name in RECORD_FIELDS}
-        rows.append({**config, **always, **last, **fields})
+        metrics = {name: value for name, value in last.items() if not is_taken(run, name)}
+        for name in last.keys() - metrics.keys() - {"step"}:
+            run.note(f"the metric {name} is in the curves only: a setting or column has its name")
+        rows.append({**config, **settings(run, config), **always, **step, **metrics, **fields})
         if reports:
-            metrics = {name: reports[name] for name in last if not isinstance(last[name], list)}
-            histories.append(pd.DataFrame({**metrics, "number": record.number}))
+            curves = {name: reports[name] for name in last if not isinstance(last[name], list)}
+            histories.append(pd.DataFrame({**curves, "number": record.number}))
     table = pd.DataFrame(rows)
-    metrics_of_all = ("step", run.metric, str(run.search["goal"]["metric"]))
+    metrics_of_all = ("step", run.metric, run.goal.metric)
     columns = [*table, *RECORD_FIELDS, *run.varied, "baseline", "seed", *metrics_of_all]
     table = table.reindex(columns=list(dict.fromkeys(columns)))
     empty = pd.DataFrame(columns=["number", "step"])
-    return table, pd.concat(histories, ignore_index=True) if histories else empty
+    every = pd.concat(histories, ignore_index=True).infer_objects() if histories else empty
+    return table, every
+
+
+def is_taken(run: Run, metric: str) -> bool:
+    """Whether a setting, or a column that is in every table, has the name of this metric."""
+    return metric in RESERVED or metric in run.fixed or metric in run.parameters
+
+
+def settings(run: Run, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The varied settings of a config. pandas would take None, if it is a choice, for missing."""
+    varied = {name: config[name] for name in run.varied if name in config}
+    return {name: "None" if value is None else value for name, value in varied.items()}
 
 
 def reports(run: Run, trial: TrialDirectory) -> pd.DataFrame:
@@ -129,15 +149,15 @@ def schedules(run: Run) -> pd.DataFrame:
         changes = [(one.step, one.donor, one.settings) for one in trial.schedule()]
         changed |= bool(changes)
         for step, donor, config in (began, *changes):
-            settings = {name: config[name] for name in run.varied if name in config}
-            rows.append({"number": record.number, "step": step, "donor": donor, **settings})
+            now = {"number": record.number, "step": step, "donor": donor}
+            rows.append({**settings(run, config), **now})
     return pd.DataFrame(rows if changed else [])
 
 
 def training_curve(reports: pd.DataFrame) -> pd.DataFrame:
     """The training points in a trial's reports, one row every ``RECORD_EVERY`` steps."""
-    names = [name for name in reports if str(name).startswith("train_")]
-    if reports.empty or not names:
+    names = [name for name in reports if _is_curve(str(name), reports[name])]
+    if not names:
         return pd.DataFrame()
     curve = reports[["step", *names]].explode(names, ignore_index=True)
     # A report's last point lies at the last multiple before its end, unless it has fewer steps.
@@ -167,11 +187,15 @@ def _columns(run: Run, trial: TrialDirectory, curves: bool = True) -> dict[str, 
     """A trial's reports in order of ``step``, with the training ``curves`` or without."""
     rows = in_order(_lines(run, trial.path / "result.json"))
     names = dict.fromkeys([*rows[-1], *sorted(set().union(*rows))]) if rows else {}
+    columns = {name: [row.get(name) for row in rows] for name in names}
     return {
-        name: [row.get(name) for row in rows]
-        for name in names
-        if curves or not name.startswith("train_")
+        name: values for name, values in columns.items() if curves or not _is_curve(name, values)
     }
+
+
+def _is_curve(name: str, values: Iterable[Any]) -> bool:
+    """Whether a column has training points: several a report, in a list."""
+    return name.startswith("train_") and any(isinstance(value, list) for value in values)
 
 
 def _lines(run: Run, file: Path) -> list[dict[str, Any]]:

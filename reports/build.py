@@ -38,9 +38,11 @@ class ReportOptions:
     """Build the report of one run or several: static pages and pictures that open without a server
     or a network."""
 
-    runs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[RUN ...]")] = (
-        field(default=())
-    )
+    runs: Annotated[
+        tuple[str, ...],
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="[RUN ...]", help_behavior_hint=""),
+    ] = field(default=())
     """Run directories, or folders of them. Default: every run under runs/."""
     output: Annotated[str, tyro.conf.arg(metavar="PATH")] = "reports/site"
     """Folder of the pages; open index.html first. It cannot lie in a run directory."""

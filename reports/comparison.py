@@ -10,7 +10,7 @@ from typing import Any
 from records.run import Run
 from reports.content import Answer, number
 from reports.experiments import page_of
-from reports.experiments.default import Page, Section
+from reports.experiments.default import Page, Section, best_hand_tuned
 from reports.figures.interactive import curves
 from reports.figures.scripts import Plot, write_variants
 from reports.figures.style import SERIES
@@ -63,12 +63,10 @@ def compared(run: Run) -> Compared | None:
 
 def hand_tuned(run: Run, page: Page) -> str:
     """What the best of the hand-tuned settings reached in this run; empty if none were tried."""
-    known = run.trials.dropna(subset=["baseline", run.metric])
-    if known.empty:
+    row, metric = best_hand_tuned(run, page.result(run)), page.result(run)
+    if row is None:
         return ""
-    row = known.sort_values(run.metric, ascending=run.minimizes).iloc[0]
-    value = page.shown(run.metric, row[run.metric])
-    return f"{row['baseline']}: {value} at step {number(row['step'])}"
+    return f"{row['baseline']}: {page.shown(metric, row[metric])} at step {number(row['step'])}"
 
 
 def compare(runs: list[Compared], names: Mapping[Path, str], folder: Path) -> list[Group]:
@@ -77,34 +75,34 @@ def compare(runs: list[Compared], names: Mapping[Path, str], folder: Path) -> li
     ``names``: what each run is called, by its path.
     """
 
-    def experiment(one: Compared) -> str:
-        return one.run.experiment
+    def kind(one: Compared) -> tuple[str, str]:
+        return one.run.experiment, type(one.page).__module__
 
-    groups = []
-    for _, found in groupby(sorted(runs, key=experiment), key=experiment):
+    groups: list[Group] = []
+    for _, found in groupby(sorted(runs, key=kind), key=kind):
         same = list(found)
         if len(same) > 1:
             section = same[0].page.section(same, folder)
-            groups.append(Group(section, same, best_curves(same, names, folder)))
+            drawn = best_curves(same, names, f"best-{len(groups)}", folder)
+            groups.append(Group(section, same, drawn))
     return groups
 
 
-def best_curves(runs: list[Compared], names: Mapping[Path, str], folder: Path) -> dict[str, Plot]:
-    """The interactive figure of each run's best trial, by its name; empty if there are not two.
+def best_curves(
+    runs: list[Compared], names: Mapping[Path, str], name: str, folder: Path
+) -> dict[str, Plot]:
+    """The interactive figure of each run's best trial, by its ``name``; empty if there are not two.
 
-    Its script is written into ``folder``.
+    Its scripts are written into ``folder``.
     """
     best = {names[one.run.path]: one.curve for one in runs if one.curve is not None}
     run, page = runs[0].run, runs[0].page
-    x, name = page.axis(run, "step"), f"{run.experiment}-best"
-    drawn = {}
-    for column in page.comparable(run) if len(best) > 1 else ():
-        coloured = zip(best.items(), cycle(SERIES), strict=False)
-        named = {run_name: (color, curve) for (run_name, curve), color in coloured}
-        drawn[f"{name}-{column}"] = (
-            column.replace("_", " "),
-            curves(named, x, page.axis(run, column)),
-        )
-    variants = write_variants(drawn, folder)
+    lines = zip(best.items(), cycle(SERIES), strict=False)
+    named = {run_name: ({"color": color}, curve) for (run_name, curve), color in lines}
+    drawn = [
+        (column, curves(named, page.axis(run, "step"), page.axis(run, column)))
+        for column in page.comparable(run)
+    ]
+    variants = write_variants(name, drawn, folder) if len(best) > 1 else {}
     alt = f"The best trial's curve of {', '.join(best)}."
     return {name: Plot("The best trial of each run", alt, variants)} if variants else {}

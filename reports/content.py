@@ -6,7 +6,8 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from statistics import mean
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import matplotlib.pyplot as plt
@@ -14,8 +15,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 from optuna.distributions import CategoricalDistribution
 
+from records.checks.check import amount
 from records.run import Run
 from reports.figures.printed import Scale
+from search_spaces.unit_scale import ordered_choices
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -50,14 +55,8 @@ class Answer:
 
 
 def number(value: Any, digits: int = 3) -> str:
-    """A number with sensible digits: 0.00123, 12,300, 1; a dash if there is none."""
-    if value is None or pd.isna(value):
-        return "—"
-    if isinstance(value, str | bool):
-        return str(value)
-    if float(value).is_integer() and abs(value) >= 1:
-        return f"{value:,.0f}"
-    return f"{value:.{digits}g}" if abs(value) < 1000 else f"{value:,.0f}"
+    """A number with sensible digits (see ``amount``); a dash if there is none."""
+    return "—" if value is None or pd.isna(value) else amount(value, digits)
 
 
 def percentage(value: Any) -> str:
@@ -80,8 +79,9 @@ def address(file: Path, folder: Path) -> str:
 
 def settings(run: Run, row: Any) -> str:
     """The varied settings of a trial in words, without those that its other settings rule out."""
-    used = [name for name in run.varied if name in row and not pd.isna(row[name])]
-    return " ".join(f"{name}={number(row[name])}" for name in used)
+    values = {name: row[name] for name in run.varied if name in row}
+    used = {name: one for name, one in values.items() if one is None or pd.notna(one)}
+    return " ".join(f"{name}={amount(value)}" for name, value in used.items())
 
 
 def scales(run: Run) -> dict[str, Scale]:
@@ -89,10 +89,25 @@ def scales(run: Run) -> dict[str, Scale]:
 
     def scale(distribution: Any) -> Scale:
         if isinstance(distribution, CategoricalDistribution):
-            return "choice"
-        return "log" if getattr(distribution, "log", False) else "linear"
+            choices = ordered_choices(distribution) or distribution.choices
+            return tuple("None" if one is None else one for one in choices)
+        return "log" if distribution.log else "linear"
 
     return {name: scale(parameter.distribution) for name, parameter in run.parameters.items()}
+
+
+def attempt(run: Run, refusal: str, make: Callable[[], Made]) -> Made | None:
+    """What ``make`` returns; if it fails, None, and the run's notes have the ``refusal`` and why.
+
+    Raises OSError if the output cannot be written to.
+    """
+    try:
+        return make()
+    except OSError:
+        raise
+    except Exception as error:  # damaged files can cause any of them
+        run.note(f"{refusal} ({type(error).__name__}: {error})")
+        return None
 
 
 def save(figure: Figure, folder: Path, name: str, alt: str) -> Picture:
@@ -116,23 +131,23 @@ def rows(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def answer(
-    run: Run, selected: str, shown: Callable[[str, Any], str], final: str = ""
+    run: Run, selected: str, shown: Callable[[str, Any, int], str], final: str = ""
 ) -> Answer | None:
     """The winner in words; None if the search has none.
 
     Args:
         selected: The metric that tells the search's own result.
-        shown: Prints a value of a metric.
+        shown: Prints a metric's value with so many digits.
         final: What the final training reached, in a sentence.
     """
-    if run.winner is None or run.goal is None:
+    if run.winner is None:
         return None
-    row, goal, mine = run.winner.last, run.goal, run.confirmed
-    least = goal.at == "least"
-    values = mine[goal.metric].dropna().tolist() if not mine.empty else []
-    steps = mine["steps_to_converge"].dropna().tolist() if "steps_to_converge" in mine else []
-    worst = shown(goal.metric, (min if least else max)(values)) if values else "—"
-    value, bound = shown(selected, row.get(selected)), shown(goal.metric, goal.bound)
+    row, goal, least = run.winner.last, run.goal, run.goal.at == "least"
+    every = [one.last for one in run.fresh_seeds]
+    values = [one[goal.metric] for one in every if pd.notna(one.get(goal.metric))]
+    steps = [one["steps_to_converge"] for one in every if one.get("steps_to_converge")]
+    worst = shown(goal.metric, (min if least else max)(values), 3) if values else "—"
+    value, bound = shown(selected, row.get(selected), 3), shown(goal.metric, goal.bound, 6)
     return Answer(
         number=run.winner.number,
         settings=settings(run, run.winner.settings),
@@ -141,11 +156,11 @@ def answer(
         selected=value,
         selected_words=f"{selected.replace('_', ' ')} {value}",
         goal=f"{goal.metric.replace('_', ' ')} {bound}{'' if least else ' or less'}",
-        seeds=len(mine),
-        reached=sum(map(run.reached, values)),
+        seeds=len(every),
+        reached=sum(map(goal.reached, every)),
         worst=worst,
         worst_words=f"{'lowest' if least else 'highest'} {worst}",
-        mean=shown(goal.metric, sum(values) / len(values)) if values else "—",
+        mean=shown(goal.metric, mean(values), 3) if values else "—",
         pace=f"converged at step {number(min(steps))} to {number(max(steps))}" if steps else "",
         final=final,
     )

@@ -11,26 +11,27 @@ import pandas as pd
 from optuna.distributions import BaseDistribution
 
 from records.checks.ablation import seed_noise, stages
+from records.checks.check import counted
 from records.checks.early_stopping import let_run_on
 from records.checks.fresh_seeds import selected_and_confirmed
 from records.checks.statistics import mean_interval
 from records.checks.what_mattered import importances_by_budget
-from records.outcome import STOPPED_EARLY
+from records.outcome import STOPPED_EARLY, outcome_of
 from records.run import Run
 from records.tables import stretches
-from reports.content import number, scales, settings
+from reports.content import attempt, number, scales, settings
 from reports.experiments.default import Page
 from reports.figures import evidence, from_optuna, interactive
-from reports.figures.scripts import Plot, write_variants
-from reports.figures.traces import WORDS, Axis, Figure
+from reports.figures.scripts import Plot, Variant, write_variants
+from reports.figures.traces import WORDS, Axis
 from search_spaces.unit_scale import place
 
 FOLDER = "figures"
 OVER_ALL = ("importances", "path")
 """Figures without a point for each trial, which the page's filter leaves as they are."""
 
-Drawn = tuple[str, str, dict[str, Figure]]
-"""A title, an alternative text, and the figures by the words of the choice between them."""
+Drawn = tuple[str, str, list[Variant]]
+"""A title, an alternative text, and the figures to choose between."""
 
 
 class Explorer:
@@ -45,8 +46,9 @@ class Explorer:
         )
 
     def _words(self, row: "pd.Series[Any]") -> str:
+        ended = row["ended"]
         lines = (
-            f"trial {row['number']}: {row['ended'] or 'still running'}",
+            f"trial {row['number']}: {outcome_of(None if pd.isna(ended) else ended).words}",
             settings(self.run, row),
             f"{self.y.title} {number(row.get(self.y.column), 4)}",
         )
@@ -62,17 +64,10 @@ class Explorer:
             return plots
         (folder / FOLDER).mkdir(exist_ok=True)
         for name, draw in self._figures().items():
-            try:
-                if drawn := draw():
-                    title, alt, figures = drawn
-                    ends = [f"-{at}" for at in range(len(figures))] if len(figures) > 1 else [""]
-                    files = [f"{FOLDER}/{name}{end}" for end in ends]
-                    named = dict(zip(files, figures.items(), strict=True))
-                    if variants := write_variants(named, folder):
-                        plots[name] = Plot(title, alt, variants, name not in OVER_ALL)
-            except Exception as error:  # damaged files can cause any of them
-                reason = f"{type(error).__name__}: {error}"
-                self.run.note(f"the figure “{name}” cannot be drawn ({reason})")
+            if drawn := attempt(self.run, f"the figure “{name}” cannot be drawn", draw):
+                title, alt, figures = drawn
+                if variants := write_variants(f"{FOLDER}/{name}", figures, folder):
+                    plots[name] = Plot(title, alt, variants, name not in OVER_ALL)
         return plots
 
     def _figures(self) -> dict[str, Callable[[], Drawn | None]]:
@@ -96,20 +91,21 @@ class Explorer:
     def _history(self) -> Drawn:
         trials = self.trials.sort_values("number")
         cost = self.cost if self.cost.column in trials else self.page.axis(self.run, "step")
-        trials = trials.assign(
-            spent=trials[cost.column].fillna(0).cumsum(),
-            minutes=(trials["finished"] - trials["started"].min()) / 60,
+        spent, minutes = (
+            f"{cost.title} so far, over all trials",
+            "minutes since the first trial began",
         )
-        axes = {
-            "trials": Axis("number", "trial"),
-            cost.title: Axis("spent", f"{cost.title} so far, over all trials"),
-            "wall clock": Axis("minutes", "minutes since the first trial began"),
-        }
+        since = (trials["finished"] - trials["started"].min()) / 60
+        trials = trials.assign(**{spent: trials[cost.column].fillna(0).cumsum(), minutes: since})
+        axes = (
+            ("trials", Axis("number", "trial")),
+            (cost.title, Axis(spent, spent)),
+            ("wall clock", Axis(minutes, minutes)),
+        )
         best, minimizes = self.run.best, self.run.minimizes
-        drawn = {
-            label: interactive.history(trials, x, self.y, best, minimizes)
-            for label, x in axes.items()
-        }
+        drawn = [
+            (words, interactive.history(trials, x, self.y, best, minimizes)) for words, x in axes
+        ]
         alt = f"{self.y.title} of every trial in the order of the search, and the best so far."
         return "The search's progress", alt, drawn
 
@@ -117,19 +113,19 @@ class Explorer:
         histories = self.run.histories
         metrics = dict.fromkeys((*self.page.measured(self.run), self.run.metric))
         x = self.cost if self.cost.column in histories else self.page.axis(self.run, "step")
-        drawn = {}
+        drawn = []
         for column in metrics:
             if column in histories:
                 y = self.page.axis(self.run, column)
                 figure = interactive.all_curves(histories, self.trials, x, y, self.run.best)
-                drawn[column.replace("_", " ")] = figure
+                drawn.append((column, figure))
         alt = "Every trial's curve, coloured by the trial's outcome."
         return "Learning curves of all trials", alt, drawn
 
     def _timeline(self) -> Drawn:
         alt = "A bar for each stretch in which a trial was at work, coloured by its outcome."
         figure = interactive.timeline(self.trials, stretches(self.run))
-        return "Which trial ran when", alt, {"": figure}
+        return "Which trial ran when", alt, [("", figure)]
 
     def _rungs(self) -> Drawn | None:
         cost, metric, histories = self.run.time_attr, self.y.column, self.run.histories
@@ -138,16 +134,17 @@ class Explorer:
         ends = self.trials.set_index("number")
         found = []
         for rung in self.run.search.get("rungs", []):
-            there = histories[histories[cost] >= rung].groupby("number").first()
+            there = histories[histories[cost] >= rung].groupby("number").head(1).set_index("number")
             early = ends["ended"].reindex(there.index) == STOPPED_EARLY.name
             stopped = early & (there[cost] >= ends[cost].reindex(there.index))
-            table = pd.DataFrame({"rung": rung, metric: there[metric], "stopped": stopped})
+            columns = {interactive.RUNG: rung, interactive.STOPPED: stopped}
+            table = pd.DataFrame({metric: there[metric], **columns})
             found.append(table.reset_index())
         table = pd.concat(found).dropna() if found else pd.DataFrame()
         if table.empty:
             return None
         alt = f"{self.y.title} of every trial at each rung that it reached, and which were stopped."
-        return "Rungs", alt, {"": interactive.rungs(table, self.cost.title, self.y)}
+        return "Rungs", alt, [("", interactive.rungs(table, self.cost.title, self.y))]
 
     def _importances(self) -> Drawn | None:
         shares = importances_by_budget(self.run)
@@ -157,23 +154,27 @@ class Explorer:
             f"{budget}: {max(found, key=found.__getitem__)}" for budget, found in shares.items()
         )
         alt = f"PED-ANOVA's importance of each parameter; the first is {'; '.join(first)}."
-        return "What decided, at each budget", alt, {"": evidence.importances(shares)}
+        return "What decided, at each budget", alt, [("", evidence.importances(shares))]
 
     def _path(self) -> Drawn | None:
-        places = [(one.changed, self.run.value(one.loss)) for one in stages(self.run)]
+        places = [
+            (one.changed, self.run.value(one.loss) if math.isfinite(one.loss) else None)
+            for one in stages(self.run)
+        ]
         if not places:
             return None
         words = (f"{changed or 'hand-tuned'}: {number(value)}" for changed, value in places)
         alt = f"{self.y.title} after each change. {'; '.join(words)}."
         title = "From the hand-tuned settings to the winner's, one change at a time"
-        return title, alt, {"": evidence.path(places, seed_noise(self.run), self.y)}
+        return title, alt, [("", evidence.path(places, seed_noise(self.run), self.y))]
 
     def _slices(self) -> Drawn:
-        drawn = {}
+        drawn = []
         for name, scale in scales(self.run).items():
             if self.trials[name].notna().any():
                 x = Axis(name, name, scale == "log")
-                drawn[name] = interactive.scatter(self.trials, x, self.y, self.run.best)
+                figure = interactive.scatter(self.trials, x, self.y, self.run.best)
+                drawn.append((name, figure))
         alt = f"{self.y.title} of every trial against one setting at a time."
         return "Against each setting", alt, drawn
 
@@ -189,52 +190,52 @@ class Explorer:
         x, y, value = plane[0].title, plane[1].title, self.y.title
         shown = sum(len(trace["meta"]["trials"]) for trace in figure.data if "meta" in trace)
         title = f"{x} × {y}: {value} of {shown} whole trials, filled in between"
-        return title, f"A contour of {value} over {x} and {y}.", {"": figure}
+        return title, f"A contour of {value} over {x} and {y}.", [("", figure)]
 
     def _rank(self) -> Drawn | None:
         if not (plane := self._plane()):
             return None
         title = f"{plane[0].title} × {plane[1].title}, by rank"
         figure = interactive.rank(self.trials, *plane, self.y.column, self.run.minimizes)
-        return title, f"Every trial in the plane of {title}.", {"": figure}
+        return title, f"Every trial in the plane of {title}.", [("", figure)]
 
-    def _parallel(self) -> Drawn:
+    def _parallel(self) -> Drawn | None:
+        if not self.run.varied:
+            return None
         ranks = self.trials[self.y.column].rank(ascending=not self.run.minimizes, pct=True)
         places = self._places().assign(**{f"{self.y.title} (rank)": ranks})
         figure = interactive.parallel(self.trials, places, self.run.best)
         alt = "A line for each trial through the place of each of its settings in the range."
-        return "All settings of all trials", alt, {"": figure}
+        return "All settings of all trials", alt, [("", figure)]
 
-    def _coverage(self) -> Drawn:
+    def _coverage(self) -> Drawn | None:
+        if not self.run.varied:
+            return None
         alt = "Where in its range every parameter was tried, a mark for each trial."
         figure = interactive.coverage(self.trials, self._places())
-        return "How the space was covered", alt, {"": figure}
+        return "How the space was covered", alt, [("", figure)]
 
     def _pareto(self) -> Drawn | None:
         if len(self.run.objectives) != 2:
             return None
         words = " and ".join(one.metric.replace("_", " ") for one in self.run.objectives)
         alt = f"Every whole trial by {words}; no trial beats those on the front in both."
-        return f"Pareto front: {words}", alt, {"": from_optuna.front(self.run)}
+        return f"Pareto front: {words}", alt, [("", from_optuna.front(self.run))]
 
     def _curse(self) -> Drawn | None:
         run = self.run
-        if run.winner is None or run.goal is None or run.objective is None:
-            return None
-        metric, selected, confirmed = selected_and_confirmed(run, run.objective, run.goal)
+        metric, selected, confirmed = selected_and_confirmed(run)
         if selected is None or len(confirmed) < 2:
             return None
-        y, better_half = (
-            self.page.axis(run, metric),
-            run.complete[: math.ceil(len(run.complete) / 2)],
-        )
+        y = self.page.axis(run, metric)
+        better_half = run.complete[: math.ceil(len(run.complete) / 2)]
         rows = [(one.number, one.last.get(metric)) for one in better_half]
         searched = pd.DataFrame(rows, columns=["number", metric]).dropna()
         interval = mean_interval(confirmed)
         figure = evidence.winners_curse(searched, selected, confirmed, interval, y)
         mean = number(sum(confirmed) / len(confirmed), 4)
         alt = f"{y.title}: {number(selected, 4)} in the search, {mean} on average on fresh seeds."
-        return "Was the winner lucky?", alt, {"": figure}
+        return "Was the winner lucky?", alt, [("", figure)]
 
     def _audit(self) -> Drawn | None:
         value = self.run.value
@@ -248,8 +249,9 @@ class Explorer:
             return None
         table = pd.DataFrame(rows, columns=["number", "there", "in_the_end"])
         figure = evidence.audit(table, value(others[0].loss) if others else None, self.y)
-        alt = f"{len(rows)} trials that early stopping would have ended, there and in the end."
-        return "What early stopping would have ended", alt, {"": figure}
+        trials = counted(len(rows), "trial")
+        alt = f"{trials} that early stopping would have ended, there and in the end."
+        return "What early stopping would have ended", alt, [("", figure)]
 
     def _places(self) -> pd.DataFrame:
         """Where each setting lies in its range, 0 to 1, a column for each parameter."""

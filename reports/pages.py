@@ -13,6 +13,7 @@ import shutil
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -23,12 +24,13 @@ from plotly.offline import get_plotlyjs
 
 from command_line import UsageError
 from records.checks import run_checks
+from records.checks.check import counted, no_winner
 from records.outcome import outcome_of
 from records.run import Run, readable
 from records.search_json import NotARun
 from records.tables import checkpoints, events, minutes
 from reports.comparison import compare, compared
-from reports.content import address, confirmations, moment, number, percentage, rows
+from reports.content import address, attempt, confirmations, moment, number, percentage, rows
 from reports.experiments import page_of
 from reports.explore import Explorer
 from reports.trial_pages import command, trial_pages
@@ -36,6 +38,8 @@ from reports.trial_pages import command, trial_pages
 SCRIPT = Path(__file__).parent / "static" / "report.js"
 OWN_FILES = (".html", ".js", ".png", ".svg")
 """Endings of the site's files: a run's folder may not take the place of one."""
+RANK, MINUTES = "fraction no worse", "minutes taken"
+"""Columns of a run's page: a setting may have any plainer name."""
 OUT_OF_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
@@ -53,6 +57,8 @@ def environment() -> Environment:
         percentage=percentage,
         moment=moment,
         outcome=lambda ended: outcome_of(ended).words,
+        counted=counted,
+        no_winner=no_winner,
         python=lambda text: json.dumps(text, ensure_ascii=False),
         shell=lambda word: shlex.quote(str(word)),
     )
@@ -174,7 +180,10 @@ class Site:
         folder = self.output / self.folders[run.path]
         folder.mkdir(exist_ok=True)
         page = page_of(run)
-        pictures = page.pictures(run, self.companions, folder)
+        pictures = {
+            name: attempt(run, f"the picture “{name}” cannot be drawn", draw)
+            for name, draw in page.pictures(run, self.companions, folder).items()
+        }
         entry = {
             "run": run,
             "title": page.title(run),
@@ -224,22 +233,36 @@ def weights(run: Run, folder: Path) -> str:
 
 
 def ranked(run: Run) -> pd.DataFrame:
-    """The run's trials with the ``minutes`` that they took and their ``rank``: the fraction of
+    """The run's trials with the ``MINUTES`` that they took and their ``RANK``: the fraction of
     trials that are no worse."""
     trials = run.trials
-    rank = trials[run.metric].astype(float).rank(ascending=run.minimizes, method="max", pct=True)
-    return trials.assign(rank=rank, minutes=(trials["finished"] - trials["started"]) / 60)
+    values = pd.to_numeric(trials[run.metric], errors="coerce")
+    rank = values.rank(ascending=run.minimizes, method="max", pct=True)
+    return trials.assign(**{RANK: rank, MINUTES: (trials["finished"] - trials["started"]) / 60})
 
 
 def export(run: Run, folder: Path) -> None:
-    """Write the run's tables: every report as Parquet, as there may be many, the others as CSV."""
-    tables = {
-        "trials": run.trials,
-        "confirmations": run.confirmations,
-        "checkpoints": checkpoints(run),
-        "events": events(run),
+    """Write the run's tables: every report as Parquet, as there may be many, the others as CSV.
+
+    A table that cannot be written is named in the run's notes.
+    """
+
+    def as_csv(name: str, table: Callable[[], pd.DataFrame]) -> None:
+        file = folder / f"{name}.csv"
+        table().to_csv(file, index=False, encoding="utf-8", errors="replace")
+
+    def as_parquet() -> None:
+        mixed = run.histories.select_dtypes(object)
+        text = mixed.map(str, na_action="ignore")  # pyarrow takes no column of several types
+        with (folder / "histories.parquet").open("wb") as file:  # pyarrow's paths must be UTF-8
+            run.histories.assign(**text).to_parquet(file, index=False)
+
+    writers: dict[str, Callable[[], None]] = {
+        "trials": partial(as_csv, "trials", lambda: run.trials),
+        "confirmations": partial(as_csv, "confirmations", lambda: run.confirmations),
+        "checkpoints": partial(as_csv, "checkpoints", lambda: checkpoints(run)),
+        "events": partial(as_csv, "events", lambda: events(run)),
+        "histories": as_parquet,
     }
-    for name, table in tables.items():
-        table.to_csv(folder / f"{name}.csv", index=False, encoding="utf-8", errors="replace")
-    with (folder / "histories.parquet").open("wb") as file:  # pyarrow's paths must be UTF-8
-        run.histories.to_parquet(file, index=False)
+    for name, write in writers.items():
+        attempt(run, f"the table “{name}” cannot be written", write)

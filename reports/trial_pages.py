@@ -1,4 +1,4 @@
-"""The page of each trial: its settings, its learning curve with the best and the hand-tuned one,
+"""The page of each trial: its settings, its learning curves with the best and the hand-tuned ones,
 its files, and its error if it failed."""
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from reports.content import address, rows
 from reports.experiments.default import Page
 from reports.figures.interactive import curves
 from reports.figures.scripts import Plot, write_variants
-from reports.figures.style import BEST, HAND_TUNED, OWN
+from reports.figures.style import BEST, OWN, hand_tuned_lines
 from reports.figures.traces import digits, thinned
 
 FOLDER = "trials"
@@ -47,7 +47,7 @@ def trial_pages(run: Run, folder: Path, page: Page) -> Iterator[tuple[Path, dict
 
 
 class LearningCurves:
-    """Draws a trial's learning curves, with those of the best and of a hand-tuned trial."""
+    """Draws a trial's learning curves, with those of the best and of the hand-tuned trials."""
 
     def __init__(self, run: Run, page: Page) -> None:
         self.axes = {column: page.axis(run, column) for column in page.measured(run)}
@@ -57,26 +57,29 @@ class LearningCurves:
             number: {column: digits(points[column]) for column in shown}
             for number, points in thinned(run.histories, POINTS).groupby("number")
         }
-        known = run.trials.dropna(subset=["baseline"])[["baseline", "number"]].head(1)
-        self.others = [(f"best, trial {run.best}", BEST, run.best)]
-        for name, number in known.itertuples(index=False):
-            self.others.append((f"{name}, trial {number}", HAND_TUNED[0], number))
+        known = run.trials.dropna(subset=["baseline"])[["baseline", "number"]]
+        named = zip(known.itertuples(index=False), hand_tuned_lines(), strict=False)
+        self.others = {
+            number: (f"{name}, trial {number}", {"color": color, "dash": dash})
+            for (name, number), (color, dash) in named
+        }
+        if run.best is not None:
+            self.others[run.best] = (f"best, trial {run.best}", {"color": BEST})
 
     def plots(self, number: int, folder: Path) -> dict[str, Plot]:
         """The figure of a trial's page, its scripts written into ``folder``; empty if it has no
         report."""
-        others = [one for one in self.others if one[2] != number]
+        if number not in self.histories:
+            return {}
+        every = {**self.others, number: (f"trial {number}", {"color": OWN})}
         named = {
-            label: (color, self.histories[own])
-            for label, color, own in ((f"trial {number}", OWN, number), *others)
+            label: (line, self.histories[own])
+            for own, (label, line) in every.items()
             if own in self.histories
         }
-        drawn = {
-            f"{number:04d}-{column}": (column.replace("_", " "), curves(named, self.cost, axis))
-            for column, axis in self.axes.items()
-        }
-        variants = write_variants(drawn, folder)
-        alt = f"Trial {number}, with the best trial and hand-tuned settings."
+        drawn = [(column, curves(named, self.cost, axis)) for column, axis in self.axes.items()]
+        variants = write_variants(f"{number:04d}", drawn, folder)
+        alt = f"The learning curve of {'; '.join(named)}."
         return {"curve": Plot("Learning curve", alt, variants)} if variants else {}
 
 

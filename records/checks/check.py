@@ -1,11 +1,13 @@
 """The answer of a check, and how its numbers are printed."""
 
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any, Literal, NamedTuple
 
-Status = Literal["issue", "tip", "passed", "not applicable"]
+from records.outcome import COMPLETE
+from records.run import Run
 
-NO_WINNER = "There is no winner: 0 trials used their budget."
+Status = Literal["issue", "tip", "passed", "not applicable"]
 
 
 @dataclass(frozen=True)
@@ -34,13 +36,27 @@ class Interval(NamedTuple):
     high: float
 
 
-def amount(value: Any) -> str:
-    """A metric or a setting with sensible digits: 0.00123, 0.985, 12,300, hinge."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+def no_winner(run: Run) -> str:
+    """Why a run has no winner."""
+    count = sum(one.ended in COMPLETE for one in run.finished)
+    but = f", but none reported a finite {run.metric}" if count else ""
+    return f"There is no winner: {counted(count, 'trial')} completed the training{but}."
+
+
+def amount(value: Any, digits: int = 3) -> str:
+    """A metric or a setting with sensible digits: 0.00123, 0.985, 12,300, hinge.
+
+    A number that is not 1 gets as many digits as tell it from 1.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real):
         return str(value)
-    if abs(value) >= 1000 or isinstance(value, int):
-        return f"{value:,.0f}"
-    return f"{value:.3g}"
+    if isinstance(value, Integral):
+        return f"{int(value):,}"
+    number = float(value)
+    rounded = float(f"{number:.{digits}g}") + 0.0  # -0.0 + 0.0 is 0.0
+    if abs(rounded) == 1 != abs(number):
+        return amount(number, digits + 1)
+    return f"{number:,.0f}" if abs(rounded) >= 1000 else f"{rounded:.{digits}g}"
 
 
 def percent(fraction: float) -> str:

@@ -29,12 +29,12 @@ def early_stopping_cost(run: Run) -> Check:
         sentence = (
             f"Stopped early: {counted(stopped, 'trial')}. Let run on, to see how they end: 0."
         )
-        flags = ("--num-samples", str(run.half_as_many_again), "--audit", "0.1")
+        flags = (*run.more_trials, "--audit", "0.1")
         return cost("not applicable", sentence, do=run.commands.resume(*flags) if stopped else None)
     best = others[0].loss if others else math.inf
     better = sum(one.complete and one.loss < best for one in audited)
     good = sum(one in run.best_quarter for one in audited)
-    reached = sum(run.goal.reached(one.last) for one in audited) if run.goal else 0
+    reached = sum(run.goal.reached(one.last) for one in audited)
     interval = fraction_interval(better, n)
     low, high = (round(end * stopped) for end in interval)
     lost = f"{low}" if low == high else f"{low} to {high}"
@@ -44,7 +44,8 @@ def early_stopping_cost(run: Run) -> Check:
         f" may have. {good} of {n} are among the best quarter, {reached} reached the goal."
     )
     if better:
-        return cost("issue", sentence, do=run.commands.again(flags=("--scheduler", "none")))
+        do = run.commands.again(flags=("--scheduler", "none"), less=("--audit",))
+        return cost("issue", sentence, do=do)
     return cost("passed", sentence)
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
-from records.checks.check import NO_WINNER, Check, amount, between, percent
+from records.checks.check import Check, amount, between, no_winner, percent
 from records.checks.statistics import fraction_interval
 from records.finished_trial import FinishedTrial
 from records.run import Run
@@ -45,7 +45,7 @@ crowded = partial(
 def winner_at_an_edge(run: Run) -> Check:
     """EDGE01."""
     if run.winner is None:
-        return at_edge("not applicable", NO_WINNER)
+        return at_edge("not applicable", no_winner(run))
     found, changes, ends = [], [], 0
     for name, distribution, end, change in _open_ends(run):
         position = place(run.winner.settings.get(name), distribution)

@@ -1,12 +1,12 @@
 """SEED: do the best settings hold on seeds that the search did not use?"""
 
+import math
 from functools import partial
 from statistics import mean
 
 from records.checkpoint import settings_of
-from records.checks.check import NO_WINNER, Check, amount, between, counted, percent
+from records.checks.check import Check, amount, between, counted, no_winner, percent
 from records.checks.statistics import fraction_interval, mean_interval
-from records.objective import Goal, Objective
 from records.run import Run
 
 SEEDS = 20
@@ -31,8 +31,8 @@ flattered = partial(
 
 def holds_on_fresh_seeds(run: Run) -> Check:
     """SEED01."""
-    if run.winner is None or run.goal is None:
-        return holds("not applicable", NO_WINNER)
+    if run.winner is None:
+        return holds("not applicable", no_winner(run))
     n = len(run.fresh_seeds)
     if not n:
         sentence = f"Trial {run.winner.number} has been trained on 0 fresh seeds."
@@ -43,43 +43,45 @@ def holds_on_fresh_seeds(run: Run) -> Check:
         f" {percent(reached / n)} (95% interval {between(fraction_interval(reached, n))})."
     )
     if reached < n:
-        do = run.commands.resume("--num-samples", str(run.half_as_many_again))
-        return holds("issue", sentence, do=do)
+        return holds("issue", sentence, do=run.commands.resume(*run.more_trials))
     do = run.commands.resume("--confirm", str(SEEDS))
     return holds("passed", sentence, do=do if n < SEEDS else None)
 
 
 def flattered_by_selection(run: Run) -> Check:
     """SEED02."""
-    if run.winner is None or run.goal is None:
-        return flattered("not applicable", NO_WINNER)
-    metric, selected, confirmed = selected_and_confirmed(run, run.objective, run.goal)
+    if run.winner is None:
+        return flattered("not applicable", no_winner(run))
+    metric, selected, confirmed = selected_and_confirmed(run)
     n = len(confirmed)
     if selected is None or n < 2:
         sentence = (
             f"It takes the {metric} of two fresh seeds; there {'is' if n == 1 else 'are'} {n}."
         )
         return flattered("not applicable", sentence, do=run.commands.resume("--confirm", "5"))
-    smaller_is_better = run.minimizes if metric == run.metric else run.goal.at == "most"
-    sign = -1 if smaller_is_better else 1
-    low, high = sorted(sign * (selected - end) for end in mean_interval(confirmed))
-    flattery = sign * (selected - mean(confirmed))
+    flattery = selected - mean(confirmed)
+    ends = [selected - end for end in mean_interval(confirmed)]
+    if run.smaller_is_better(metric):
+        flattery, ends = -flattery, [-end for end in ends]
+    better = flattery < 0
+    words = "fresh seeds are better by" if better else "the search flattered it by"
+    low, high = sorted(-end if better else end for end in ends)
     sentence = (
         f"{metric} of trial {run.winner.number} is {amount(selected)} in the search and"
-        f" {amount(mean(confirmed))} on average over {n} fresh seeds: the search flattered it by"
-        f" {amount(flattery)} (95% interval {amount(low)} to {amount(high)})."
+        f" {amount(mean(confirmed))} on average over {n} fresh seeds: {words}"
+        f" {amount(abs(flattery))} (95% interval {amount(low)} to {amount(high)})."
     )
-    return flattered("tip" if low > 0 else "passed", sentence)
+    return flattered("tip" if min(ends) > 0 else "passed", sentence)
 
 
-def selected_and_confirmed(
-    run: Run, objective: Objective, goal: Goal
-) -> tuple[str, float | None, list[float]]:
+def selected_and_confirmed(run: Run) -> tuple[str, float | None, list[float]]:
     """The metric to compare, the winner's value in the search, and its values on fresh seeds."""
-    metric = objective.metric if _measured_alike(run) else goal.metric
-    selected = run.winner.last.get(metric) if run.winner else None
-    confirmed = [one.last[metric] for one in run.fresh_seeds if one.last.get(metric) is not None]
-    return metric, None if selected is None else float(selected), [*map(float, confirmed)]
+    if run.winner is None:
+        return run.metric, None, []
+    metric = run.metric if _measured_alike(run) else run.goal.metric
+    selected, *confirmed = (one.last.get(metric) for one in (run.winner, *run.fresh_seeds))
+    measured = [float(value) for value in confirmed if value is not None and math.isfinite(value)]
+    return metric, None if selected is None else float(selected), measured
 
 
 def _measured_alike(run: Run) -> bool:

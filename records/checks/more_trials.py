@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from records.checks.check import Check, amount, between, counted, percent
+from records.checks.check import Check, amount, between, counted, no_winner, percent
 from records.checks.statistics import record_chance
 from records.finished_trial import FinishedTrial
 from records.run import Run
@@ -27,17 +27,14 @@ def would_more_trials_help(run: Run) -> Check:
     """MORE01."""
     total = len(run.finished)
     if not run.complete:
-        sentence = (
-            f"0 of {counted(total, 'trial')} used the whole budget, so there is no best trial."
-        )
-        return more("not applicable", sentence)
+        return more("not applicable", no_winner(run))
     drawn, how = _drawn_alike(run)
     if len(drawn) < 2:
         sentence = f"Too few trials to extrapolate from: {len(drawn)} of {total} were {how}."
         return more("not applicable", sentence)
     best = run.complete[0]
     since = sum(one.number > best.number for one in run.finished)
-    further = run.half_as_many_again - total
+    further = run.more_samples - total
     chance, interval = record_chance(len(drawn), further)
     bound = "" if best in drawn else "at most "  # else they must beat more than the best of theirs
     sentence = (
@@ -46,7 +43,7 @@ def would_more_trials_help(run: Run) -> Check:
         f" {counted(further, 'more trial')} like the {len(drawn)} {how} beat it with a chance of"
         f" {bound}{percent(chance)} (95% interval {between(interval)})."
     )
-    do = run.commands.resume("--num-samples", str(run.half_as_many_again))
+    do = run.commands.resume(*run.more_trials)
     return more("tip" if since < RECENT * total else "passed", sentence, do=do)
 
 

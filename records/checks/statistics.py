@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from functools import cache
+from statistics import mean, stdev
 from typing import NamedTuple
 
 import numpy as np
@@ -23,10 +24,11 @@ def fraction_interval(count: int, n: int, confidence: float = 0.95) -> Interval:
 
 def mean_interval(values: Sequence[float]) -> Interval:
     """Student's interval for the mean of the distribution of two or more ``values``."""
-    from scipy.stats import sem, t
+    from scipy.stats import t
 
-    low, high = t.interval(0.95, len(values) - 1, loc=np.mean(values), scale=sem(values))
-    return Interval(float(low), float(high))
+    middle, n = mean(values), len(values)
+    half = float(t.ppf(0.975, n - 1)) * stdev(values) / math.sqrt(n)
+    return Interval(middle - half, middle + half)
 
 
 def record_chance(n: int, more: int) -> tuple[float, Interval]:

@@ -12,6 +12,7 @@ from records.checks.check import Check, amount, counted, percent
 from records.checks.statistics import Box, empty_box_bound, gap_bound, gap_tail, largest_empty_box
 from records.finished_trial import FinishedTrial
 from records.run import Run
+from search_spaces.set_syntax import override_text, token
 from search_spaces.unit_scale import at, place, range_text
 
 ENOUGH = 5
@@ -132,14 +133,14 @@ def rarely_tried_choices(run: Run) -> Check:
             tried.append((counts[option] * len(options) / n, told))
             if counts[option] < min(RARELY, low):
                 words.append(told)
-                rare.setdefault(name, []).append(str(option))
+                rare.setdefault(name, []).append(token(option))
     if not tried:
         sentence = f"No parameter has choices and {ENOUGH} trials; {_ended(run)}."
         return choices("not applicable", sentence)
     if not rare:
         _, least = min(tried, key=lambda one: one[0])
         return choices("passed", f"The least tried of {len(tried)} choices: {least}.")
-    changes = [f"{name}={','.join(values)}" for name, values in rare.items()]
+    changes = [override_text(name, tuple(values)) for name, values in rare.items()]
     sentence = f"Rarely tried, {len(words)} of {len(tried)} choices: {'; '.join(words)}."
     return choices("tip", sentence, do=run.commands.again(*changes))
 

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
-from records.checks.check import Check, Interval, amount, between, counted, percent
+from records.checks.check import Check, Interval, between, counted, percent
 from records.finished_trial import FinishedTrial
 from records.outcome import CONVERGED
 from records.run import Run
 from records.surrogate import Surrogate
+from search_spaces import contains
+from search_spaces.set_syntax import texts_of
 from search_spaces.unit_scale import place
 
 ENOUGH = 10
@@ -87,7 +89,7 @@ def importances(run: Run) -> Check:
     hardly = [name for name in varied if intervals[name].high < HARDLY]
     if hardly and run.winner is not None:
         best = run.winner.settings
-        changes = [_fixed(name, best[name]) for name in hardly if name in best]
+        changes = texts_of({name: best[name] for name in hardly if name in best})
         sentence += f" Hardly mattered: {', '.join(hardly)}."
         return at_the_end("tip", sentence, do=run.commands.again(*changes))
     return at_the_end("passed", sentence)
@@ -103,8 +105,8 @@ def _importances_sentence(
         f"{name} {percent(fraction)} ({between(intervals[name])})" for name, fraction in largest
     )
     return (
-        f"fANOVA over {len(samples)} of {counted(len(run.finished), 'trial')}, those that used"
-        f" their budget: {told}; PED-ANOVA puts {first} first ({percent(peds[first])})."
+        f"fANOVA over {len(samples)} of {counted(len(run.finished), 'trial')}, those that"
+        f" completed the training: {told}; PED-ANOVA puts {first} first ({percent(peds[first])})."
     )
 
 
@@ -145,7 +147,10 @@ def _by_budget(run: Run) -> Iterator[tuple[str, list[Sample]]]:
 
 
 def _samples(run: Run, trials: list[FinishedTrial], rung: float = math.inf) -> list[Sample]:
-    """Settings and loss at ``rung`` of the trials that reached it, or converged before it."""
+    """Settings and loss at ``rung`` of the trials that reached it, or converged before it.
+
+    A baseline whose settings lie outside the space is left out.
+    """
     samples = []
     for one in trials:
         cost, losses = one.curve.T
@@ -156,19 +161,13 @@ def _samples(run: Run, trials: list[FinishedTrial], rung: float = math.inf) -> l
             or one.last.get(run.time_attr, 0) >= rung
         )
         loss = float(losses[-1]) if len(losses) and reached else math.inf
-        inside = all(_inside(run, name, value) for name, value in one.settings.items())
+        inside = all(
+            contains(run.parameters[name].distribution, value)
+            for name, value in one.settings.items()
+        )
         if math.isfinite(loss) and inside:
             samples.append((one.settings, loss))
     return samples
-
-
-def _inside(run: Run, name: str, value: Any) -> bool:
-    """Whether a value is in its range; that of a baseline may lie outside."""
-    distribution = run.parameters[name].distribution
-    if isinstance(distribution, CategoricalDistribution):
-        return value in distribution.choices
-    position = place(value, distribution)
-    return position is not None and 0 <= position <= 1
 
 
 def _thinned(samples: list[Sample]) -> list[Sample]:
@@ -179,9 +178,12 @@ def _thinned(samples: list[Sample]) -> list[Sample]:
 
 def _too_few(run: Run, samples: list[Sample]) -> str | None:
     n = len(samples)
+    if all(parameter.distribution.single() for parameter in run.parameters.values()):
+        return "The search varied 0 parameters."
     if n < ENOUGH:
-        trials = f"{n} of {counted(len(run.finished), 'trial')}"
-        return f"{trials} used their budget and can be compared; importances need {ENOUGH}."
+        compared = f"whole training in the space, finite {run.metric}"
+        trials = f"{n} of {counted(len(run.finished), 'trial')} can be compared ({compared})"
+        return f"{trials}; importances need {ENOUGH}."
     if len({loss for _, loss in samples}) == 1:
         return f"All {n} comparable trials have the same {run.metric}."
     return None
@@ -215,7 +217,7 @@ def _ped_anova(run: Run, samples: list[Sample]) -> Importances:
 def _study(run: Run, samples: list[Sample]) -> Iterator[Any]:
     """An Optuna study of the samples, with each number as its place in its range.
 
-    fANOVA would weigh a log range linearly.
+    fANOVA would weigh a log range linearly. A range of one value has no places and is left out.
     """
     import optuna
 
@@ -230,6 +232,8 @@ def _study(run: Run, samples: list[Sample]) -> Iterator[Any]:
                 values: dict[str, Any] = {}
                 for name, value in settings.items():
                     distribution = run.parameters[name].distribution
+                    if distribution.single():
+                        continue
                     categorical = isinstance(distribution, CategoricalDistribution)
                     kinds[name] = distribution if categorical else FloatDistribution(0, 1)
                     values[name] = value if categorical else place(value, distribution)
@@ -253,7 +257,3 @@ def _resampled(
         values = [fractions.get(name, 0.0) for fractions in found]
         intervals[name] = Interval(*map(float, np.quantile(values, [0.025, 0.975])))
     return intervals
-
-
-def _fixed(name: str, value: Any) -> str:
-    return f"{name}={amount(value) if isinstance(value, float) else value}"

@@ -9,8 +9,8 @@ from reports.experiments.default import Page
 
 
 def page_of(run: Run) -> Page:
-    """The page of the run's experiment: its own if there is one, otherwise the default one."""
+    """The page of the run's experiment if it has one that suits the run, else the default one."""
     name = f"{__name__}.{run.experiment}"
     found = run.experiment.isidentifier() and find_spec(name)
-    page: type[Page] = getattr(importlib.import_module(name), "Page", Page) if found else Page
-    return page()
+    page: Page = getattr(importlib.import_module(name), "Page", Page)() if found else Page()
+    return page if page.suits(run) else Page()

@@ -5,7 +5,7 @@ An experiment that wants more derives a class ``Page`` from this one, in a file 
 this folder. Its templates extend ``run.html`` and lie here too.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from records.run import Run
+from records.tables import is_taken
 from reports.content import Answer, Picture, answer, number, percentage, save, scales, settings
 from reports.figures import printed
 from reports.figures.printed import Curve
@@ -24,6 +25,9 @@ TO_CONVERGE = ("steps_to_converge", "work_to_converge")
 MOST_PANELS = 4
 LEGIBLE = 3
 """Settings, at most, that a legend has room for."""
+
+Pictures = dict[str, Callable[[], Picture | None]]
+"""What draws each picture of a page, by the picture's name; None if there is nothing to draw."""
 WIDE = 100.0
 
 
@@ -58,6 +62,10 @@ class Page:
     logarithmic: ClassVar[tuple[str, ...] | None] = None
     percentages: ClassVar[tuple[str, ...]] = ()
 
+    def suits(self, run: Run) -> bool:
+        """Whether the run has what this page reads, and not only the experiment's name."""
+        return True
+
     def title(self, run: Run) -> str:
         """What was searched, for a reader."""
         return run.experiment.replace("_", " ")
@@ -65,7 +73,7 @@ class Page:
     def measured(self, run: Run) -> list[str]:
         """The columns of a report that have learning curves, the most telling first."""
         most = run.histories.groupby("number").count().max()
-        return [name for name in self.columns(run) if most[name] > 1]
+        return [name for name in self.numbers(run) if most[name] > 1]
 
     def comparable(self, run: Run) -> list[str]:
         """Those of ``measured`` that compare with other runs of the experiment."""
@@ -73,6 +81,10 @@ class Page:
 
     def columns(self, run: Run) -> list[str]:
         """The metrics in the table of trials, the objective first."""
+        return [name for name in self.numbers(run) if not is_taken(run, name)]
+
+    def numbers(self, run: Run) -> list[str]:
+        """Every number that a trial reported, the objective first."""
         table = run.histories.drop(columns=[name for name in BOOKKEEPING if name in run.histories])
         numbers = [str(name) for name in table.select_dtypes("number") if table[name].notna().any()]
         return sorted(numbers, key=lambda name: name != run.metric)
@@ -97,33 +109,39 @@ class Page:
         values = pd.to_numeric(run.histories[column], errors="coerce")
         return bool(values.min() > 0 and values.max() > WIDE * values.min())
 
-    def shown(self, column: str, value: Any) -> str:
+    def shown(self, column: str, value: Any, digits: int = 3) -> str:
         """A metric's value in a sentence."""
-        return percentage(value) if column in self.percentages else number(value)
+        return percentage(value) if column in self.percentages else number(value, digits)
+
+    def result(self, run: Run) -> str:
+        """The metric that tells a trial's result in a sentence."""
+        return run.metric
 
     def answer(self, run: Run) -> Answer | None:
         """The winner and its fresh seeds in words."""
-        return answer(run, run.metric, self.shown)
+        return answer(run, self.result(run), self.shown)
 
-    def pictures(self, run: Run, companions: list[Run], folder: Path) -> dict[str, Picture | None]:
-        """The printed figures, drawn into ``folder``; None for each that cannot be drawn.
+    def pictures(self, run: Run, companions: list[Run], folder: Path) -> Pictures:
+        """The printed figures, drawn into ``folder``.
 
         ``companions``: other runs that may be drawn in the same figures.
         """
-        drawn: dict[str, Picture | None] = {"curves": None, "slices": None, "confirmation": None}
-        if run.trials.empty:
-            return drawn
+        return {
+            "curves": lambda: self.curves(run, folder),
+            "slices": lambda: slices(run, self.axis(run, run.metric), folder),
+            "confirmation": lambda: self.confirmation(run, run.metric, folder),
+        }
+
+    def curves(self, run: Run, folder: Path) -> Picture | None:
+        """The learning curves of the best trial and of hand-tuned settings."""
         axes = [self.axis(run, column) for column in self.measured(run)[:MOST_PANELS]]
         hand_tuned, best = hand_tuned_curves(run), best_curve(run, "best")
-        if axes and (hand_tuned or best):
-            steps = self.axis(run, "step")
-            figure = printed.curves(hand_tuned, best, steps, axes, self.title(run))
-            alt = f"{', '.join(axis.title for axis in axes)} over training steps."
-            drawn["curves"] = save(figure, folder, "curves", alt)
-        if run.metric in run.trials and run.trials[run.metric].notna().any():
-            drawn["slices"] = slices(run, self.axis(run, run.metric), folder)
-        drawn["confirmation"] = self.confirmation(run, run.metric, folder)
-        return drawn
+        if not axes or not (hand_tuned or best):
+            return None
+        steps = self.axis(run, "step")
+        figure = printed.curves(hand_tuned, best, steps, axes, self.title(run))
+        alt = f"{', '.join(axis.title for axis in axes)} over training steps."
+        return save(figure, folder, "curves", alt)
 
     def confirmation(
         self, run: Run, column: str, folder: Path, lines: Mapping[str, float] | None = None
@@ -133,7 +151,7 @@ class Page:
         ``lines``: values to mark besides the goal, by their words.
         """
         reports = {seed: rows for seed, rows in confirmed_reports(run).items() if column in rows}
-        if not reports or run.goal is None:
+        if not reports:
             return None
         axis, marked = self.axis(run, column), dict(lines or {})
         if run.goal.metric in (column, f"test_{column}"):
@@ -158,8 +176,10 @@ class Page:
         return Section(self.title(runs[0].run), "compared.html", {})
 
 
-def slices(run: Run, axis: Axis, folder: Path) -> Picture:
-    """The metric of ``axis`` against each setting."""
+def slices(run: Run, axis: Axis, folder: Path) -> Picture | None:
+    """The metric of ``axis`` against each setting; None if no trial or no setting has a value."""
+    if not run.varied or axis.column not in run.trials or run.trials[axis.column].isna().all():
+        return None
     words = f"{axis.title} of every trial, against each setting"
     figure = printed.parameter_slices(run.trials, scales(run), run.best, axis, words)
     return save(figure, folder, "slices", f"{words}, marked by the trial's outcome.")
@@ -172,6 +192,15 @@ def hand_tuned_curves(run: Run) -> list[Curve]:
         for _, row in run.trials.dropna(subset=["baseline"]).iterrows()
         if not (reports := run.reports(row["number"])).empty
     ]
+
+
+def best_hand_tuned(run: Run, metric: str) -> "pd.Series[Any] | None":
+    """The hand-tuned trial that came best by its last value of the metric."""
+    if metric not in run.trials:
+        return None
+    known = run.trials.dropna(subset=["baseline", metric])
+    ranked = known.sort_values(metric, ascending=run.smaller_is_better(metric))
+    return None if known.empty else ranked.iloc[0]
 
 
 def best_curve(run: Run, name: str) -> Curve | None:

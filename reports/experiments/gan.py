@@ -7,11 +7,12 @@ from typing import Any
 
 import pandas as pd
 
+from records.checks.check import counted
 from records.run import Run
-from reports.content import Answer, Picture, answer, number
+from reports.content import Answer, answer, number
 from reports.experiments import default
 from reports.experiments.default import Section
-from reports.experiments.gan_pictures import Pictures, hand_tuned_trial, winning_trial
+from reports.experiments.gan_pictures import Drawing, hand_tuned_trial, winning_trial
 
 TRIAL_METRICS = ("fd", "fd_ratio", "clean", "coverage", "epoch")
 QUALITY = ("fd", "fd_ratio", "clean", "coverage", "density", "manifold_coverage", "copied")
@@ -25,6 +26,9 @@ class Page(default.Page):
     logarithmic = ("fd", "fd_ratio")
     percentages = ("clean", "coverage")
 
+    def suits(self, run: Run) -> bool:
+        return "dataset" in run.fixed and "judges" in run.search
+
     def title(self, run: Run) -> str:
         return f"GAN, {run.fixed['dataset']}"
 
@@ -37,15 +41,19 @@ class Page(default.Page):
     def columns(self, run: Run) -> list[str]:
         return [name for name in TRIAL_METRICS if name in run.trials]
 
-    def answer(self, run: Run) -> Answer | None:
-        return answer(run, "fd_ratio", self.shown, final_words(run))
+    def result(self, run: Run) -> str:
+        return "fd_ratio"
 
-    def pictures(self, run: Run, companions: list[Run], folder: Path) -> dict[str, Picture | None]:
-        return Pictures(run, self, folder).draw()
+    def answer(self, run: Run) -> Answer | None:
+        return answer(run, self.result(run), self.shown, final_words(run))
+
+    def pictures(self, run: Run, companions: list[Run], folder: Path) -> default.Pictures:
+        return Drawing(run, self, folder).pictures
 
     def extra(self, run: Run, companions: list[Run]) -> dict[str, Any]:
         return {
             "quality": quality_table(run),
+            "quality_columns": QUALITY,
             "trained_on": not run.final_reports.empty,
             "lineage": []
             if run.schedules.empty or run.best is None
@@ -90,7 +98,7 @@ def quality_table(run: Run) -> list[dict[str, Any]]:
     seeds = run.confirmed.dropna(subset=["fd"]) if "fd" in run.confirmed else pd.DataFrame()
     if not seeds.empty:
         mean = seeds[[name for name in QUALITY if name in seeds]].mean().to_dict()
-        measured.append((f"best, mean of {len(seeds)} fresh seeds", mean))
+        measured.append((f"best, mean of {counted(len(seeds), 'fresh seed')}", mean))
     if not final.empty:
         row = final.iloc[-1].to_dict()
         measured.append((f"after final training (step {number(row['step'])})", row))

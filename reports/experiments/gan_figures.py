@@ -15,12 +15,14 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 from PIL import Image
 
+from records.checks.check import amount
 from records.objective import pareto_front
 from records.outcome import BUDGET
 from records.tables import training_curve
 from reports.figures import printed
 from reports.figures.printed import Curve, Scale
 from reports.figures.style import BEST, HAND_TUNED, INK, MUTED
+from reports.figures.traces import by_outcome
 
 Gray = NDArray[np.uint8]
 
@@ -173,9 +175,9 @@ def schedules(
     figure, places = printed.panels(len(shown), 3, (12, 2.2), title)
     steps = [step for step, _ in lineage]
     for axes, (name, scale) in zip(places, shown.items(), strict=True):
-        choices = sorted(changes[name].dropna().unique())
-        choice = changes[name].map(choices.index, na_action="ignore")
-        drawn = changes.assign(drawn=choice if scale == "choice" else changes[name])
+        choices = printed.in_order(changes[name], scale)
+        own = changes[name].map(choices.index, na_action="ignore") if choices else changes[name]
+        drawn = changes.assign(drawn=own)
         for _, trial in drawn.groupby("number"):
             _stairs(axes, trial["drawn"], [*trial["step"], end], MUTED, 1, "a trial", alpha=0.6)
         at = drawn.drop_duplicates(["step", "number"]).set_index(["step", "number"])["drawn"]
@@ -198,9 +200,9 @@ def _stairs(
     axes.stairs(values, edges, baseline=None, **look)
 
 
-def _scale_values(axes: Axes, scale: Scale, choices: Sequence[float]) -> None:
-    if scale == "choice":
-        axes.set_yticks(range(len(choices)), [f"{choice:g}" for choice in choices])
+def _scale_values(axes: Axes, scale: Scale, choices: Sequence[Any]) -> None:
+    if isinstance(scale, tuple):
+        axes.set_yticks(range(len(choices)), [amount(choice, 6) for choice in choices])
         return
     axes.set_yscale(scale)
     if scale == "log":
@@ -215,7 +217,7 @@ def quality_plane(
     """Every trial, and real images, by Fréchet distance and fraction of clean images."""
     figure, axes = plt.subplots(figsize=(9, 4.6), layout="constrained")
     measured = trials.dropna(subset=["fd", "clean"])
-    for outcome, rows in printed.by_outcome(measured):
+    for outcome, rows in by_outcome(measured):
         printed.marks(axes, rows["fd"], rows["clean"], outcome, 44, f" ({len(rows)})")
     for _, trial in measured.dropna(subset=["baseline"]).iterrows():
         printed.named_point(axes, trial["baseline"], trial["fd"], trial["clean"])

@@ -1,6 +1,6 @@
 """The pictures of a GAN run's page: what is drawn from which files of the run."""
 
-from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -8,17 +8,13 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from records.checks.check import counted
 from records.run import Run
 from reports.content import Picture, save, scales
 from reports.experiments import default
 from reports.experiments import gan_figures as figures
 from reports.experiments.gan_figures import Gray, Samples
 from reports.figures.printed import Curve
-
-PICTURES = (
-    "samples", "training", "walk", "interpolation", "neighbours", "history", "digits", "slices",
-    "front", "schedules",
-)  # fmt: skip
 
 HAND_TUNED = "hand-tuned, defaults"
 """The baseline that the winner is compared with."""
@@ -41,74 +37,90 @@ def winning_trial(run: Run) -> "pd.Series[Any] | None":
     return None if run.best is None else run.trials[run.trials["number"] == run.best].iloc[0]
 
 
-@dataclass
-class Pictures:
-    """Draws the pictures of ``run`` into ``folder``; those that cannot be drawn stay None."""
+class Drawing:
+    """Draws the pictures of ``run`` into ``folder``: each method one, None if it has no data."""
 
-    run: Run
-    page: default.Page
-    folder: Path
-    drawn: dict[str, Picture | None] = field(default_factory=lambda: dict.fromkeys(PICTURES))
+    def __init__(self, run: Run, page: default.Page, folder: Path) -> None:
+        self.run, self.page, self.folder = run, page, folder
+        self.title = page.title(run)
+        self.best, hand = winning_trial(run), hand_tuned_trial(run)
+        own = self.best is not None and hand is not None and hand["number"] == self.best["number"]
+        self.hand = None if own else hand
 
-    def draw(self) -> dict[str, Picture | None]:
-        run, self.title = self.run, self.page.title(self.run)
-        if run.trials.empty:
-            return self.drawn
-        if "fd" in run.trials:
-            self.drawn["slices"] = default.slices(run, self.page.axis(run, "fd"), self.folder)
-        both = {"fd", "clean"} <= set(run.trials)
-        if both and run.trials[["fd", "clean"]].notna().all(axis=1).any():
-            title = f"{self.title}: {len(run.trials)} trials by fd and clean"
-            real = run.search["judges"]["search"]["floor"]
-            plane = figures.quality_plane(run.trials, run.best, real, title)
-            self._save(plane, "front", f"{title}, with real images as a star.")
-        if not run.schedules.empty:
-            self._draw_schedules()
-        best, hand = winning_trial(run), hand_tuned_trial(run)
-        if best is not None:
-            other = hand if hand is not None and hand["number"] != best["number"] else None
-            self._draw_samples(best, other)
-            self._draw_history(best, other)
-            self._draw_from_generator()
-            self._draw_neighbours()
-        return self.drawn
+    @property
+    def pictures(self) -> default.Pictures:
+        return {
+            "samples": self.samples, "training": self.training, "walk": self.walk,
+            "interpolation": self.interpolation, "neighbours": self.neighbours,
+            "history": self.history, "digits": self.digits, "slices": self.slices,
+            "front": self.front, "schedules": self.schedules,
+        }  # fmt: skip
 
-    def _save(self, figure: Any, name: str, alt: str) -> None:
-        self.drawn[name] = save(figure, self.folder, name, alt)
+    def slices(self) -> Picture | None:
+        return default.slices(self.run, self.page.axis(self.run, "fd"), self.folder)
+
+    def front(self) -> Picture | None:
+        trials = self.run.trials
+        if not {"fd", "clean"} <= {*trials} or trials.dropna(subset=["fd", "clean"]).empty:
+            return None
+        title = f"{self.title}: {counted(len(trials), 'trial')} by fd and clean"
+        real = self.run.search["judges"]["search"]["floor"]
+        plane = figures.quality_plane(trials, self.run.best, real, title)
+        return self._save(plane, "front", f"{title}, with real images as a star.")
+
+    def _save(self, figure: Any, name: str, alt: str) -> Picture:
+        return save(figure, self.folder, name, alt)
 
     def _save_gif(
         self, frames: list[Gray], frame_ms: int, last_ms: int, name: str, alt: str
-    ) -> None:
+    ) -> Picture:
         content = figures.animation(frames, frame_ms, last_ms)
         (self.folder / f"{name}.gif").write_bytes(content)
-        self.drawn[name] = Picture(f"{name}.gif", alt)
+        return Picture(f"{name}.gif", alt)
 
-    def _draw_samples(self, best: "pd.Series[Any]", hand: "pd.Series[Any] | None") -> None:
-        run = self.run
-        own = grids(run.directory.trial(int(best["number"])).path)
-        final = {} if run.final_reports.empty else grids(run.final)
+    @cached_property
+    def _grids(self) -> tuple[dict[int, Gray], dict[int, Gray]]:
+        """The winner's sample grids by step: in the search, and in the final training."""
+        if self.best is None:
+            return {}, {}
+        own = grids(self.run.directory.trial(int(self.best["number"])).path)
+        return own, {} if self.run.final_reports.empty else grids(self.run.final)
+
+    def samples(self) -> Picture | None:
+        (own, final), run = self._grids, self.run
         whole = {**own, **final}
         if not whole:
-            return
-        rows = [Samples(f"best, trial {best['number']}", whole)]
-        if hand is not None:
-            earlier = grids(run.directory.trial(int(hand["number"])).path)
+            return None
+        rows = [Samples(f"best, trial {run.best}", whole)]
+        if self.hand is not None:
+            earlier = grids(run.directory.trial(int(self.hand["number"])).path)
             rows.insert(0, Samples(HAND_TUNED, earlier))
         steps = early_middle_late(sorted(own or whole)) + ([max(final)] if final else [])
         labels = "; ".join(row.label for row in rows)
         alt = f"Sample grids of a fixed latent at steps {', '.join(map(str, steps))}: {labels}"
-        self._save(figures.sample_grids(rows, steps, self.title), "samples", alt)
-        frames = [whole[step] for step in spread(sorted(whole), TRAINING_FRAMES)]
-        if len({frame.shape for frame in frames}) == 1:
-            alt = "The sample grid from the first step to the last."
-            self._save_gif(frames, FRAME_MS, 10 * FRAME_MS, "training", alt)
+        return self._save(figures.sample_grids(rows, steps, self.title), "samples", alt)
 
-    def _draw_history(self, best: "pd.Series[Any]", hand: "pd.Series[Any] | None") -> None:
-        run = self.run
-        own = run.reports(int(best["number"]))
-        reports = pd.concat([own, run.final_reports], ignore_index=True)
-        if reports.empty:
-            return
+    def training(self) -> Picture | None:
+        own, final = self._grids
+        whole = {**own, **final}
+        frames = [whole[step] for step in spread(sorted(whole), TRAINING_FRAMES)] if whole else []
+        if len({frame.shape for frame in frames}) != 1:
+            return None
+        alt = "The sample grid from the first step to the last."
+        return self._save_gif(frames, FRAME_MS, 10 * FRAME_MS, "training", alt)
+
+    @cached_property
+    def _reports(self) -> pd.DataFrame:
+        """The winner's reports, in the search and in the final training."""
+        if self.best is None:
+            return pd.DataFrame()
+        own = self.run.reports(int(self.best["number"]))
+        return pd.concat([own, self.run.final_reports], ignore_index=True)
+
+    def history(self) -> Picture | None:
+        run, best, hand, reports = self.run, self.best, self.hand, self._reports
+        if best is None or reports.empty:
+            return None
         beside = pd.DataFrame() if hand is None else run.reports(int(hand["number"]))
         alone = not run.final_reports.empty and pd.notna(best["step"])
         figure = figures.training_history(
@@ -121,53 +133,83 @@ class Pictures:
         alt = (
             "Fréchet distance, clean, coverage, D(x), D(G(z)) and both losses over training steps."
         )
-        self._save(figure, "history", alt)
-        made = reports["digits"].dropna() if "digits" in reports else pd.Series(dtype=object)
-        if not made.empty:
-            title = "How often each class appears among the best generator's images"
-            real = run.search["images"]["shares"]
-            figure = figures.class_histogram(made.iloc[-1], real, title)
-            self._save(figure, "digits", f"{title}.")
+        return self._save(figure, "history", alt)
 
-    def _draw_schedules(self) -> None:
+    def digits(self) -> Picture | None:
+        made = self._reports.get("digits", pd.Series(dtype=object)).dropna()
+        if made.empty:
+            return None
+        title = "How often each class appears among the best generator's images"
+        real = self.run.search["images"]["shares"]
+        figure = figures.class_histogram(made.iloc[-1], real, title)
+        return self._save(figure, "digits", f"{title}.")
+
+    def schedules(self) -> Picture | None:
         """The settings that changed during training in a population based search."""
         run, space = self.run, self.run.search["space"]
         mutable = {name: scale for name, scale in scales(run).items() if space[name].get("mutable")}
+        if run.schedules.empty or not mutable:
+            return None
         lineage = [] if run.best is None else run.directory.lineage(run.best)
         count, end = run.schedules["number"].nunique(), int(run.fixed["max_steps"])
-        title = f"{self.title}: the settings of {count} trials over training"
+        title = f"{self.title}: the settings of {counted(count, 'trial')} over training"
         figure = figures.schedules(run.schedules, mutable, lineage, end, title)
         trials = ", ".join(str(number) for _, number in lineage)
         alt = f"{title}; the weights of trial {run.best} were trained in trials {trials}."
-        self._save(figure, "schedules", alt)
+        return self._save(figure, "schedules", alt)
 
-    def _draw_from_generator(self) -> None:
-        """Interpolations, drawn by the exported generator."""
+    @cached_property
+    def _generator(self) -> Any:
+        """The exported generator; None if there is none, or if its file was cut off."""
+        from trainables.gan.model import load_generator
+
+        folder = self.run.path / "best"
+        try:
+            return load_generator(folder) if self.best is not None and folder.is_dir() else None
+        except Exception as error:  # a cut-off file can cause any of them
+            self.run.note(f"best/model.safetensors cannot be loaded ({type(error).__name__})")
+            return None
+
+    def _latents(self) -> tuple[Any, Any]:
+        """The ends of the interpolations, and the stops of the walk, from one stream."""
+        import torch
+
+        stream = torch.Generator().manual_seed(LATENT_SEED)
+        ends = self._generator.draw_latents(2 * INTERPOLATED_ROWS, stream)
+        return ends, self._generator.draw_latents(25 * WALK_STOPS, stream).view(WALK_STOPS, 25, -1)
+
+    def _images(self, latents: Any) -> Gray:
         import torch
 
         from trainables.gan.images import to_uint8
+
+        with torch.inference_mode():
+            drawn: Gray = to_uint8(self._generator(latents)).numpy()
+        return drawn
+
+    def interpolation(self) -> Picture | None:
         from trainables.gan.latents import interpolate_linear, interpolate_spherical
 
-        generator = self._load_generator()
-        if generator is None:
-            return
-
-        @torch.inference_mode()
-        def images(latents: Any) -> Gray:
-            drawn: Gray = to_uint8(generator(latents)).numpy()
-            return drawn
-
-        stream = torch.Generator().manual_seed(LATENT_SEED)
-        ends = generator.draw_latents(2 * INTERPOLATED_ROWS, stream)
+        if self._generator is None:
+            return None
+        ends, _ = self._latents()
         pairs = list(zip(ends[::2], ends[1::2], strict=True))
         linear, spherical = (
-            np.stack([images(path(begin, end, STEPS_BETWEEN)) for begin, end in pairs])
+            np.stack([self._images(path(begin, end, STEPS_BETWEEN)) for begin, end in pairs])
             for path in (interpolate_linear, interpolate_spherical)
         )
         title = f"{self.title}: from one latent to another"
         alt = f"{title}, straight and along the great circle."
-        self._save(figures.interpolations(linear, spherical, title), "interpolation", alt)
-        stops = generator.draw_latents(25 * WALK_STOPS, stream).view(WALK_STOPS, 25, -1)
+        return self._save(figures.interpolations(linear, spherical, title), "interpolation", alt)
+
+    def walk(self) -> Picture | None:
+        import torch
+
+        from trainables.gan.latents import interpolate_spherical
+
+        if self._generator is None:
+            return None
+        _, stops = self._latents()
         frames: list[Gray] = []
         for legs in zip(stops, stops.roll(-1, 0), strict=True):
             paths = [
@@ -175,39 +217,28 @@ class Pictures:
                 for begin, target in zip(*legs, strict=True)
             ]
             for latents in torch.stack(paths, dim=1):  # (25, Z) a frame
-                frames.append(figures.tiled(images(latents).reshape(5, 5, 28, 28), gap=2))
+                frames.append(figures.tiled(self._images(latents).reshape(5, 5, 28, 28), gap=2))
         alt = "25 images that change as their latents change."
-        self._save_gif(frames, FRAME_MS // 2, FRAME_MS // 2, "walk", alt)
+        return self._save_gif(frames, FRAME_MS // 2, FRAME_MS // 2, "walk", alt)
 
-    def _load_generator(self) -> Any:
-        """The exported generator; None if there is none, or if its file was cut off."""
-        from trainables.gan.model import load_generator
-
-        folder = self.run.path / "best"
-        try:
-            return load_generator(folder) if folder.is_dir() else None
-        except Exception as error:  # a cut-off file can cause any of them
-            self.run.note(f"best/model.safetensors cannot be loaded ({type(error).__name__})")
-            return None
-
-    def _draw_neighbours(self) -> None:
+    def neighbours(self) -> Picture | None:
         run, name = self.run, "nearest.npz"
         trials = [run.directory.confirmation().trial(n) for n in run.confirmed.get("number", [])]
         places = [trial.path for trial in trials]
         if not run.final_reports.empty:
             places.insert(0, run.final)
         file = next((place / name for place in places if (place / name).exists()), None)
-        if file is None:
-            return
+        if self.best is None or file is None:
+            return None
         try:
             with np.load(file) as found:
                 made, nearest = found["made"], found["nearest"]
         except Exception:
             run.note(f"{file.relative_to(run.path)} cannot be read")
-            return
+            return None
         title = "Generated image and nearest training image"
         figure = figures.neighbour_pairs(made, nearest, title)
-        self._save(figure, "neighbours", f"{title}, in pairs.")
+        return self._save(figure, "neighbours", f"{title}, in pairs.")
 
 
 def early_middle_late(steps: list[int]) -> list[int]:

@@ -1,19 +1,23 @@
 """What an LSTM run's page shows: learning curves with those of hand-tuned settings and of the other
 model, fresh seeds, and the lr x max_norm map."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import pandas as pd
-
+from records.checks.check import counted
 from records.run import Run
-from reports.content import Answer, Picture, answer, number, save
+from reports.content import Picture, save
 from reports.experiments import default, lstm_figures
-from reports.experiments.default import Section, best_curve, hand_tuned_curves, slices
+from reports.experiments.default import (
+    Pictures,
+    Section,
+    best_curve,
+    best_hand_tuned,
+    hand_tuned_curves,
+    slices,
+)  # fmt: skip
 from reports.experiments.lstm_figures import Length
 
-PICTURES = ("curves", "map", "slices", "confirmation")
 TRIAL_METRICS = (
     "accuracy", "mean_accuracy", "log_work", "test_accuracy", "loss", "steps_to_converge",
     "work_to_converge",
@@ -26,18 +30,6 @@ COURSEWORK = {("lstm", 5): 1.0, ("lstm", 10): 1.0, ("lstm", 20): 0.9, ("rnn", 20
 T = 20 it says "about"."""
 
 
-@dataclass(frozen=True)
-class ByLength:
-    """A run in the comparison of lengths.
-
-    Attributes:
-        hand_tuned: What the best hand-tuned settings reached in this run, in words.
-    """
-
-    point: Length
-    hand_tuned: str
-
-
 class Page(default.Page):
     """An LSTM's or an RNN's run."""
 
@@ -45,6 +37,9 @@ class Page(default.Page):
     costs: ClassVar = {"step": "training steps", "work": "time steps trained"}
     logarithmic = ("loss", *default.TO_CONVERGE)
     percentages = ("accuracy", "mean_accuracy", "test_accuracy")
+
+    def suits(self, run: Run) -> bool:
+        return {"model", "input_length"} <= {*run.fixed}
 
     def title(self, run: Run) -> str:
         return f"{model(run)}, T = {run.fixed['input_length']}"
@@ -56,23 +51,28 @@ class Page(default.Page):
         left_out = {*OBJECTIVES} - {run.metric}
         return [name for name in TRIAL_METRICS if name in run.trials and name not in left_out]
 
-    def answer(self, run: Run) -> Answer | None:
-        return answer(run, "accuracy", self.shown)
+    def result(self, run: Run) -> str:
+        return "accuracy"
 
-    def pictures(self, run: Run, companions: list[Run], folder: Path) -> dict[str, Picture | None]:
-        drawn: dict[str, Picture | None] = dict.fromkeys(PICTURES)
-        if run.trials.empty:
-            return drawn
-        drawn["curves"] = self.learning_curves(run, companions, folder)
-        if {"lr", "max_norm", "steps_to_converge"} <= set(run.trials):
-            words = f"{self.title(run)}: {len(run.trials)} trials in the lr × max_norm plane"
-            figure = lstm_figures.parameter_map(run.trials, run.best, words)
-            drawn["map"] = save(figure, folder, "map", f"{words}, by the trial's outcome.")
-        if len(run.varied) > 2 and run.metric in run.trials:
-            drawn["slices"] = slices(run, self.axis(run, run.metric), folder)
+    def pictures(self, run: Run, companions: list[Run], folder: Path) -> Pictures:
         chance = {"chance": lstm_figures.CHANCE}
-        drawn["confirmation"] = self.confirmation(run, "accuracy", folder, chance)
-        return drawn
+        more = len(run.varied) > 2  # than the map shows
+        return {
+            **super().pictures(run, companions, folder),
+            "curves": lambda: self.learning_curves(run, companions, folder),
+            "map": lambda: self.map(run, folder),
+            "slices": lambda: slices(run, self.axis(run, run.metric), folder) if more else None,
+            "confirmation": lambda: self.confirmation(run, "accuracy", folder, chance),
+        }
+
+    def map(self, run: Run, folder: Path) -> Picture | None:
+        """Every trial in the plane of lr and max_norm."""
+        if not {"lr", "max_norm", "steps_to_converge"} <= {*run.trials}:
+            return None
+        trials = counted(len(run.trials), "trial")
+        words = f"{self.title(run)}: {trials} in the lr × max_norm plane"
+        figure = lstm_figures.parameter_map(run.trials, run.best, words)
+        return save(figure, folder, "map", f"{words}, by the trial's outcome.")
 
     def learning_curves(self, run: Run, companions: list[Run], folder: Path) -> Picture | None:
         hand_tuned, other = hand_tuned_curves(run), self.other_model(run, companions)
@@ -108,24 +108,20 @@ class Page(default.Page):
 
         return next(filter(fits, reversed(companions)), None)
 
-    def compared(self, run: Run) -> ByLength:
-        hand, words = best_hand_tuned(run), ""
-        if hand is not None:
-            accuracy, step = 100 * hand["accuracy"], number(hand["step"])
-            words = f"{hand['baseline']}: {accuracy:.1f}% at step {step}"
-        seeds = run.confirmed.get("test_accuracy", pd.Series(dtype=float))
-        point = Length(
+    def compared(self, run: Run) -> Length:
+        hand = best_hand_tuned(run, "accuracy")
+        seeds = [one.last.get("test_accuracy") for one in run.fresh_seeds]
+        return Length(
             model=model(run),
             length=int(run.fixed["input_length"]),
-            confirmed=[float(accuracy) for accuracy in seeds.dropna()],
+            confirmed=[float(accuracy) for accuracy in seeds if accuracy is not None],
             hand_tuned=None if hand is None else float(hand["accuracy"]),
             coursework=COURSEWORK.get((run.fixed["model"], run.fixed["input_length"])),
         )
-        return ByLength(point, words)
 
     def section(self, runs: list[Any], folder: Path) -> Section:
-        runs.sort(key=lambda one: (one.own.point.length, one.own.point.model))
-        points = [one.own.point for one in runs]
+        runs.sort(key=lambda one: (one.own.length, one.own.model))
+        points = [one.own for one in runs]
         words = "; ".join(
             f"{one.model} T = {one.length}: lowest {100 * min(one.confirmed):.2f}%"
             for one in points
@@ -139,11 +135,3 @@ class Page(default.Page):
 def model(run: Run) -> str:
     """LSTM or RNN."""
     return str(run.fixed["model"]).upper()
-
-
-def best_hand_tuned(run: Run) -> "pd.Series[Any] | None":
-    """The hand-tuned trial that reached the highest accuracy in this run."""
-    if "accuracy" not in run.trials:
-        return None
-    known = run.trials.dropna(subset=["baseline", "accuracy"])
-    return None if known.empty else known.sort_values("accuracy", ascending=False).iloc[0]

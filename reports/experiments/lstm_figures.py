@@ -13,6 +13,7 @@ from records.tables import training_curve
 from reports.figures import printed
 from reports.figures.printed import Curve
 from reports.figures.style import BEST, HAND_TUNED, INK, OTHER_MODEL
+from reports.figures.traces import by_outcome
 
 CHANCE = 0.1
 """Accuracy of a guess among ten digits."""
@@ -27,20 +28,17 @@ def learning_curves(
     """
     figure, panels = plt.subplots(1, 2, figsize=(10.5, 4.6), layout="constrained")
     loss, accuracy = panels
-    hand = zip(hand_tuned, HAND_TUNED, strict=False)
-    for curve, color in (*hand, (other_model, OTHER_MODEL), (best, BEST)):
-        if curve is None:
-            continue
+    for curve, look in printed.looks(hand_tuned, (other_model, OTHER_MODEL), (best, BEST)):
         batches = training_curve(curve.reports)
         for axes, name in ((loss, "loss"), (accuracy, "accuracy")):
             if not batches.empty:
-                pale = {"alpha": 0.22, "linewidth": 0.8}
-                axes.plot(batches["step"], batches[f"train_{name}"], color=color, **pale)
+                pale: dict[str, Any] = {"alpha": 0.22, "linewidth": 0.8}
+                axes.plot(batches["step"], batches[f"train_{name}"], **{**look, **pale})
             held_out = curve.reports.dropna(subset=[name])
-            axes.plot(held_out["step"], held_out[name], color=color, label=curve.label)
+            axes.plot(held_out["step"], held_out[name], **look, label=curve.label)
             end = held_out.tail(1)
             if not end.empty:
-                axes.plot(end["step"], end[name], "o", color=color, markersize=4)
+                axes.plot(end["step"], end[name], "o", color=look["color"], markersize=4)
     loss.set(title="Loss (cross-entropy, nats)", yscale="log")
     accuracy.set(title="Accuracy", ylim=(0, 1.03))
     printed.marked_line(accuracy, CHANCE, "chance", ":")
@@ -59,7 +57,7 @@ def parameter_map(trials: pd.DataFrame, best: int | None, title: str) -> Figure:
     figure, axes = plt.subplots(figsize=(7.2, 4.6), layout="constrained")
     count = StrMethodFormatter("{x:,.0f}")
     shades: dict[str, Any] = {"cmap": plt.get_cmap("viridis_r"), "norm": LogNorm()}
-    for outcome, rows in printed.by_outcome(trials):
+    for outcome, rows in by_outcome(trials):
         x, y, label = rows["lr"], rows["max_norm"], f"{outcome.words} ({len(rows)})"
         look: dict[str, Any] = {"marker": outcome.mark, "label": label}
         if outcome.name == "converged":

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from records.checks.check import amount
 from reports.figures.style import BEST, HAND_TUNED, MUTED
 from reports.figures.traces import Axis, Figure, digits, mark
 
@@ -28,11 +29,12 @@ def importances(shares: Mapping[str, Mapping[str, float]]) -> Figure:
     return figure
 
 
-def path(stages: Sequence[tuple[str, float]], noise: float | None, y: Axis) -> Figure:
+def path(stages: Sequence[tuple[str, float | None]], noise: float | None, y: Axis) -> Figure:
     """The metric after each change on the way from the hand-tuned settings to the winner's.
 
     Args:
-        stages: What changed, and the metric after it; the hand-tuned settings first.
+        stages: What changed, and the metric after it, None if the training broke; the hand-tuned
+            settings first.
         noise: How far two trainings of the same settings differ by their seeds; None: unknown.
     """
     figure = Figure()
@@ -40,7 +42,7 @@ def path(stages: Sequence[tuple[str, float]], noise: float | None, y: Axis) -> F
     figure.add(
         "scatter", ["hand-tuned", *(f"+ {changed}" for changed in changes[1:])], values,
         mode="lines+markers", name="trained on one fresh seed", marker={"size": 9},
-        line={"shape": "hvh", "color": BEST}, text=[f"{value:.4g}" for value in values],
+        line={"shape": "hvh", "color": BEST}, text=[amount(value, 4) for value in values],
         error_y={"type": "constant", "value": noise, "visible": noise is not None},
         hoverinfo="text",
     )  # fmt: skip

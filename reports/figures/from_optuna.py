@@ -7,14 +7,13 @@ Optuna's figures do not name the trial of a point, so that is added here for the
 import math
 import re
 import warnings
-from typing import Any
 
 import optuna
 import pandas as pd
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-from records.outcome import COMPLETE
+from records.finished_trial import FinishedTrial
 from records.run import Run
 from reports.figures.style import BEST, INK, MUTED
 from reports.figures.traces import WORDS, Axis, Figure, digits, mark
@@ -33,13 +32,14 @@ def study_of(run: Run, most: int | None = None) -> tuple[optuna.Study, list[int]
     the best one.
     """
     names = [one.metric for one in run.objectives]
-    whole = run.trials[run.trials["ended"].isin(COMPLETE)].dropna(subset=names)
+    measured = [one for one in run.complete if all(pd.notna(one.last.get(name)) for name in names)]
+    whole = sorted(measured, key=lambda one: one.number)
     every = math.ceil(len(whole) / most) if most else 1
     numbers, trials = [], []
-    for place, (_, row) in enumerate(whole.iterrows()):
-        taken = place % every == 0 or row["number"] == run.best
-        if taken and (trial := _trial(run, row, names)):
-            numbers.append(int(row["number"]))
+    for place, one in enumerate(whole):
+        taken = place % every == 0 or one.number == run.best
+        if taken and (trial := _trial(run, one, names)):
+            numbers.append(one.number)
             trials.append(trial)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     to = {"min": StudyDirection.MINIMIZE, "max": StudyDirection.MAXIMIZE}
@@ -48,13 +48,12 @@ def study_of(run: Run, most: int | None = None) -> tuple[optuna.Study, list[int]
     return study, numbers
 
 
-def _trial(run: Run, row: "pd.Series[Any]", names: list[str]) -> FrozenTrial | None:
-    """The trial of a row of ``run.trials``; None if a baseline's settings lie outside the space."""
-    settings = {name: row[name] for name in run.parameters if not pd.isna(row[name])}
-    distributions = {name: run.parameters[name].distribution for name in settings}
-    values = [float(row[name]) for name in names]
+def _trial(run: Run, one: FinishedTrial, names: list[str]) -> FrozenTrial | None:
+    """The trial for a study; None if a baseline's settings lie outside the space."""
+    kinds = {name: run.parameters[name].distribution for name in one.settings}
+    values = [float(one.last[name]) for name in names]
     try:
-        return optuna.create_trial(params=settings, distributions=distributions, values=values)
+        return optuna.create_trial(params=one.settings, distributions=kinds, values=values)
     except ValueError:
         return None
 

@@ -12,7 +12,18 @@ import pandas as pd
 
 from records.outcome import COMPLETE
 from reports.figures.style import BEST
-from reports.figures.traces import WORDS, Axis, Figure, by_outcome, digits, joined, mark, thinned
+from reports.figures.traces import (
+    WORDS,
+    Axis,
+    Figure,
+    by_outcome,
+    digits,
+    in_legend,
+    joined,
+    mark,
+    outcome_mark,
+    thinned,
+)  # fmt: skip
 
 MOST_POINTS = 60_000
 """Points of all learning curves together that a browser draws without waiting."""
@@ -22,6 +33,8 @@ TIMED_TO_S = 1.0
 """Reports are timed to the second, so two bars of one slot may overlap by that much."""
 RANGE: dict[str, Any] = {"tickvals": [0, 0.5, 1], "ticktext": ["low end", "middle", "high end"]}
 """Ticks of an axis from one end of each parameter's range to the other."""
+RUNG, STOPPED = "at the rung", "was stopped"
+"""Columns of a table of rungs, beside the metric, which may have any other name."""
 BEST_LINE = {"color": BEST, "width": 3}
 
 
@@ -29,8 +42,8 @@ def scatter(trials: pd.DataFrame, x: Axis, y: Axis, best: int | None) -> Figure:
     """A point for each trial, marked by its outcome; a ring around the best one."""
     figure = Figure()
     measured = trials.dropna(subset=[x.column, y.column])
-    for name, symbol, color, rows in by_outcome(measured):
-        look = {"name": name, "marker": mark(color, symbol)}
+    for outcome, rows in by_outcome(measured):
+        look = {"name": in_legend(outcome, rows), "marker": outcome_mark(outcome)}
         figure.points(rows, rows[x.column], rows[y.column], **look)
     winner = measured[measured["number"] == best]
     if not winner.empty:
@@ -75,12 +88,13 @@ def timeline(trials: pd.DataFrame, stretches: pd.DataFrame) -> Figure:
         slots.append(slot + 1)
     zero = ran["begin"].min()
     ran = ran.assign(slot=slots).merge(trials[["number", "ended", WORDS]], on="number")
-    for name, _, color, rows in by_outcome(ran):
+    for outcome, rows in by_outcome(ran):
         figure.add(
             "bar", (rows["end"] - rows["begin"]) / 60, rows["slot"], rows["number"],
-            base=digits((rows["begin"] - zero) / 60), orientation="h", width=0.85, name=name,
-            text=rows[WORDS].tolist(), hoverinfo="text", textposition="none",
-            marker={"color": color, "line": {"width": 1, "color": "rgba(255,255,255,.7)"}},
+            base=digits((rows["begin"] - zero) / 60), orientation="h", width=0.85,
+            name=in_legend(outcome, rows), text=rows[WORDS].tolist(), hoverinfo="text",
+            textposition="none",
+            marker={"color": outcome.color, "line": {"width": 1, "color": "rgba(255,255,255,.7)"}},
         )  # fmt: skip
     figure.layout.update(barmode="overlay")
     figure.axis("xaxis", "minutes since the first trial began")
@@ -91,21 +105,21 @@ def timeline(trials: pd.DataFrame, stretches: pd.DataFrame) -> Figure:
 def rungs(at_rungs: pd.DataFrame, cost: str, y: Axis) -> Figure:
     """The metric of every trial at each rung that it reached.
 
-    ``at_rungs``: number, rung, the metric, and whether the trial was stopped there.
+    ``at_rungs``: number, the metric, ``RUNG``, and ``STOPPED``: whether it was stopped there.
     """
     figure = Figure()
-    order = [f"{rung:,.0f}" for rung in sorted(at_rungs["rung"].unique())]
+    order = [f"{rung:,.0f}" for rung in sorted(at_rungs[RUNG].unique())]
     measured = zip(at_rungs["number"], at_rungs[y.column], strict=True)
     words = [f"trial {number}: {value:.4g}" for number, value in measured]
-    table = at_rungs.assign(rung=at_rungs["rung"].map("{:,.0f}".format))
-    table[WORDS] = words
+    table = at_rungs.assign(**{WORDS: words})
+    table[RUNG] = table[RUNG].map("{:,.0f}".format)
     for stopped, name, marker in (
         (False, "went on, or ended", mark(BEST, opacity=0.75)),
         (True, "was stopped there", mark("#9a9a9a", "triangle-down", opacity=0.75)),
     ):
-        rows = table[table["stopped"] == stopped]
+        rows = table[table[STOPPED] == stopped]
         look = {"name": f"{name} ({len(rows)})", "marker": marker}
-        figure.points(rows, rows["rung"], rows[y.column], **look)
+        figure.points(rows, rows[RUNG], rows[y.column], **look)
     figure.categories("xaxis", order, f"rung ({cost})")
     figure.scale(y=y)
     return figure
@@ -122,13 +136,13 @@ def all_curves(
     points = histories.dropna(subset=[x.column, y.column])
     points = thinned(points, max(FEWEST_POINTS, MOST_POINTS // max(1, len(trials))))
     own = {int(str(number)): rows for number, rows in points.groupby("number")}
-    for name, _, color, rows in by_outcome(trials):
+    for outcome, rows in by_outcome(trials):
         drawn = [number for number in rows["number"] if number in own and number != best]
         lines = joined((n, own[n][x.column], own[n][y.column]) for n in drawn)
         figure.add(
-            "scatter", **lines, mode="lines", name=name, opacity=0.6, hoverinfo="text+y",
-            text=[f"trial {number}" for number in lines["trials"]],
-            line={"color": color, "width": 1},
+            "scatter", **lines, mode="lines", name=in_legend(outcome, rows), opacity=0.6,
+            text=[f"trial {number}" for number in lines["trials"]], hoverinfo="text+y",
+            line={"color": outcome.color, "width": 1},
         )  # fmt: skip
     if best is not None and best in own:
         x_best, y_best, numbers = (own[best][name] for name in (x.column, y.column, "number"))
@@ -138,16 +152,18 @@ def all_curves(
     return figure
 
 
-def curves(named: Mapping[str, tuple[str, Mapping[str, list[Any]]]], x: Axis, y: Axis) -> Figure:
+def curves(
+    named: Mapping[str, tuple[Mapping[str, str], Mapping[str, list[Any]]]], x: Axis, y: Axis
+) -> Figure:
     """Some trials' learning curves in one figure.
 
-    ``named``: by label, the colour and the columns of the reports (of ``digits``).
+    ``named``: by label, plotly's line and the columns of the reports (of ``digits``).
     """
     figure = Figure()
-    for label, (color, reports) in named.items():
+    for label, (line, reports) in named.items():
         if {x.column, y.column} <= set(reports):
             curve = {"x": reports[x.column], "y": reports[y.column], "mode": "lines+markers"}
-            style = {"line": {"color": color}, "marker": {"size": 4}, "connectgaps": True}
+            style = {"line": line, "marker": {"size": 4}, "connectgaps": True}
             figure.data.append({"type": "scatter", **curve, "name": label, **style})
     figure.scale(x=x, y=y)
     return figure
@@ -160,12 +176,13 @@ def parallel(trials: pd.DataFrame, places: pd.DataFrame, best: int | None) -> Fi
     """
     figure = Figure()
     lines = {index: row.dropna() for index, row in places.iterrows()}
-    for name, _, color, rows in by_outcome(trials):
+    for outcome, rows in by_outcome(trials):
         numbers, words = rows["number"], rows[WORDS]
         figure.add(
             "scatter",
             **joined((int(numbers[i]), lines[i].index, lines[i]) for i in rows.index),
-            mode="lines", name=name, opacity=0.55, line={"color": color, "width": 1},
+            mode="lines", name=in_legend(outcome, rows), opacity=0.55,
+            line={"color": outcome.color, "width": 1},
             text=[text for i, text in words.items() for _ in range(len(lines[i]) + 1)],
             hoverinfo="text",
         )  # fmt: skip
@@ -195,11 +212,11 @@ def rank(trials: pd.DataFrame, x: Axis, y: Axis, value: str, minimizes: bool) ->
 def coverage(trials: pd.DataFrame, places: pd.DataFrame) -> Figure:
     """Where in its range every parameter was tried: a row for each parameter, a mark a trial."""
     figure = Figure()
-    for name, symbol, color, rows in by_outcome(trials):
+    for outcome, rows in by_outcome(trials):
         cells = places.loc[rows.index].stack()
         own = trials.loc[cells.index.get_level_values(0)]
-        marker = mark(color, symbol, 6, opacity=0.7)
-        figure.points(own, cells, cells.index.get_level_values(1), name=name, marker=marker)
+        look = {"name": in_legend(outcome, rows), "marker": outcome_mark(outcome, 6, opacity=0.7)}
+        figure.points(own, cells, cells.index.get_level_values(1), **look)
     figure.axis("xaxis", range=[-0.03, 1.03], **RANGE)
     figure.categories("yaxis", places.columns[::-1])
     return figure

@@ -13,11 +13,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
-from records.outcome import Outcome, outcome_of
-from reports.figures.style import BEST, HAND_TUNED, INK, MUTED
-from reports.figures.traces import Axis
+from records.checks.check import amount
+from records.outcome import Outcome
+from reports.figures.style import BEST, DASHES, INK, MUTED, hand_tuned_lines
+from reports.figures.traces import Axis, by_outcome
 
-Scale = Literal["choice", "log", "linear"]
+Scale = Literal["log", "linear"] | tuple[Any, ...]
+"""How a setting is drawn: on a scale, or as choices in this order."""
 
 
 @dataclass(frozen=True)
@@ -42,15 +44,15 @@ def parameter_slices(
     figure, places = panels(len(scales), 5, (12, 2.3), title, sharey=True)
     for axes, (name, scale) in zip(places, scales.items(), strict=True):
         chosen = measured.dropna(subset=[name])
-        choices = {value: place for place, value in enumerate(sorted(chosen[name].unique()))}
-        x = chosen[name].map(choices) if scale == "choice" else chosen[name]
+        choices = in_order(chosen[name], scale)
+        x = chosen[name].map(choices.index) if choices else chosen[name]
         for outcome, group in by_outcome(chosen):
             marks(axes, x[group.index], group[metric.column], outcome, 22)
         winner = chosen[chosen["number"] == best]
         ring(axes, x[winner.index], winner[metric.column], 120, linewidths=1.6)
-        if scale == "choice":
-            _name_choices(axes, list(choices))
-        elif not chosen.empty:
+        if choices:
+            _name_choices(axes, choices)
+        elif not isinstance(scale, tuple) and not chosen.empty:
             axes.set_xscale(scale)
             axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_title(name, fontsize=10)
@@ -59,10 +61,17 @@ def parameter_slices(
     return figure
 
 
+def in_order(values: "pd.Series[Any]", scale: Scale) -> list[Any]:
+    """The choices that were tried, in their order, a baseline's own last; empty for a range."""
+    if not isinstance(scale, tuple):
+        return []
+    places = {choice: place for place, choice in enumerate(scale)}
+    return sorted(values.dropna().unique(), key=lambda value: places.get(value, len(places)))
+
+
 def _name_choices(axes: Axes, choices: Sequence[Any]) -> None:
-    numbers = (int, float)
-    words = [f"{one:g}" if isinstance(one, numbers) else str(one) for one in choices]
-    turned = 15 if max(map(len, [*words, ""])) > 7 else 0
+    words = [amount(choice, 6) for choice in choices]
+    turned = 15 if max(map(len, words)) > 7 else 0
     axes.set_xticks(range(len(choices)), words, fontsize=7, rotation=turned)
     axes.set_xlim(-0.5, max(0.5, len(choices) - 0.5))
 
@@ -72,16 +81,24 @@ def curves(
 ) -> Figure:
     """The learning curves of the best trial and of hand-tuned settings, a panel for each metric."""
     figure, places = panels(len(metrics), min(2, len(metrics)), (10.5, 3.4), title, margin=0.8)
-    coloured = [*zip(hand_tuned, HAND_TUNED, strict=False), (best, BEST)]
     for axes, metric in zip(places, metrics, strict=True):
-        for curve, color in coloured:
-            if curve is not None and metric.column in curve.reports:
+        for curve, look in looks(hand_tuned, (best, BEST)):
+            if metric.column in curve.reports:
                 told = curve.reports.dropna(subset=[metric.column])
-                axes.plot(told[x.column], told[metric.column], color=color, label=curve.label)
+                axes.plot(told[x.column], told[metric.column], **look, label=curve.label)
         axes.set(title=metric.title, yscale="log" if metric.log else "linear")
         count_from_zero(axes, x.title)
     figure.legend(*places[0].get_legend_handles_labels(), loc="outside lower left", ncols=2)
     return figure
+
+
+def looks(
+    hand_tuned: Sequence[Curve], *others: tuple[Curve | None, str]
+) -> Iterator[tuple[Curve, dict[str, Any]]]:
+    """Each curve with its colour and line style. ``others``: curves with their colours, or None."""
+    for curve, (color, dash) in zip(hand_tuned, hand_tuned_lines(), strict=False):
+        yield curve, {"color": color, "linestyle": DASHES[dash]}
+    yield from ((curve, {"color": color}) for curve, color in others if curve is not None)
 
 
 def confirmation_curves(
@@ -140,12 +157,6 @@ def shared_legend(figure: Figure, places: Sequence[Axes], ncols: int) -> None:
     entries = [zip(*axes.get_legend_handles_labels(), strict=True) for axes in places]
     labels = {label: handle for entry in entries for handle, label in entry}
     figure.legend(labels.values(), labels.keys(), loc="outside lower left", ncols=ncols)
-
-
-def by_outcome(trials: pd.DataFrame) -> Iterator[tuple[Outcome, pd.DataFrame]]:
-    """The rows of the trials with each outcome."""
-    for ended, rows in trials.groupby(trials["ended"].fillna("running")):
-        yield outcome_of(str(ended)), rows
 
 
 def marks(axes: Axes, x: Any, y: Any, outcome: Outcome, size: float, count: str = "") -> None:

@@ -5,13 +5,16 @@ A page opened from a disk may not fetch data. So a figure's data come as a scrip
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
 
 from reports.figures.traces import Figure
+
+Variant = tuple[str, Figure]
+"""The words of a choice, and the figure that it shows."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class Plot:
 
     Attributes:
         alt: What it shows, for those who cannot see it.
-        variants: By the words of the choice between them, each script's path without its ending.
+        variants: By each script's path without its ending, the words of the choice between them.
         filtered: Whether its points are trials, which the page's filter hides and shows.
     """
 
@@ -30,18 +33,18 @@ class Plot:
     filtered: bool = True
 
 
-def write_variants(figures: Mapping[str, tuple[str, Figure]], folder: Path) -> dict[str, str]:
-    """Write figures as scripts under ``folder``.
+def write_variants(name: str, figures: Iterable[Variant], folder: Path) -> dict[str, str]:
+    """Write figures as scripts under ``folder``, numbered after ``name``.
 
-    ``figures``: by the script's path without its ending, the words of the choice and the figure.
-    Returns the path of each figure that is not empty, by its words.
+    A metric's name is in no file's name, since it may have any letters and any length. Returns
+    ``Plot.variants``: the figures that are not empty.
     """
     variants = {}
-    for name, (words, figure) in figures.items():
+    for place, (words, figure) in enumerate(figures):
         if figure.data:
-            variants[words] = name
+            variants[file := f"{name}-{place}"] = words
             content = {"data": figure.data, "layout": figure.layout}
             text = orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY).decode()
-            script = f"report.figure({json.dumps(name)}, {text});\n"
-            (folder / f"{name}.js").write_text(script, encoding="utf-8")
+            script = f"report.figure({json.dumps(file)}, {text});\n"
+            (folder / f"{file}.js").write_text(script, encoding="utf-8")
     return variants

@@ -5,6 +5,8 @@ The colours are Okabe and Ito's, which colour-blind readers tell apart
 without colour.
 """
 
+from collections.abc import Iterator
+from itertools import cycle, product
 from typing import Any, cast
 
 import matplotlib as mpl
@@ -12,8 +14,16 @@ import matplotlib as mpl
 INK, MUTED, GRID = "#222222", "#767676", "#e3e3e3"
 BEST, OTHER_MODEL, OWN = "#0072b2", "#cc79a7", "#009e73"
 HAND_TUNED = ("#e69f00", "#d55e00", "#7a5c00")
+DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
+"""Matplotlib's line styles by plotly's names."""
 SERIES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#7a5c00", "#767676")
 """Colours for things that have none of their own, such as runs side by side."""
+
+
+def hand_tuned_lines() -> Iterator[tuple[str, str]]:
+    """A colour and plotly's name of a dash for each of any number of hand-tuned trials."""
+    return ((color, dash) for dash, color in cycle(product(DASHES, HAND_TUNED)))
+
 
 RC = {
     "figure.facecolor": "white",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from records.outcome import outcome_of
+from records.outcome import RUNNING, Outcome, outcome_of
 
 SYMBOLS = {
     "o": "circle", "s": "square", "v": "triangle-down", "X": "x", "<": "triangle-left",
@@ -86,16 +86,21 @@ def digits(values: Iterable[Any]) -> list[Any]:
     ]  # fmt: skip
 
 
-def by_outcome(trials: pd.DataFrame) -> Iterator[tuple[str, str, str, pd.DataFrame]]:
-    """The rows of the trials with each outcome, the most frequent outcome first.
-
-    Yields the name for the legend, plotly's mark, the colour and the rows.
-    """
-    outcomes = trials["ended"].fillna("running")
+def by_outcome(trials: pd.DataFrame) -> Iterator[tuple[Outcome, pd.DataFrame]]:
+    """The rows of the trials with each outcome, the most frequent outcome first."""
+    outcomes = trials["ended"].fillna(RUNNING.name)
     for ended in outcomes.value_counts().index:
-        outcome, rows = outcome_of(str(ended)), trials[outcomes == ended]
-        name = f"{outcome.words} ({rows['number'].nunique()})"
-        yield name, SYMBOLS[outcome.mark], outcome.color, rows
+        yield outcome_of(str(ended)), trials[outcomes == ended]
+
+
+def in_legend(outcome: Outcome, rows: pd.DataFrame) -> str:
+    """An outcome's words, and how many trials had it."""
+    return f"{outcome.words} ({rows['number'].nunique()})"
+
+
+def outcome_mark(outcome: Outcome, size: int = 8, **more: Any) -> dict[str, Any]:
+    """The mark of an outcome's trials; plotly does not have every mark of matplotlib."""
+    return mark(outcome.color, SYMBOLS.get(outcome.mark, "circle"), size, **more)
 
 
 def joined(lines: Iterable[tuple[int, Iterable[Any], Iterable[Any]]]) -> dict[str, list[Any]]:

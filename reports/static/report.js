@@ -114,7 +114,7 @@ const report = (() => {
 
     function passes(row) {
       const best = Number(form.elements.best.value);
-      if (best < 100 && !(Number(row.dataset.rank) <= best / 100)) return false;
+      if (best < 100 && !(Number.parseFloat(row.dataset.rank) <= best / 100)) return false;
       const outcome = form.elements.outcome.value;
       if (outcome && row.dataset.outcome !== outcome) return false;
       const setting = form.elements.setting.value;
@@ -136,7 +136,8 @@ const report = (() => {
       for (const row of through) row.hidden = false;
       visible = all ? null : new Set(through.map((row) => Number(row.dataset.trial)));
       form.elements.percent.value = form.elements.best.value + "%";
-      said.textContent = `${all ? "all" : `${through.length} of`} ${rows.length} trials`;
+      const trials = rows.length === 1 ? "1 trial" : `${rows.length} trials`;
+      said.textContent = `${all ? "all" : `${through.length} of`} ${trials}`;
       return redraw();
     }
 

@@ -1,6 +1,7 @@
 """The report's pages in a real browser: everything loads, nothing leaves the page, and a phone can
 show them."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from docs.pictures import CHROMIUM
 from tests.conftest import SmallGANSearch, SmallSearch, run
+from tests.reports.conftest import build, four, invented
 
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="needs Chromium (apt-get install chromium)"
@@ -158,3 +160,35 @@ def test_numbers_sort_by_value_however_they_are_written(page: Page, site: Path) 
     page.goto((site / "table.html").as_uri())
     page.click("th button")
     assert page.locator("td").all_inner_texts() == ["9.89%", "99.50%", "100.00%", "1,900", "—"]
+
+
+@pytest.fixture(scope="module")
+def odd_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a run with a failed trial and a metric with an odd name."""
+    folder = tmp_path_factory.mktemp("odd")
+    made = invented(folder / "run", [*four(*[{"f1#?/macro": 0.5}] * 3), ({"lr": 0.1}, [])])
+    record = made / "trial_0004" / "trial.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "ended": "error"}))
+    build(made, to=folder / "site")
+    return folder / "site" / "run" / "index.html"
+
+
+@pytest.fixture
+def odd(browser: Browser, odd_site: Path) -> Iterator[Page]:
+    page = browser.new_page()
+    page.goto(odd_site.as_uri())
+    yield page
+    page.close()
+
+
+def test_a_failed_trial_is_not_among_the_best(odd: Page) -> None:
+    odd.locator("[name=best]").fill("50")
+    odd.wait_for_selector("#filtered:has-text('2 of 5 trials')")
+    shown = odd.locator("#trials tbody tr:visible")
+    assert [one.get_attribute("data-trial") for one in shown.all()] == ["2", "3"]
+
+
+def test_a_metric_with_an_odd_name_is_drawn(odd: Page) -> None:
+    odd.select_option("select[data-for=plot-curves-of-all]", "f1#?/macro")
+    odd.locator("#plot-curves-of-all").scroll_into_view_if_needed()
+    odd.wait_for_selector("#plot-curves-of-all .ytitle:has-text('f1#?/macro')")

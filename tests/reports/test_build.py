@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from command_line import UsageError
+from command_line import UsageError, read_arguments
 from records.objective import Goal, Objective
 from records.run_directory import RunDirectory
 from records.store import write_json
@@ -23,6 +23,9 @@ from reports.figures.style import apply
 from search_spaces.lstm import SPACES
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "20"))
+
+
+NO_PICTURES = {name: lambda: None for name in ("curves", "map", "slices", "confirmation")}
 
 
 def made_run(path: Path, trials: int = 4, length: int = 4) -> Path:
@@ -97,7 +100,7 @@ def runs(tmp_path: Path) -> Path:
 @pytest.fixture
 def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures take seconds, and one that cannot be drawn is caught in one place with all else."""
-    monkeypatch.setattr(lstm.Page, "pictures", lambda *of: dict.fromkeys(lstm.PICTURES))
+    monkeypatch.setattr(lstm.Page, "pictures", lambda *of: NO_PICTURES)
 
 
 class TestOutput:
@@ -176,10 +179,6 @@ def test_a_home_is_expanded_also_after_an_equals_sign(
     assert (options.folders, options.site) == ([runs / "a"], tmp_path / "site")
 
 
-def break_fixed(search: dict[str, Any]) -> None:
-    del search["fixed"]["model"]
-
-
 def break_sessions(search: dict[str, Any]) -> None:
     search["sessions"][0]["started"] = "yesterday"
 
@@ -196,9 +195,7 @@ def break_versions(search: dict[str, Any]) -> None:
     search["versions"] = None
 
 
-@pytest.mark.parametrize(
-    "damage", [break_fixed, break_sessions, break_goal, break_space, break_versions]
-)
+@pytest.mark.parametrize("damage", [break_sessions, break_goal, break_space, break_versions])
 def test_an_odd_run_among_several_is_named_and_spoils_no_other(
     damage: Any,
     runs: Path,
@@ -218,6 +215,14 @@ def test_an_odd_run_among_several_is_named_and_spoils_no_other(
     ]
     assert len(said) == 1
     assert "odd" in said[0]
+
+
+def test_the_help_has_no_empty_default(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        read_arguments(ReportOptions, arguments=["--help"])
+    said = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "Default: every run under runs/." in said
+    assert "(default: )" not in said
 
 
 @pytest.mark.parametrize("accuracy", ["high", [1], {"a": 1}, None, 10**400])
@@ -294,7 +299,7 @@ def test_hostile_values_anywhere_are_shown_or_refused_in_one_line(
         damage(data, data.draw(st.sampled_from(sorted(run.rglob("*.json")))))
     before = contents(run)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lstm.Page, "pictures", lambda *of: dict.fromkeys(lstm.PICTURES))
+        patch.setattr(lstm.Page, "pictures", lambda *of: NO_PICTURES)
         try:
             report(run, output=folder / "site")
             page = (folder / "site" / "mine" / "index.html").read_text(encoding="utf-8")

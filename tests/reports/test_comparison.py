@@ -34,9 +34,9 @@ def test_lengths_stand_in_one_table_with_hand_tuned_values_and_the_courseworks(
     assert ["<td>90%</td>" in row for row in rows] == [False, True]
     assert all("hand-tuned, " in row and "2 of 2" in row for row in rows)
     assert (tmp_path / "site" / "lengths.png").stat().st_size > 10_000
-    script = (tmp_path / "site" / "lstm-best-accuracy.js").read_text()
+    script = (tmp_path / "site" / "best-0-0.js").read_text()
     figure = json.loads(script[script.index("{") : script.rindex("}") + 1])
-    assert 'data-chosen="lstm-best-accuracy"' in page
+    assert 'data-chosen="best-0-0"' in page
     assert [trace["name"] for trace in figure["data"]] == ["shorter", "longer"]
     run = Run.open(longer)
     best = run.reports(int(run.best or 0))

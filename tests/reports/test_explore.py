@@ -12,11 +12,14 @@ import pandas as pd
 import pytest
 
 from records.run import Run
+from records.run_directory import RunDirectory
 from records.tables import stretches
+from records.trial_directory import TrialRecord
 from reports.experiments import page_of
 from reports.explore import Explorer
 from reports.figures.from_optuna import study_of
 from tests.conftest import SmallGANSearch, SmallSearch
+from tests.reports.conftest import four, invented, scores
 
 Explored = tuple[Run, dict[str, dict[str, Any]]]
 
@@ -29,7 +32,7 @@ def explore(path: Path, folder: Path) -> Explored:
     contents = {}
     for plot in plots.values():
         assert plot.alt
-        for name in plot.variants.values():
+        for name in plot.variants:
             call = (folder / f"{name}.js").read_text()
             contents[name.removeprefix("figures/")] = json.loads(
                 call.removeprefix(f'report.figure("{name}", ').removesuffix(");\n")
@@ -96,7 +99,7 @@ def test_a_trial_that_was_stopped_stands_on_the_rung_where_it_was(
 ) -> None:
     run, contents = lstm
     stopped = next(
-        trace for trace in traces(contents["rungs"]) if trace["name"].startswith("was stopped")
+        trace for trace in traces(contents["rungs-0"]) if trace["name"].startswith("was stopped")
     )
     assert set(stopped["meta"]["trials"]) == set(
         run.trials.loc[run.trials["ended"] == "stopped early", "number"]
@@ -152,7 +155,7 @@ def test_no_two_trials_are_drawn_at_work_in_one_place_at_one_time(
     _, contents = lstm
     bars = sorted(
         (slot, begin, begin + length)
-        for trace in contents["timeline"]["data"]
+        for trace in contents["timeline-0"]["data"]
         for slot, begin, length in zip(trace["y"], trace["base"], trace["x"], strict=True)
     )
     slack = 1.1 / 60  # reports are timed to the second
@@ -192,7 +195,7 @@ def test_the_front_holds_the_trials_that_none_beats_in_both(copy: Path, tmp_path
         ).any()
     }
     (drawn,) = [
-        trace for trace in traces(contents["pareto"]) if trace["name"].startswith("on the front")
+        trace for trace in traces(contents["pareto-0"]) if trace["name"].startswith("on the front")
     ]
     assert set(drawn["meta"]["trials"]) == front
 
@@ -204,7 +207,7 @@ def test_the_contour_shows_whole_trials_only(copy: Path, tmp_path: Path) -> None
         file.write_text(json.dumps({**json.loads(file.read_text()), "ended": ended}))
     run, contents = explore(copy, tmp_path / "site")
     whole = set(run.trials.loc[run.trials["ended"].isin(["converged", "budget"]), "number"])
-    (points,) = traces(contents["contour"])
+    (points,) = traces(contents["contour-0"])
     assert set(points["meta"]["trials"]) == whole
 
 
@@ -225,7 +228,7 @@ def test_the_winner_stands_beside_all_its_fresh_seeds(
     lstm: Explored,
 ) -> None:
     run, contents = lstm
-    searched, selected, seeds, mean = contents["curse"]["data"]
+    searched, selected, seeds, mean = contents["curse-0"]["data"]
     assert selected["y"] == pytest.approx(
         run.trials.loc[run.trials["number"] == run.best, run.metric].tolist(), rel=1e-5
     )
@@ -242,6 +245,53 @@ def test_a_trial_let_run_on_is_drawn_from_where_it_would_have_been_stopped(
     file = copy / f"trial_{number:04d}" / "trial.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "audited": 500}))
     run, contents = explore(copy, tmp_path / "site")
-    line = next(trace for trace in contents["audit"]["data"] if trace["name"] == f"trial {number}")
+    line = next(
+        trace for trace in contents["audit-0"]["data"] if trace["name"] == f"trial {number}"
+    )
     history = run.histories[run.histories["number"] == number].set_index("step")[run.metric]
     assert line["y"] == pytest.approx([history[500], history.iloc[-1]], rel=1e-5)
+
+
+def test_a_trial_without_the_metric_at_a_rung_is_not_given_a_later_one(tmp_path: Path) -> None:
+    reports = scores(0.1, None, 0.9)
+    made = invented(tmp_path / "run", [({"lr": 0.1}, reports), ({"lr": 0.2}, scores(0.3, 0.4))])
+    search = json.loads((made / "search.json").read_text())
+    (made / "search.json").write_text(json.dumps({**search, "rungs": [100, 200]}))
+    _, contents = explore(made, tmp_path / "site")
+    drawn = {
+        (number, rung): value
+        for trace in traces(contents["rungs-0"])
+        for number, rung, value in zip(trace["meta"]["trials"], trace["x"], trace["y"], strict=True)
+    }
+    assert drawn == {(0, "100"): 0.1, (1, "100"): 0.3, (1, "200"): 0.4}
+
+
+def test_a_trial_ends_in_the_same_words_in_the_legend_and_at_its_point(tmp_path: Path) -> None:
+    _, contents = explore(invented(tmp_path / "run", four()), tmp_path / "site")
+    trace = contents["history-0"]["data"][0]
+    assert trace["name"] == "used the whole budget (4)"
+    assert trace["text"][0].startswith("trial 0: used the whole budget<br>")
+    running = invented(tmp_path / "running", four(), ended=None)
+    _, contents = explore(running, tmp_path / "site")
+    assert contents["history-0"]["data"][0]["text"][0].startswith("trial 0: still running<br>")
+
+
+def test_an_outcome_with_any_mark_of_matplotlib_is_drawn(tmp_path: Path) -> None:
+    starred = {"name": "starred", "kind": "complete", "words": "a star", "mark": "*"}
+    made = invented(tmp_path / "run", four(), ended="starred", outcomes=[starred])
+    run, contents = explore(made, tmp_path / "site")
+    assert not run.notes
+    assert contents["history-0"]["data"][0]["name"] == "a star (4)"
+
+
+def test_a_change_that_broke_the_training_leaves_a_gap_in_the_path(tmp_path: Path) -> None:
+    made = invented(tmp_path / "run", four())
+    for number, (changed, value) in enumerate([((), 0.1), ("lr", None), ("width", 0.6)]):
+        trial = RunDirectory(made).ablation(3).trial(number)
+        ended = "budget" if value else "diverged"
+        config = {"seed": 1, "ablation": number, "changed": changed}
+        trial.write(TrialRecord(number, config, ended=ended))
+        trial.append({"step": 300, "score": value})
+    run, contents = explore(made, tmp_path / "site")
+    assert contents["path-0"]["data"][0]["y"] == [0.1, None, 0.6]
+    assert not run.notes

@@ -137,7 +137,7 @@ class TestBuild:
                 json.dumps({**json.loads(file.read_text()), "ended": None, "finished": None})
             )
         page = page_of_run(copy, tmp_path)
-        assert "No trial has completed its training." in page
+        assert "There is no winner: 0 trials completed the training." in page
         assert "6 still running" in page
 
     @pytest.mark.parametrize(

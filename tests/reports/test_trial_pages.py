@@ -13,7 +13,7 @@ from records.run import Run
 from reports.experiments import page_of
 from reports.trial_pages import trial_pages
 from tests.conftest import SmallSearch, run
-from tests.reports.conftest import build
+from tests.reports.conftest import build, four, invented, scores, words_of
 
 
 def pages(path: Path, folder: Path) -> list[dict[str, Any]]:
@@ -22,8 +22,8 @@ def pages(path: Path, folder: Path) -> list[dict[str, Any]]:
 
 
 def drawn(folder: Path, number: int) -> dict[str, list[float]]:
-    """The curves on a trial's page by their names in the legend."""
-    script = (folder / "trials" / f"{number:04d}-accuracy.js").read_text()
+    """The first curves on a trial's page by their names in the legend."""
+    script = (folder / "trials" / f"{number:04d}-0.js").read_text()
     figure = json.loads(script[script.index("{") : script.rindex("}") + 1])
     return {trace["name"]: trace["y"] for trace in figure["data"]}
 
@@ -37,11 +37,9 @@ def test_each_curve_is_named_by_the_trial_it_shows(
     )
     for number in range(6):
         beside = {number: f"trial {number}"}
-        for other, words in (
-            (of.best, f"best, trial {of.best}"),
-            (0, "hand-tuned, defaults, trial 0"),
-        ):
-            beside.setdefault(int(other or 0), words)
+        beside.setdefault(int(of.best or 0), f"best, trial {of.best}")
+        for _, known in of.trials.dropna(subset=["baseline"]).iterrows():
+            beside.setdefault(known["number"], f"{known['baseline']}, trial {known['number']}")
         curves = drawn(tmp_path, number)
         assert set(curves) == set(beside.values())
         for other, words in beside.items():
@@ -75,6 +73,50 @@ def test_a_failure_is_shown_with_the_end_of_its_log(
     assert "line 40\n" in page
     assert "line 39\n" not in page
     assert "line 99" in page
+
+
+def made(folder: Path, baselines: int = 0) -> list[dict[str, Any]]:
+    """The pages of four trials, of which the first ones are hand-tuned."""
+    trials = [
+        ({**config, **({"baseline": f"hand-tuned {at}"} if at < baselines else {})}, reports)
+        for at, (config, reports) in enumerate([*four(), *four()])
+    ]
+    return pages(invented(folder / "run", trials), folder)
+
+
+def test_a_curve_is_described_by_what_is_drawn(tmp_path: Path) -> None:
+    alts = [page["plots"]["curve"].alt for page in made(tmp_path)]
+    assert alts[0] == "The learning curve of best, trial 3; trial 0."
+    assert alts[3] == "The learning curve of trial 3."
+
+
+def test_any_number_of_hand_tuned_trials_is_drawn_and_told_apart(tmp_path: Path) -> None:
+    assert len(made(tmp_path, baselines=6)) == 8
+    script = (tmp_path / "trials" / "0007-0.js").read_text()
+    data = json.loads(script[script.index("{") : script.rindex("}") + 1])["data"]
+    assert [trace["name"] for trace in data if "hand-tuned" in trace["name"]] == [
+        f"hand-tuned {number}, trial {number}" for number in (0, 1, 2, 4, 5)
+    ]  # the best is trial 3
+    assert len({json.dumps(trace["line"]) for trace in data}) == len(data)
+
+
+def test_a_trial_without_a_report_is_not_drawn_by_its_neighbours(
+    tmp_path: Path, unsaved: set[str]
+) -> None:
+    path = invented(tmp_path / "run", [*four(), ({"lr": 0.1}, []), ({"lr": 0.2}, scores(0.9))])
+    build(path, to=tmp_path / "site")
+    without, one = (
+        words_of((tmp_path / "site" / "run" / "trials" / f"{number:04d}.html").read_text())
+        for number in (4, 5)
+    )
+    assert "The trial has not reported yet." in without
+    assert "The trial has not reported yet." not in one
+
+
+def test_every_column_of_the_settings_has_a_name(tmp_path: Path, unsaved: set[str]) -> None:
+    build(invented(tmp_path / "run", four()), to=tmp_path / "site")
+    for page in (tmp_path / "site").rglob("*.html"):
+        assert not re.search(r"<th[^>]*>\s*</th>", page.read_text()), page
 
 
 @pytest.mark.slow

@@ -37,6 +37,7 @@ class MadeRun:
         }
         about = {
             "space": distributions,
+            "baselines": space.baselines,
             "objectives": [asdict(objective)],
             "goal": asdict(goal),
             "rungs": [100, 300],
@@ -46,6 +47,12 @@ class MadeRun:
             "experiment": "lstm",
         }
         write_json(path / "search.json", about)
+
+    def describe(self, **about: Any) -> None:
+        """Change entries of ``search.json``; ``options`` are added to the run's own."""
+        search = self.run.read() or {}
+        own = {"options": {**search["options"], **about.pop("options", {})}}
+        write_json(self.run.path / "search.json", {**search, **own, **about})
 
     def trial(
         self,

@@ -24,6 +24,29 @@ def test_an_untrained_path_is_not_applicable(lstm: MadeRun) -> None:
     assert check.do is not None
 
 
+def test_a_path_is_only_offered_where_it_would_be_trained(lstm: MadeRun) -> None:
+    command = "python tune_lstm.py --resume --name made --ablation"
+    searched(lstm)
+    assert ablation(lstm.opened).do == command
+    lstm.describe(options={"scheduler": "pbt"})
+    assert ablation(lstm.opened).do is None  # --ablation refuses it
+    lstm.describe(options={"scheduler": "asha"}, baselines={"as published": SETTINGS})
+    assert ablation(lstm.opened).do is None  # nothing is hand-tuned
+    lstm.describe(baselines={"hand-tuned": {"lr": 1.0}, "hand-tuned, longer": SETTINGS})
+    assert ablation(lstm.opened).do is None  # the winner is the last of them
+    lstm.describe(baselines={"hand-tuned": SETTINGS, "hand-tuned, longer": {"lr": 1.0}})
+    assert ablation(lstm.opened).do == command
+
+
+def test_a_path_without_its_start_begins_at_the_last_hand_tuned_settings(lstm: MadeRun) -> None:
+    for number, name in enumerate(("as published", "hand-tuned", "hand-tuned, longer")):
+        lstm.trial(number, SETTINGS, 0.1 + number / 10, baseline=name)
+    lstm.trial(3, SETTINGS, 0.9)
+    lstm.winner(1)
+    lstm.changed([("lr", 0.9)])
+    assert ablation(lstm.opened).sentence.startswith("From mean_accuracy 0.3 to 0.9 in 1 change")
+
+
 def test_it_says_what_each_change_bought_and_which_bought_nothing(lstm: MadeRun) -> None:
     fresh = [0.95, 0.94, 0.96]
     searched(lstm, *fresh)
@@ -72,7 +95,13 @@ def test_a_smaller_fd_is_a_gain(gan: MadeRun) -> None:
 def test_a_change_that_breaks_the_training_is_said_so(lstm: MadeRun) -> None:
     searched(lstm, 0.95, 0.94)
     lstm.changed([("lr", math.inf), ("max_norm", 0.9)])
-    assert "lr broke it, max_norm" in ablation(lstm.opened).sentence
+    assert "lr broke it, max_norm repaired it (" in ablation(lstm.opened).sentence
+    lstm.changed([("lr", math.inf), ("max_norm", math.inf)])
+    sentence = ablation(lstm.opened).sentence
+    assert sentence.startswith(
+        "From mean_accuracy 0.3 to no value in 2 changes: lr broke it, max_norm left it broken ("
+    )
+    assert sentence.endswith("No gain beyond that: lr, max_norm.")
 
 
 def test_the_path_is_there_to_be_drawn(gan: MadeRun) -> None:

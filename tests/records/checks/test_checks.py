@@ -4,9 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from records.checks import CHECKS, run_checks
+from records.checks.check import amount
 from records.run import Run
 from records.run_directory import RunDirectory
 from tests.conftest import ROOT
@@ -98,3 +100,28 @@ def test_a_new_search_keeps_the_runs_options_and_earlier_changes(lstm: MadeRun) 
     assert lstm.opened.commands.again(flags=("--scheduler", "none")) == (
         "python tune_lstm.py --input-length 9 --quiet --set lr=1..2 max_norm=3 --scheduler none"
     )
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.00123, "0.00123"),
+        (0.9996, "0.9996"),
+        (0.999996, "0.999996"),
+        (1.0004, "1.0004"),
+        (1.0, "1"),
+        (999.6, "1,000"),
+        (1234.5, "1,234"),
+        (-0.0, "0"),
+        (-0.9999, "-0.9999"),
+        (12300, "12,300"),
+        (True, "True"),
+        (np.bool_(False), "False"),
+        (np.int64(12300), "12,300"),
+        (np.float32(0.5), "0.5"),
+        (None, "None"),
+        ("hinge", "hinge"),
+    ],
+)
+def test_a_number_is_never_rounded_to_what_it_is_not(value: object, text: str) -> None:
+    assert amount(value) == text

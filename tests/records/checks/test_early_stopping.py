@@ -37,6 +37,8 @@ def test_where_nothing_was_stopped_there_is_nothing_to_audit(lstm: MadeRun) -> N
 
 
 def test_a_stopped_winner_is_an_issue(lstm: MadeRun) -> None:
+    command = "python tune_lstm.py --input-length 4 --num-samples 8 --audit 0.1"
+    lstm.describe(sessions=[{"command": command, "started": 0.0}])
     check = early_stopping_cost(audited(lstm, {10: 0.95, 11: 0.4, 12: 0.2, 13: 0.3}))
     assert check.status == "issue"
     assert check.sentence == (

@@ -65,6 +65,26 @@ def test_the_winners_curse_has_students_interval(lstm: MadeRun) -> None:
     )
 
 
+def test_equal_seeds_have_an_interval_of_one_value(lstm: MadeRun) -> None:
+    lstm.trial(0, SETTINGS, 0.95)
+    lstm.confirmed(0, SETTINGS, [{"mean_accuracy": 0.9, "test_accuracy": 1.0}] * 3)
+    check = flattered_by_selection(lstm.opened)
+    assert check.status == "tip"
+    assert check.sentence.endswith("flattered it by 0.05 (95% interval 0.05 to 0.05).")
+
+
+def test_fresh_seeds_that_are_better_are_said_to_be(gan: MadeRun, lstm: MadeRun) -> None:
+    lstm.trial(0, SETTINGS, 0.3)
+    lstm.confirmed(0, SETTINGS, [{"mean_accuracy": 0.9, "test_accuracy": 1.0}] * 3)
+    gan.trial(0, SETTINGS, 40.0)
+    gan.confirmed(0, SETTINGS, [{"fd": 10.0, "fd_ratio": 1.0}] * 3)
+    for run, better in ((lstm, "0.6"), (gan, "30")):
+        check = flattered_by_selection(run.opened)
+        assert check.status == "passed"
+        words = f"fresh seeds are better by {better} (95% interval {better} to {better})."
+        assert check.sentence.endswith(words)
+
+
 def test_a_figure_that_luck_explains_passes(lstm: MadeRun) -> None:
     lstm.trial(0, SETTINGS, 0.91)
     rows = [{"mean_accuracy": one, "test_accuracy": 1.0} for one in (0.85, 0.95, 0.9)]

@@ -62,12 +62,36 @@ def test_a_smaller_figure_is_the_better_one_where_it_is_minimized(gan: MadeRun) 
     )
 
 
+def test_an_unfinished_search_is_only_resumed(lstm: MadeRun) -> None:
+    lstm.describe(options={"num_samples": 50})
+    for number, figure in enumerate([0.5, 0.6, 0.7, 0.8, 0.9]):
+        lstm.trial(number, SETTINGS, figure)
+    check = would_more_trials_help(lstm.opened)
+    assert "45 more trials like the 2 chosen by TPE" in check.sentence
+    assert check.do == "python tune_lstm.py --resume --name made"
+    lstm.describe(options={"num_samples": 5})
+    do = would_more_trials_help(lstm.opened).do
+    assert do == "python tune_lstm.py --resume --name made --num-samples 7"
+
+
+def test_trials_that_never_reported_the_objective_are_counted_as_what_they_are(
+    lstm: MadeRun,
+) -> None:
+    for number in range(12):
+        lstm.trial(number, SETTINGS, None)
+    check = would_more_trials_help(lstm.opened)
+    assert check.sentence == (
+        "There is no winner: 12 trials completed the training, but none reported a finite"
+        " mean_accuracy."
+    )
+
+
 def test_without_a_best_or_trials_alike_there_is_no_answer(lstm: MadeRun) -> None:
     lstm.trial(0, SETTINGS, 0.2, ended="stopped early")
     check = would_more_trials_help(lstm.opened)
     assert (check.status, check.sentence) == (
         "not applicable",
-        "0 of 1 trial used the whole budget, so there is no best trial.",
+        "There is no winner: 0 trials completed the training.",
     )
     lstm.trial(1, SETTINGS, 0.2)
     check = would_more_trials_help(lstm.opened)

@@ -41,6 +41,10 @@ def test_the_means_interval_covers_it_95_times_in_100() -> None:
     assert np.mean(covered) == pytest.approx(0.95, abs=0.012)
 
 
+def test_equal_values_leave_no_doubt_of_their_mean() -> None:
+    assert mean_interval([0.9] * 3) == (0.9, 0.9)
+
+
 def test_the_chance_to_beat_the_best_is_that_of_draws_alike() -> None:
     n, more = 20, 10
     draws = np.random.default_rng(0).lognormal(size=(40_000, n + more))

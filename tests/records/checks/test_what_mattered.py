@@ -1,8 +1,10 @@
 import numpy as np
 import optuna
 import pytest
+from optuna.distributions import FloatDistribution
 
 from records.checks.what_mattered import importances, importances_at_rungs
+from search_spaces.set_syntax import parse_overrides
 from tests.records.checks.conftest import MadeRun
 
 
@@ -27,16 +29,61 @@ def test_what_decides_all_is_first_and_what_decides_nothing_can_be_fixed(lstm: M
     assert optuna.logging.get_verbosity() == verbosity
     assert (check.code, check.status) == ("WHAT01", "tip")
     assert check.sentence.startswith(
-        "fANOVA over 50 of 60 trials, those that used their budget: lr "
+        "fANOVA over 50 of 60 trials, those that completed the training: lr "
     )
-    share = float(check.sentence.split("budget: lr ")[1].split("%")[0].strip("><"))
+    share = float(check.sentence.split("training: lr ")[1].split("%")[0].strip("><"))
     assert share >= 95
     assert "PED-ANOVA puts lr first" in check.sentence
     assert check.sentence.endswith("Hardly mattered: max_norm.")
-    assert check.do is not None
-    assert check.do.startswith(
-        "python tune_lstm.py --input-length 4 --num-samples 8 --set max_norm="
+    best = lstm.opened.winner
+    assert best is not None
+    assert check.do == (
+        "python tune_lstm.py --input-length 4 --num-samples 8"
+        f" --set max_norm={best.settings['max_norm']}"
     )
+
+
+def test_a_large_number_is_fixed_as_set_takes_it(lstm: MadeRun) -> None:
+    space = {"lr": FloatDistribution(1e-4, 0.1, log=True), "max_norm": FloatDistribution(1e3, 9e4)}
+    lstm.describe(
+        space={name: {"distribution": str(d), "reason": "."} for name, d in space.items()}
+    )
+    draws = np.random.default_rng(3)
+    for number in range(40):
+        lr, max_norm = draws.random(2)
+        settings = {"lr": 1e-4 * 1000**lr, "max_norm": 1e3 + 8.9e4 * max_norm}
+        lstm.trial(number, settings, float(1 - (lr - 0.7) ** 2))
+    do = importances(lstm.opened).do
+    assert do is not None
+    (fixed,) = do.split("--set ")[1].split()
+    (value,) = parse_overrides([fixed])["max_norm"]  # type: ignore[misc]
+    assert lstm.opened.winner is not None
+    assert float(value) == lstm.opened.winner.settings["max_norm"]
+
+
+def test_a_range_of_one_value_spoils_no_comparison(lstm: MadeRun) -> None:
+    one = {"distribution": "FloatDistribution(high=0.1, low=0.1)", "reason": "."}
+    search = lstm.run.read()
+    assert search is not None
+    lstm.describe(space={**search["space"], "momentum": one})
+    draws = np.random.default_rng(3)
+    for number in range(40):
+        lr, max_norm = draws.random(2)
+        settings = {"lr": 1e-4 * 1000**lr, "max_norm": 1e-3 * 1e4**max_norm, "momentum": 0.1}
+        end = float(1 - (lr - 0.7) ** 2)
+        lstm.trial(number, settings, {100: end, 300: end, 900: end})
+    assert importances(lstm.opened).sentence.startswith("fANOVA over 40 of 40 trials")
+    assert "step 300, 40 trials: lr" in importances_at_rungs(lstm.opened).sentence
+
+
+def test_nothing_varied_is_nothing_to_judge(lstm: MadeRun) -> None:
+    lstm.describe(space={})
+    for number in range(12):
+        lstm.trial(number, {}, number / 20)
+    for check in (importances, importances_at_rungs):
+        assert "The search varied 0 parameters" in check(lstm.opened).sentence or (
+            "not at 0" in check(lstm.opened).sentence
+        )
 
 
 def test_two_that_both_matter_pass(lstm: MadeRun) -> None:
@@ -83,7 +130,8 @@ def test_few_trials_or_equal_ones_say_nothing(lstm: MadeRun, figure: float | Non
     assert check.status == "not applicable"
     if figure is None:
         assert check.sentence == (
-            "9 of 9 trials used their budget and can be compared; importances need 10."
+            "9 of 9 trials can be compared (whole training in the space, finite mean_accuracy);"
+            " importances need 10."
         )
     else:
         assert check.sentence == "All 12 comparable trials have the same mean_accuracy."
@@ -103,7 +151,7 @@ def test_conditional_parameters_and_values_outside_the_range_do_no_harm(gan: Mad
     gan.trial(24, {"lr_g": 1.0, "d_steps": 1, "loss": "hinge"}, 1.0, baseline="outside")
     check = importances(gan.opened)
     assert check.sentence.startswith("fANOVA over 24 of 25 trials")
-    assert check.sentence.split("budget: ")[1].startswith("loss ")
+    assert check.sentence.split("training: ")[1].startswith("loss ")
     assert "Not judged" in check.sentence
 
 

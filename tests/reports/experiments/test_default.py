@@ -1,6 +1,7 @@
 """The page of an experiment that has none of its own."""
 
 import json
+import re
 from pathlib import Path
 
 from records.run import Run
@@ -40,7 +41,9 @@ def test_it_shows_curves_slices_fresh_seeds_and_trials_of_whatever_was_measured(
         assert words in page
     assert "1 a ball was dropped" in page
     for column in ("height", "catches", "accuracy", "loss"):
-        assert (tmp_path / "site" / "mine" / "trials" / f"0001-{column}.js").exists()
+        trial = (tmp_path / "site" / "mine" / "trials" / "0001.html").read_text()
+        (file,) = re.findall(f'<option value="([^"]*)">{column}</option>', trial)
+        assert (tmp_path / "site" / "mine" / "trials" / f"{file}.js").exists()
 
 
 def test_scales_follow_the_values(tmp_path: Path) -> None:

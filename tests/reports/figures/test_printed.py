@@ -87,9 +87,10 @@ def test_a_setting_that_no_measured_trial_has_gets_no_panel(trials: pd.DataFrame
     )
     table = trials.assign(fd=fd, penalty=penalty, loss=list("ababab"))
     figure = printed.parameter_slices(
-        table, {"lr": "log", "penalty": "log", "loss": "choice"}, 1, Axis("fd", "fd", True), "fd"
+        table, {"lr": "log", "penalty": "log", "loss": ("b", "a")}, 1, Axis("fd", "fd", True), "fd"
     )
     assert [axes.get_title("left") for axes in figure.axes if axes.get_visible()] == ["lr", "loss"]
+    assert [label.get_text() for label in figure.axes[1].get_xticklabels()] == ["b", "a"]
 
 
 def test_the_map_works_where_nothing_converged(trials: pd.DataFrame) -> None:
@@ -106,3 +107,29 @@ def test_every_fresh_seed_has_its_curve() -> None:
     )
     labels = [text.get_text() for text in figure.axes[0].get_legend().texts]  # type: ignore[union-attr]
     assert labels == [f"seed {900_000 + k}" for k in range(5)]
+
+
+def test_any_number_of_hand_tuned_curves_is_drawn_and_told_apart() -> None:
+    hand = [Curve(f"hand-tuned {place}", reports([0.1, 0.2])) for place in range(7)]
+    best, steps, axis = Curve("best", reports([0.5])), Axis("step", "step"), Axis("loss", "loss")
+    for figure in (
+        printed.curves(hand, best, steps, [axis], "title"),
+        lstm_figures.learning_curves(hand, None, best, "LSTM"),
+    ):
+        labels = [text.get_text() for text in figure.legends[0].texts]
+        assert labels == [*(f"hand-tuned {place}" for place in range(7)), "best"]
+        named = [line for line in figure.axes[0].lines if str(line.get_label()) in labels]
+        assert len({(line.get_color(), line.get_linestyle()) for line in named}) == 8
+
+
+@pytest.mark.parametrize("choices", [("auto", 0.5, 0.1), (True, False), ("None", "cosine")])
+def test_choices_of_any_type_stand_in_their_own_order(
+    choices: tuple[object, ...], trials: pd.DataFrame
+) -> None:
+    tried = [choices[-1], choices[0], "by hand", *[choices[0]] * 3]
+    table = trials.assign(score=0.5, choice=pd.Series(tried, dtype=object))
+    figure = printed.parameter_slices(
+        table, {"choice": choices}, None, Axis("score", "score"), "score"
+    )
+    labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert labels == [str(choices[0]), str(choices[-1]), "by hand"]
