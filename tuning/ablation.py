@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from records.checks.ablation import HAND_TUNED
 from records.run_directory import RunDirectory
 from records.surrogate import ablation_path
 from records.trial_directory import TrialRecord
@@ -18,9 +19,6 @@ from tuning.confirmation import Candidate
 from tuning.options import SearchOptions
 from tuning.seeds import ablation_seed
 from tuning.task import Task
-
-HAND_TUNED = "hand-tuned"
-"""Baselines whose names begin with this are hand-tuned; the path begins at the last of them."""
 
 COST_FACTOR = 5
 """A training on the path may cost this many times what the winner's cost. Settings that never

@@ -11,7 +11,8 @@ import torch
 from rich.filesize import decimal
 
 from command_line import UsageError
-from tuning.ablation import HAND_TUNED, hand_tuned
+from records.checks.ablation import HAND_TUNED
+from tuning.ablation import hand_tuned
 from tuning.engine.address import address_of, check_address
 from tuning.engine.recorder import KEEP_CHECKPOINTS, KEEP_WEIGHTS
 from tuning.engine.room import room_on
