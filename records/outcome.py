@@ -1,7 +1,8 @@
 """How a trial ends: the word in its record, its meaning for the study, and its look on pages.
 
-The outcomes here belong to every search. A trainable registers its own (``outcomes`` of its
-class). ``search.json`` keeps those, so that a report registers them again without the trainable.
+The outcomes here belong to every search. A trainable names its own in ``outcomes`` of its class,
+which registers them (``trainables.resumable``). ``search.json`` keeps those, so that a report
+registers them again without the trainable.
 """
 
 from dataclasses import dataclass

@@ -57,6 +57,7 @@ ELSEWHERE = {
     "test_the_commands_of_the_cluster_page_make_a_token_two_nodes_and_a_search",
     "~/my_training/tune.py": "examples/modular_addition/test_modular_addition.py::"
     "test_its_search_is_killed_resumed_confirmed_and_reported",
+    "~/my_training": "tests/test_commands.py::test_a_copys_test_runs_with_the_projects_settings",
     "docs.options": "tests/test_docs.py::test_the_options_are_those_of_the_programs",
     "docs/pictures.py": "tests/test_commands.py::test_the_pictures_are_made_from_both_runs",
     "reports/build.py": "tests/tuning/test_one_training.py::"
@@ -189,6 +190,24 @@ def test_each_command_runs_in_a_test() -> None:
     for test in ELSEWHERE.values():
         file, _, name = test.partition("::")
         assert f"def {name or 'test_'}" in (ROOT / file).read_text("utf-8"), test
+
+
+@pytest.mark.training
+def test_a_copys_test_runs_with_the_projects_settings(tmp_path: Path) -> None:
+    """Without them, pytest does not know the marker ``slow``, and runs what has it."""
+    (command,) = (one for one in NAMED if "~/my_training" in one.arguments)
+    copy = shutil.copytree(ROOT / "examples/modular_addition", tmp_path / "my_training")
+    words = [str(copy) if word == "~/my_training" else word for word in command.arguments]
+    result = subprocess.run(
+        [sys.executable, "-m", command.program, *words, "-n", "0", "-k", "learns"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout
+    assert "1 passed, 2 deselected" in result.stdout
+    assert "Warning" not in result.stdout
 
 
 INSTALLED = {"command_line", "records", "reports", "search_spaces", "trainables", "tuning"}

@@ -18,7 +18,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 ROOMS = ("records", "reports", "search_spaces", "trainables", "tuning")
 OWN = {
     *ROOMS, "docs", "command_line", "tests", "benchmarks", "tune_lstm", "tune_gan",
-    "model", "space", "trainable",
+    *(file.stem for file in (ROOT / "examples").rglob("*.py")),
 }  # fmt: skip
 ELSEWHERE = {"syne_tune", "smac", "ConfigSpace"}
 """Imported by the benchmark of search strategies, from requirements-bench.txt."""

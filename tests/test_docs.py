@@ -1,5 +1,5 @@
-"""The documentation: its links lead to files, its options are those of the programs, and the
-commands of the cluster page run. The other commands: test_commands.py.
+"""The documentation: its links lead to files, its lines are short, its options are those of the
+programs, and the commands of the cluster page run. The other commands: test_commands.py.
 """
 
 import contextlib
@@ -115,6 +115,14 @@ def test_the_options_are_those_of_the_programs(
     monkeypatch.setattr(options, "FILE", tmp_path / "options.md")
     options.main()
     assert options.FILE.read_bytes() == (ROOT / "docs" / "options.md").read_bytes()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_lines_are_at_most_100_columns_wide(page: Path) -> None:
+    """Tables, pictures and what a program prints keep their lines."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    prose = [line for line in lines if not line.startswith(("|", "    ", "!["))]
+    assert [line for line in prose if len(line) > 100] == []
 
 
 def test_the_readme_is_short() -> None:

@@ -7,6 +7,7 @@ names what its checkpoints hold (``saved``); this file does the rest.
 Source: https://docs.ray.io/en/latest/tune/api/trainable.html
 """
 
+import io
 import logging
 import math
 import platform
@@ -24,9 +25,10 @@ from ray import tune
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.serialization import get_unsafe_globals_in_checkpoint
 
 from records.checkpoint import identity, metadata, read_identity
-from records.outcome import BUDGET, DIVERGED, Outcome
+from records.outcome import BUDGET, DIVERGED, Outcome, register
 from trainables.actor_name import show_actor_as
 from trainables.random_states import random_states, seed_everything, set_random_states
 
@@ -90,6 +92,28 @@ def assigned_device() -> torch.device:
     return torch.device("cuda")
 
 
+def plain(row: Row) -> Row:
+    """A row with Python's numbers in place of numpy's, which a checkpoint cannot hold."""
+    return {
+        name: value.item() if isinstance(value, np.generic) else value
+        for name, value in row.items()
+    }
+
+
+def cannot_be_read(state: Mapping[str, Any]) -> dict[str, str]:
+    """The types of the entries that a checkpoint cannot hold, by their names."""
+    found = {}
+    for name, value in state.items():
+        try:
+            content = io.BytesIO()
+            torch.save(value, content)
+            content.seek(0)
+            torch.load(content, weights_only=True)
+        except Exception:  # what cannot be pickled can raise anything
+            found[name] = f"{type(value).__module__}.{type(value).__qualname__}"
+    return found
+
+
 class SaveFailed(OSError):
     """A checkpoint could not be written: the storage failed, not the trial."""
 
@@ -115,13 +139,19 @@ class ResumableTrainable(tune.Trainable):
     Ray's object store and gives a reference."""
 
     outcomes: ClassVar[tuple[Outcome, ...]] = ()
-    """How its trials may end, other than ``converged``, ``budget`` and ``diverged``."""
+    """How its trials may end, other than ``converged``, ``budget`` and ``diverged``. They are known
+    to records and reports as soon as the class is defined."""
 
     saved: ClassVar[tuple[str, ...]] = ()
     """Names of the attributes that a checkpoint holds in addition to the weights of ``model``:
-    optimizers and whatever else has a ``state_dict``, random generators, numbers, tuples."""
+    optimizers and whatever else has a ``state_dict``, random generators, tensors, and Python's own
+    numbers, words, tuples, lists and dictionaries of these."""
 
     model: nn.Module
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        register(*cls.outcomes)
 
     def setup(self, config: dict[str, Any]) -> None:
         self.device = assigned_device()
@@ -186,7 +216,7 @@ class ResumableTrainable(tune.Trainable):
         row: Row = {"step": self.step_number, **curves}
         if not all(map(math.isfinite, chain(*curves.values()))):
             return self._diverged(row, curves)
-        metrics = self.evaluate(curves)
+        metrics = plain(self.evaluate(curves))
         if not all(math.isfinite(value) for value in metrics.values() if isinstance(value, float)):
             return self._diverged(row, curves)
         row |= metrics
@@ -203,13 +233,15 @@ class ResumableTrainable(tune.Trainable):
 
     def _diverged(self, row: Row, curves: Mapping[str, list[float]]) -> Row:
         finite = {k: [v if math.isfinite(v) else None for v in vs] for k, vs in curves.items()}
-        return {**row, **finite, **self.diverged_row(), "ended": DIVERGED.name}
+        return {**row, **finite, **plain(self.diverged_row()), "ended": DIVERGED.name}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Write ``model.safetensors`` (the weights) and ``state.pt`` (all else, random states too).
 
         Both files name their trial and training step (see ``records.checkpoint``). Raises
-        SaveFailed if they cannot be written.
+        SaveFailed if they cannot be written, and TypeError, which names the attribute, if one of
+        ``saved`` could not be read again: a resumed trial would start anew, and nobody would know
+        why.
         """
         folder = Path(checkpoint_dir)
         whose = {**identity(self._given), "step": str(self.step_number)}
@@ -231,6 +263,19 @@ class ResumableTrainable(tune.Trainable):
         except (OSError, RuntimeError, SafetensorError) as error:  # torch raises RuntimeError
             reason = " ".join(str(error).split())
             raise SaveFailed(f"a checkpoint cannot be saved: {reason}") from error
+        except Exception:  # what cannot be pickled can raise anything
+            self._check_readable(state)
+            raise
+        if get_unsafe_globals_in_checkpoint(folder / "state.pt"):
+            self._check_readable(state)
+
+    def _check_readable(self, state: Mapping[str, Any]) -> None:
+        """Raise TypeError, in one line, if a checkpoint cannot hold an entry of the state."""
+        for name, kind in cannot_be_read(state).items():
+            raise TypeError(
+                f"a checkpoint cannot hold {type(self).__name__}.{name}, a {kind}: make it a tensor"
+                " or one of Python's own numbers, words, tuples, lists or dictionaries"
+            )
 
     def load_checkpoint(self, checkpoint: Any) -> None:
         """Continue exactly where ``save_checkpoint`` stopped; ``checkpoint`` is the folder's path.

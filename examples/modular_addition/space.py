@@ -6,11 +6,11 @@ from search_spaces import Parameter, SearchSpace
 
 SPACE = SearchSpace(
     parameters={
-        "lr": Parameter(Float(1e-4, 3e-2, log=True), "0.1 to 30 times torch's default."),
-        "weight_decay": Parameter(Float(1e-3, 1e1, log=True), "Favours a rule over rote learning."),
-        "beta1": Parameter(Float(0.5, 0.99), "Momentum.", below=1.0),
-        "beta2": Parameter(Float(0.9, 0.999), "Memory of squared gradients.", below=1.0),
+        "lr": Parameter(Float(1e-4, 3e-2, log=True), "0.1 to 30 times torch's.", mutable=True),
+        "weight_decay": Parameter(Float(1e-3, 1e1, log=True), "Favours a rule.", mutable=True),
+        "beta1": Parameter(Float(0.5, 0.99), "Momentum.", below=1.0, mutable=True),
+        "beta2": Parameter(Float(0.9, 0.999), "Memory of squares.", below=1.0, mutable=True),
     },
     fixed={},
-    baselines={"torch defaults": {"lr": 1e-3, "weight_decay": 0.01, "beta1": 0.9, "beta2": 0.999}},
+    baselines={"hand-tuned": {"lr": 1e-3, "weight_decay": 0.01, "beta1": 0.9, "beta2": 0.999}},
 )

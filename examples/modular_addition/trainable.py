@@ -21,9 +21,8 @@ SOLVED = 0.99  # accuracy on unseen sums: a trial with two such reports in a row
 class ModularAdditionTrial(ResumableTrainable):
     """Config: ``p``, ``train_fraction``; AdamW's ``lr``, ``weight_decay``, ``beta1``, ``beta2``.
 
-    A report's row: ``loss`` and ``accuracy`` on half of the unseen sums; ``mean_accuracy``, over
-    all steps so far or, once converged, the whole budget; ``train_loss`` and ``train_accuracy``; in
-    the last row ``test_accuracy``, on the other half of the unseen sums.
+    A report's row: ``loss`` and ``accuracy`` on half of the unseen sums; ``mean_accuracy`` over all
+    steps or, once converged, the budget; in the last row ``test_accuracy`` on the other half.
     """
 
     saved = ("optimizer", "accuracy_area", "reports_solved")
@@ -42,6 +41,10 @@ class ModularAdditionTrial(ResumableTrainable):
         self.optimizer = torch.optim.AdamW(weights, config["lr"], betas, weight_decay=decay)
         self.accuracy_area = 0.0  # accuracy summed over training steps
         self.reports_solved = 0
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        own = {"param_groups": self.optimizer.state_dict()["param_groups"]}  # of this config
+        super().load_state_dict({**state, "optimizer": {**state["optimizer"], **own}})
 
     def measure(self, pairs: Tensor) -> tuple[Tensor, Tensor]:
         """Mean cross-entropy (nats) and accuracy on pairs (B, 2)."""

@@ -28,6 +28,7 @@ class AdditionOptions(SearchOptions):
         super().__post_init__()
         self.check_range("p", 5, 113)
         self.check_range("max_steps", 1, MAX_STEPS)
+        self.check_range("target", 0, 1)
 
 
 def addition_task(options: AdditionOptions) -> Task:

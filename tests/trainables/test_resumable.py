@@ -1,6 +1,8 @@
 import random
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -9,15 +11,17 @@ import ray
 import torch
 from torch import Tensor
 
+from records.outcome import Outcome, outcome_of
 from tests.trainables.lstm.test_trainable import CONFIG, trial
 from trainables.lstm.trainable import LSTMTrial
 from trainables.resumable import STREAMS, ResumableTrainable, Row, assigned_device, generator
 
+CPU = torch.device("cpu")
+
 
 def test_the_streams_of_a_seed_and_of_its_neighbours_are_unrelated() -> None:
-    cpu = torch.device("cpu")
     draws = {
-        tuple(torch.randint(0, 10**6, (4,), generator=generator(seed, stream, cpu)).tolist())
+        tuple(torch.randint(0, 10**6, (4,), generator=generator(seed, stream, CPU)).tolist())
         for seed in range(20)
         for stream in STREAMS
     }
@@ -86,6 +90,78 @@ def test_any_module_and_any_random_numbers_are_kept_to_the_last_bit(tmp_path: Pa
     assert again.step_number == 10
     assert [again.step()["loss"] for _ in range(2)] == expected
     assert again.one.weight is again.other.weight
+
+
+class SavingTrial(ResumableTrainable):
+    """A trial with one more attribute in its checkpoints, whose report has numpy's numbers."""
+
+    saved = ("kept",)
+    kept: Any = 1
+
+    def build(self, config: dict[str, Any]) -> None:
+        self.model = torch.nn.Linear(1, 1)
+
+    def advance(self) -> dict[str, Tensor]:
+        return {"loss": torch.zeros(())}
+
+    def evaluate(self, curves: Mapping[str, list[float]]) -> Row:
+        loss = np.float32(self.config.get("loss", 0.5))
+        return {"loss": loss, "count": np.int64(3), "ended": None}
+
+
+SAVING = {"seed": 5, "trial": 0, "max_steps": 20, "report_every": 10}
+
+
+@pytest.mark.parametrize(
+    ("kept", "kind"),
+    [
+        (np.float64(1.5), "numpy.float64"),
+        ([1, {"mean": (np.int64(2),)}], "builtins.list"),
+        (np.zeros(3), "numpy.ndarray"),
+        (deque([1]), "collections.deque"),
+        (Path, "builtins.type"),
+        (lambda: None, "builtins.function"),
+        (Lock(), "_thread.lock"),
+    ],
+)
+def test_what_a_checkpoint_could_not_give_back_is_refused_by_its_name(
+    kept: Any, kind: str, tmp_path: Path
+) -> None:
+    one = SavingTrial(SAVING)
+    one.kept = kept
+    with pytest.raises(TypeError) as refused:
+        one.save_checkpoint(str(tmp_path))
+    cannot_hold = f"a checkpoint cannot hold SavingTrial.kept, a {kind}: make it a tensor or "
+    assert str(refused.value).startswith(cannot_hold)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "kept", [True, 2, 0.5, "word", None, (1, 2), [1], {"a": {1}}, b"x", 1j, torch.ones(2), CPU]
+)
+def test_what_a_checkpoint_holds_comes_back(kept: Any, tmp_path: Path) -> None:
+    one = SavingTrial(SAVING)
+    one.kept = kept
+    one.save_checkpoint(str(tmp_path))
+    again = SavingTrial({**SAVING, "restore_from": [str(tmp_path)]}).kept
+    assert type(again) is type(kept)
+    assert torch.equal(again, kept) if isinstance(kept, Tensor) else again == kept
+
+
+def test_numpys_numbers_in_a_report_become_pythons(tmp_path: Path) -> None:
+    one = SavingTrial(SAVING)
+    row = one.step()
+    assert (type(row["loss"]), type(row["count"])) == (float, int)
+    one.save_checkpoint(str(tmp_path))
+    again = SavingTrial({**SAVING, "restore_from": [str(tmp_path)]})
+    assert (again.step_number, again.last_row) == (10, one.last_row)
+    assert SavingTrial({**SAVING, "loss": np.nan}).step()["ended"] == "diverged"
+
+
+def test_the_outcomes_of_a_class_are_known_once_it_is_defined() -> None:
+    own = Outcome("dozed off", "stopped", "ended: it dozed off", "<")
+    type("SleepyTrial", (ResumableTrainable,), {"outcomes": (own,)})
+    assert outcome_of("dozed off") == own
 
 
 def test_names_itself_by_trial_and_settings() -> None:

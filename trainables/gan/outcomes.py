@@ -1,6 +1,6 @@
 """Outcomes of a GAN's trial, in addition to those of every training: one network has lost."""
 
-from records.outcome import Outcome, register
+from records.outcome import Outcome
 
 DISCRIMINATOR_WON = Outcome(
     "discriminator won", "stopped", "ended: the discriminator won outright", "<"
@@ -9,5 +9,3 @@ GENERATOR_COLLAPSED = Outcome(
     "generator collapsed", "stopped", "ended: the generator collapsed", ">"
 )
 OUTCOMES = (DISCRIMINATOR_WON, GENERATOR_COLLAPSED)
-
-register(*OUTCOMES)
