@@ -147,8 +147,11 @@ def small(command: Command) -> list[str]:
     """The arguments of a small version of a search."""
     if "--resume" in command.arguments:
         return [*re.sub(r"(--num-samples) \d+", r"\1 3", shlex.join(command.arguments)).split()]
-    given = "--max-steps 200 --confirm 0" if "--train" in command.arguments else None
-    return [*command.arguments, *(given or SMALL[command.program]).split(), "--no-dashboard"]
+    given = SMALL[command.program]
+    if "--train" in command.arguments:
+        data = " --dataset digits" if command.program == "tune_gan.py" else ""
+        given = f"--max-steps 200 --confirm 0{data}"
+    return [*command.arguments, *given.split(), "--no-dashboard"]
 
 
 def test_the_commands_are_found() -> None:

@@ -145,7 +145,7 @@ class ResumableTrainable(tune.Trainable):
     saved: ClassVar[tuple[str, ...]] = ()
     """Names of the attributes that a checkpoint holds in addition to the weights of ``model``:
     optimizers and whatever else has a ``state_dict``, random generators, tensors, and Python's own
-    numbers, words, tuples, lists and dictionaries of these."""
+    numbers, strings, tuples, lists and dictionaries of these."""
 
     model: nn.Module
 
@@ -274,7 +274,7 @@ class ResumableTrainable(tune.Trainable):
         for name, kind in cannot_be_read(state).items():
             raise TypeError(
                 f"a checkpoint cannot hold {type(self).__name__}.{name}, a {kind}: make it a tensor"
-                " or one of Python's own numbers, words, tuples, lists or dictionaries"
+                " or one of Python's own numbers, strings, tuples, lists or dictionaries"
             )
 
     def load_checkpoint(self, checkpoint: Any) -> None:

@@ -1,1 +1,2 @@
-"""All that touches Ray and Optuna: searcher, schedulers, database, cluster and callbacks."""
+"""In ``tuning``, only this folder imports Ray or Optuna: searcher, schedulers, database, cluster,
+callbacks."""
