@@ -87,7 +87,8 @@ Made by `python -m docs.options` from the dataclasses that define them; `--help`
 - 2: bad options, bad input or a machine that cannot run the search. One line says why; nothing was
   started.
 - 1: the search failed. One line says why and how to continue.
-- 130: interrupted. The last line is the command that continues.
+- 130: interrupted. The last line is the command that continues. (143 after SIGTERM in the part of a
+  second in which Ray starts: see [faults.md](faults.md).)
 """
 
 
