@@ -195,6 +195,7 @@ def test_each_command_runs_in_a_test() -> None:
         assert f"def {name or 'test_'}" in (ROOT / file).read_text("utf-8"), test
 
 
+@pytest.mark.slow
 @pytest.mark.training
 def test_a_copys_test_runs_with_the_projects_settings(tmp_path: Path) -> None:
     """Without them, pytest does not know the marker ``slow``, and runs what has it."""

@@ -48,6 +48,7 @@ def refusal(address: str, folder: Path, *wish: object) -> str:
     return line
 
 
+@pytest.mark.slow
 def test_searches_there(address: str, tmp_path: Path) -> None:
     result = run("tune_lstm.py", "--address", address, *SMALL, "--name", "there", cwd=tmp_path)
     assert result.returncode == 0, result.stderr

@@ -241,7 +241,7 @@ class TestAServerThatRestarts:
         url = postgres.url(quote(postgres.password, safe=""))
         return dataclasses.replace(options, name=f"run{time.time_ns()}", optuna_storage=url)
 
-    @pytest.mark.parametrize("down_s", [0.0, 3.0])
+    @pytest.mark.parametrize("down_s", [0.0, pytest.param(3.0, marks=pytest.mark.slow)])
     def test_costs_time_and_nothing_else(
         self, down_s: float, options: LSTMOptions, task: Task, postgres: Postgres
     ) -> None:
