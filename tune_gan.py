@@ -54,6 +54,9 @@ class GANOptions(SearchOptions):
     """Additional training steps for the winner before it is exported; 0: none.
     Default: as many as --max-steps; with --train, 0."""
 
+    finalists: int = 2
+    """Number of trials, the best that are no baselines, that are trained on fresh seeds.
+    The best baseline is trained there, too, for comparison."""
     target: float | None = None
     """End the search as soon as one configuration reaches this fd_ratio on every fresh seed.
     It is the Fréchet distance, divided by that of real images: the smaller, the better.

@@ -25,7 +25,7 @@ from scipy.stats import qmc
 
 from records.surrogate import Surrogate
 from search_spaces import Parameter, SearchSpace
-from search_spaces.sobol import settings_at
+from search_spaces.sobol import settings_at_point
 from search_spaces.unit_scale import place
 
 TRAINING = {"input_length": 50, "max_steps": 400, "report_every": 10}
@@ -68,7 +68,7 @@ def sobol_settings(space: SearchSpace, count: int) -> list[dict[str, Any]]:
     """
     power = max(0, count - 1).bit_length()
     points = qmc.Sobol(len(space.parameters), seed=1).random_base2(power)[:count]
-    return [settings_at(space, point) for point in points.tolist()]
+    return [settings_at_point(space, point) for point in points.tolist()]
 
 
 class Curves:

@@ -128,12 +128,22 @@ class Run:
         return None if self.winner is None else self.winner.number
 
     @cached_property
+    def on_fresh_seeds(self) -> dict[int, dict[int, FinishedTrial]]:
+        """By trial and seed: the trainings of its settings on fresh seeds that have ended."""
+        found: dict[int, dict[int, FinishedTrial]] = {}
+        for one in self._finished(self.directory.confirmation()):
+            found.setdefault(one.config["confirms"], {})[one.config["seed"]] = one
+        return found
+
+    @property
     def fresh_seeds(self) -> list[FinishedTrial]:
         """The winner's trials on fresh seeds that have ended."""
-        if self.winner is None:
-            return []
-        every = self._finished(self.directory.confirmation())
-        return [one for one in every if one.config.get("confirms") == self.best]
+        return [] if self.best is None else [*self.on_fresh_seeds.get(self.best, {}).values()]
+
+    @property
+    def finalists(self) -> list[FinishedTrial]:
+        """The trials whose settings were trained on fresh seeds, the best by the search first."""
+        return [one for one in self.ranked if one.number in self.on_fresh_seeds]
 
     @cached_property
     def ablations(self) -> list[FinishedTrial]:

@@ -17,6 +17,7 @@ from optuna.distributions import CategoricalDistribution
 
 from records.checks.check import amount
 from records.run import Run
+from records.versus_baseline import versus_baseline
 from reports.figures.printed import Scale
 from search_spaces.unit_scale import ordered_choices
 
@@ -36,6 +37,12 @@ class Answer:
     """The winner: its settings, and its metrics in the search and on fresh seeds.
 
     Metrics are in words ready for a page.
+
+    Attributes:
+        baseline: The winner's name if it is a baseline, or empty.
+        versus: Whether the best settings are better than the best baseline, in words; empty if
+            they were not trained on the same fresh seeds.
+        seeds_needed: How many of them would show so large a difference, or None.
     """
 
     number: int
@@ -52,6 +59,9 @@ class Answer:
     mean: str
     pace: str
     final: str
+    baseline: str
+    versus: str
+    seeds_needed: int | None
 
 
 def number(value: Any, digits: int = 3) -> str:
@@ -142,6 +152,7 @@ def answer(
     """
     if run.winner is None:
         return None
+    versus = versus_baseline(run)
     row, goal, least = run.winner.last, run.goal, run.goal.at == "least"
     every = [one.last for one in run.fresh_seeds]
     values = [one[goal.metric] for one in every if pd.notna(one.get(goal.metric))]
@@ -163,6 +174,9 @@ def answer(
         mean=shown(goal.metric, mean(values), 3) if values else "—",
         pace=f"converged at step {number(min(steps))} to {number(max(steps))}" if steps else "",
         final=final,
+        baseline=str(run.winner.config.get("baseline", "")),
+        versus=versus.words if versus else "",
+        seeds_needed=versus.seeds_needed if versus else None,
     )
 
 

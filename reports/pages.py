@@ -60,6 +60,7 @@ def environment() -> Environment:
         counted=counted,
         no_winner=no_winner,
         python=lambda text: json.dumps(text, ensure_ascii=False),
+        capitalized=lambda text: text[:1].upper() + text[1:],
         shell=lambda word: shlex.quote(str(word)),
     )
     return pages

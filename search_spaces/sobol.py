@@ -20,10 +20,10 @@ def design_point(space: SearchSpace, seed: int, index: int) -> dict[str, Any]:
     sobol = qmc.Sobol(max(1, len(space.parameters)), scramble=True, rng=seed)
     if index:
         sobol.fast_forward(index)
-    return settings_at(space, sobol.random(1)[0].tolist())
+    return settings_at_point(space, sobol.random(1)[0].tolist())
 
 
-def settings_at(space: SearchSpace, point: Sequence[float]) -> dict[str, Any]:
+def settings_at_point(space: SearchSpace, point: Sequence[float]) -> dict[str, Any]:
     """The settings at a point of the unit cube, which has a coordinate for each parameter."""
     at = dict(zip(space.parameters, point, strict=False))
     return space.choose(lambda name, distribution: quantile(at[name], distribution))

@@ -58,7 +58,7 @@ def run(
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
-SMALL = ("--input-length", 4, "--max-steps", 700, "--confirm", 2)
+SMALL = ("--input-length", 4, "--max-steps", 700, "--confirm", 2, "--finalists", 1)
 """A search of seconds: five digits to a palindrome, seven reports a trial."""
 
 GAN_STEPS, FINAL_STEPS = 90, 20
@@ -104,8 +104,8 @@ class SmallGANSearch(OneSearch):
     def __init__(self, folder: Path) -> None:
         super().__init__(
             folder, "digits", "tune_gan.py", "--dataset", "digits", "--num-samples", 4,
-            "--max-steps", GAN_STEPS, "--confirm", 1, "--final-steps", FINAL_STEPS,
-            "--max-concurrent", 1, "--no-dashboard",
+            "--max-steps", GAN_STEPS, "--confirm", 1, "--finalists", 1,
+            "--final-steps", FINAL_STEPS, "--max-concurrent", 1, "--no-dashboard",
         )  # fmt: skip
 
 

@@ -38,7 +38,7 @@ def test_ends_well_and_names_what_it_found(small_gan_search: SmallGANSearch) -> 
     report = os.path.relpath(ROOT / "reports" / "build.py", small_gan_search.folder)
     assert lines[-1] == f"next       python {report} runs/digits"
     words = [line.split()[0] for line in lines]
-    assert {"selected", "confirmed", "final"} <= set(words)
+    assert {"selected", "confirmed", "better", "finalist", "final"} <= set(words)
     assert sum(word == "baseline" for word in words) == 3
     assert "trained on to step" in result.stdout
 

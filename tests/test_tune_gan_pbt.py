@@ -100,7 +100,9 @@ def check_replay(directory: RunDirectory, number: int, monkeypatch: pytest.Monke
 
 @pytest.fixture(scope="module")
 def population(common: Path) -> Any:
-    search = OneSearch(common / "pbt", "pbt", "tune_gan.py", *SEARCH, "--confirm", 1)
+    search = OneSearch(
+        common / "pbt", "pbt", "tune_gan.py", *SEARCH, "--confirm", 1, "--finalists", 1
+    )
     assert search.result.returncode == 0, search.result.stderr
     return search.path, search.result
 
@@ -124,9 +126,10 @@ def test_the_winners_whole_schedule_is_confirmed_exported_and_said(population: A
     assert record is not None
     assert SPACE.varied(settings_at(config, STEPS)) == SPACE.varied(trial.config(record))
     assert config == directory.replay(candidate["trial"])[0]
-    for folder in ("confirmation", "final"):
-        (file,) = (path / folder).glob("trial_*/trial.json")
-        repeated = json.loads(file.read_text())["config"]
+    confirmed = (record.config for _, record in directory.confirmation().trials())
+    fresh = next(config for config in confirmed if config["confirms"] == candidate["trial"])
+    (file,) = (path / "final").glob("trial_*/trial.json")
+    for repeated in (fresh, json.loads(file.read_text())["config"]):
         assert {name: repeated[name] for name in config if name not in ("judge", "max_steps")} == {
             name: value for name, value in config.items() if name not in ("judge", "max_steps")
         }

@@ -35,7 +35,7 @@ def test_the_verdict_ends_with_the_run_and_the_next_command(small_search: SmallS
     report = os.path.relpath(ROOT / "reports" / "build.py", small_search.folder)
     assert lines[-1] == f"next       python {report} runs/small"
     words = [line.split()[0] for line in lines]
-    assert {"best", "selected", "confirmed"} <= set(words)
+    assert {"best", "selected", "confirmed", "better", "finalist"} <= set(words)
     assert sum(word == "baseline" for word in words) == 3
 
 
@@ -92,11 +92,13 @@ def test_every_fresh_seed_is_kept_and_none_was_searched_on(small_search: SmallSe
         json.loads(file.read_text())["config"]["seed"]
         for file in small_search.path.glob("trial_*/trial.json")
     }
-    for candidate in confirmation["candidates"]:
-        seeds = [row["seed"] for row in candidate["confirmed"]]
-        assert len(set(seeds)) == 2
-        assert not set(seeds) & searched
-        assert all("test_accuracy" in row for row in candidate["confirmed"])
+    field = confirmation["candidates"]
+    assert sorted("baseline" in one["config"] for one in field) == [False, True]
+    seeds = [[row["seed"] for row in one["confirmed"]] for one in field]
+    assert seeds[0] == seeds[1]
+    assert len(set(seeds[0])) == 2
+    assert not set(seeds[0]) & searched
+    assert all("test_accuracy" in row for one in field for row in one["confirmed"])
 
 
 def test_search_json_says_how_to_make_it_again(small_search: SmallSearch) -> None:
@@ -109,16 +111,14 @@ def test_search_json_says_how_to_make_it_again(small_search: SmallSearch) -> Non
     assert set(search["versions"]) == {"python", "torch", "ray", "optuna", "numpy"}
 
 
-def test_weights_of_only_the_best_few_stay_on_disk(small_search: SmallSearch) -> None:
-    assert (
-        len(
-            {
-                file.parent.parent
-                for file in small_search.path.glob("trial_*/checkpoint_*/model.safetensors")
-            }
-        )
-        == 3
-    )
+def test_weights_of_only_the_best_few_and_of_baselines_stay_on_disk(
+    small_search: SmallSearch,
+) -> None:
+    weights = small_search.path.glob("trial_*/checkpoint_*/model.safetensors")
+    records = [json.loads((file.parent.parent / "trial.json").read_text()) for file in weights]
+    baselines = {one["number"] for one in records if "baseline" in one["config"]}
+    assert baselines == {0, 1, 2}
+    assert len({one["number"] for one in records} - baselines) <= 3
 
 
 @pytest.mark.slow

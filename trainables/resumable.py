@@ -7,10 +7,8 @@ names what its checkpoints hold (``saved``); this file does the rest.
 Source: https://docs.ray.io/en/latest/tune/api/trainable.html
 """
 
-import io
 import logging
 import math
-import platform
 import tempfile
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -30,7 +28,9 @@ from torch.serialization import get_unsafe_globals_in_checkpoint
 from records.checkpoint import identity, metadata, read_identity
 from records.outcome import BUDGET, DIVERGED, Outcome, register
 from trainables.actor_name import show_actor_as
+from trainables.device import assigned_device
 from trainables.random_states import random_states, seed_everything, set_random_states
+from trainables.savable import cannot_be_read
 
 logger = logging.getLogger(__name__)
 
@@ -64,54 +64,12 @@ def settings_at(config: Mapping[str, Any], step: int) -> dict[str, Any]:
     return settings
 
 
-def assigned_device() -> torch.device:
-    """The GPU that Ray gave this process, or the CPU with one thread for each core it was given.
-
-    Raises RuntimeError if Ray gave it a GPU that torch cannot use: the CPU would take far longer,
-    and nobody would know why.
-
-    In a Ray worker, numbers below 1e-38 count as zero. A recurrent network whose gates saturate
-    has many of them, and a CPU takes ten times as long for each.
-    """
-    if not ray.is_initialized():
-        return torch.device("cpu")
-    torch.set_flush_denormal(True)
-    resources = ray.get_runtime_context().get_assigned_resources()
-    torch.set_num_threads(max(1, int(resources.get("CPU", 1))))
-    gpus = resources.get("GPU", 0.0)
-    if not gpus:
-        return torch.device("cpu")
-    if not torch.cuda.is_available():
-        raise RuntimeError(
-            f"Ray gave this trial {gpus:g} GPU on {platform.node()}, but torch {torch.__version__}"
-            " cannot use it: install a torch that fits the node's GPU driver, or search with"
-            " --gpus-per-trial 0"
-        )
-    if gpus < 1:  # Ray does not bound the memory of a trial that has a fraction of a GPU
-        torch.cuda.set_per_process_memory_fraction(gpus)
-    return torch.device("cuda")
-
-
 def plain(row: Row) -> Row:
     """A row with Python's numbers in place of numpy's, which a checkpoint cannot hold."""
     return {
         name: value.item() if isinstance(value, np.generic) else value
         for name, value in row.items()
     }
-
-
-def cannot_be_read(state: Mapping[str, Any]) -> dict[str, str]:
-    """The types of the entries that a checkpoint cannot hold, by their names."""
-    found = {}
-    for name, value in state.items():
-        try:
-            content = io.BytesIO()
-            torch.save(value, content)
-            content.seek(0)
-            torch.load(content, weights_only=True)
-        except Exception:  # what cannot be pickled can raise anything
-            found[name] = f"{type(value).__module__}.{type(value).__qualname__}"
-    return found
 
 
 class SaveFailed(OSError):

@@ -15,7 +15,7 @@ from records.run_directory import RunDirectory
 from records.surrogate import ablation_path
 from records.trial_directory import TrialRecord
 from search_spaces import SearchSpace
-from tuning.confirmation import Candidate
+from tuning.finalists import Finalist
 from tuning.options import SearchOptions
 from tuning.seeds import ablation_seed
 from tuning.task import Task
@@ -32,7 +32,7 @@ def hand_tuned(space: SearchSpace) -> dict[str, Any] | None:
 
 
 def ablation_queue(
-    candidate: Candidate, run: RunDirectory, options: SearchOptions, task: Task
+    candidate: Finalist, run: RunDirectory, options: SearchOptions, task: Task
 ) -> list[dict[str, Any]]:
     """Configs of the path that are still to be trained, the hand-tuned settings first.
 
@@ -52,7 +52,7 @@ def ablation_queue(
 
 
 def _path(
-    candidate: Candidate, run: RunDirectory, options: SearchOptions, task: Task
+    candidate: Finalist, run: RunDirectory, options: SearchOptions, task: Task
 ) -> Iterator[dict[str, Any]]:
     space = task.space
     target = space.varied(candidate.config)
@@ -70,7 +70,7 @@ def _path(
         yield {**space.fixed, **task.settings, **own, **settings, "changed": names}
 
 
-def _max_steps(candidate: Candidate, task: Task) -> int:
+def _max_steps(candidate: Finalist, task: Task) -> int:
     """The step budget of a training on the path."""
     budget, row = int(task.settings["max_steps"]), candidate.last_row
     fraction = float(row[task.time_attr]) / task.budget

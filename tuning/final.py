@@ -10,11 +10,11 @@ from typing import Any
 from records.outcome import BUDGET, ERROR
 from records.run_directory import RunDirectory
 from records.trial_directory import TrialDirectory, TrialRecord
-from tuning.confirmation import Candidate
+from tuning.finalists import Finalist
 from tuning.task import Task
 
 
-def final_queue(candidate: Candidate, run: RunDirectory, task: Task) -> list[dict[str, Any]]:
+def final_queue(candidate: Finalist, run: RunDirectory, task: Task) -> list[dict[str, Any]]:
     """The config of the final training in a list. The list is empty if that training is done, or if
     the candidate left no weights to start from.
 
@@ -37,7 +37,7 @@ def final_queue(candidate: Candidate, run: RunDirectory, task: Task) -> list[dic
     return [{**config, "restore_from": checkpoints}]
 
 
-def final_training(candidate: Candidate, run: RunDirectory) -> TrialDirectory | None:
+def final_training(candidate: Finalist, run: RunDirectory) -> TrialDirectory | None:
     """The directory of the candidate's finished final training, or None if there is none."""
     directory = run.final().trial(candidate.number)
     record = directory.read()

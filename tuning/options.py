@@ -78,7 +78,11 @@ class SearchOptions:
     """Stop searching after this time, such as 90s, 30m or 2h.
     The best settings so far are then confirmed."""
     confirm: int = 5
-    """Number of fresh seeds on which the best settings are trained again; 0: none."""
+    """Number of fresh seeds on which the finalists are trained again; 0: none.
+    A finalist that is worse than another one there is dropped before its last seed."""
+    finalists: int = 3
+    """Number of trials, the best that are no baselines, that are trained on fresh seeds.
+    The best baseline is trained there, too, for comparison."""
     optuna_storage: str | None = None
     """URL of the study's database, such as postgresql://user@host/db.
     Default: the variable TUNE_OPTUNA_STORAGE, or else optuna.db in the run directory.
@@ -141,6 +145,7 @@ class SearchOptions:
         self.check_range("max_concurrent", 0, MAX_SAMPLES)
         self.check_range("seed", 0, MAX_TRAINING_SEED if self.train else 2**31 - 1)
         self.check_range("confirm", 0, 1000)
+        self.check_range("finalists", 1, 1000)
         self.check_range("audit", 0, 1)
         for condition, rule, *got in self._rules():
             _require(condition, rule, *got)
@@ -183,6 +188,10 @@ class SearchOptions:
         for field in ("address", "gpus_per_trial", "time_budget"):
             own = f"{flag(field)} needs Ray, which --in-process does without: leave out one of them"
             yield not (self.in_process and getattr(self, field)), own
+        yield from self._rules_of_text()
+
+    def _rules_of_text(self) -> Iterator[tuple[object, ...]]:
+        """The same for the name and the time."""
         if self.name is not None:
             plain = (
                 "--name takes letters, digits, '.', '_' and '-', starting with a letter or digit"

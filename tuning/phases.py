@@ -1,4 +1,4 @@
-"""The phases of a search, one after another: trials, confirmation on fresh seeds, final training,
+"""The phases of a search, one after another: trials, finalists on fresh seeds, final training,
 ablation, ``best/``.
 
 Each phase goes on where an earlier session was interrupted, and does nothing if it is done. An
@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from records.outcome import COMPLETE, CUT_OFF, NOT_ASKED_FOR, TARGET_REACHED, TIME_BUDGET, Outcome
@@ -19,7 +20,6 @@ from records.run_directory import RunDirectory
 from records.store import write_json
 from trainables.resumable import ResumableTrainable
 from tuning.ablation import ablation_queue
-from tuning.confirmation import CANDIDATES, Candidate, candidates, confirmation_queue, winner
 from tuning.engine.asha import create_scheduler
 from tuning.engine.cluster import Cluster
 from tuning.engine.in_process import run_in_process
@@ -27,11 +27,22 @@ from tuning.engine.patience import Patience, check_writable
 from tuning.engine.progress import Best, Progress
 from tuning.engine.queue_searcher import QueueSearcher
 from tuning.engine.ray_processes import ray_processes
+from tuning.engine.recorder import KEEP_WEIGHTS
 from tuning.engine.searcher import StudySearch
 from tuning.engine.study import RunStudy
 from tuning.engine.tuner import Stage, run_trials
 from tuning.final import final_queue, final_training
-from tuning.options import MAX_SAMPLES, SearchOptions, seconds
+from tuning.finalists import (
+    Finalist,
+    best_of,
+    finalists,
+    race_queue,
+    ranked,
+    seeds_queue,
+    with_baseline,
+)
+from tuning.options import SearchOptions, seconds
+from tuning.seeds import confirmation_seeds
 from tuning.task import Task
 from tuning.verdict import plan, verdict
 
@@ -72,60 +83,62 @@ class Phases:
             lines = plan(self.options, self.task, self.cluster, self.directory, ended, notes)
             print(lines, file=sys.stderr)
         end = self._search_and_confirm()
-        ranked = self._candidates()
-        tried = [candidate for candidate in ranked if candidate.confirmations] or ranked[:1]
-        best = winner(tried, self.task.goal, self.options.confirm) if tried else None
+        self._race()
+        field, best = self._finalists(), None
+        if field:
+            best = best_of(field, self.task.objective, self.task.goal, self.options.confirm)
         if best and self.task.final_steps:
             self._train_on(best)
         if best and self.options.ablation:
             self._ablate(best)
         ray_processes.shut_down()  # an interruption after the verdict has nothing left to end
         if best:
-            self.patience(self._place(self.directory), lambda: self._export(best, tried))
-        print(verdict(self.options, self.task, self.directory, tried))
+            self.patience(self._place(self.directory), lambda: self._export(best, field))
+        print(verdict(self.options, self.task, self.directory, best, field))
         return end if best else End.FAILED
 
     def _search_and_confirm(self) -> End:
-        """Search, then confirm. With ``--target``, confirm each trial that reaches it at once, and
-        search on if it misses the target on a fresh seed."""
+        """Search. With ``--target``, train the first trial that reaches it on fresh seeds at once,
+        and search on if it misses the target there."""
         budget = self.options.time_budget
         deadline = time.monotonic() + seconds(budget) if budget else None
-        while not self._target_holds():
+        while not self._holding():
             end = self._search(deadline)
-            for candidate in self._candidates():
-                if end == End.TARGET_REACHED and not self.task.goal.reached(candidate.last_row):
-                    continue
-                self._confirm(candidate)
-                if candidate.holds(self.task.goal, self.options.confirm):
-                    break
             if end != End.TARGET_REACHED:
                 return end
+            for one in self._reaching():
+                self._train_on_seeds(one)
+                if self._holding():
+                    break
         self._close(TARGET_REACHED)
         return End.TARGET_REACHED
 
-    def _target_holds(self) -> bool:
+    def _holding(self) -> list[Finalist]:
+        """The trials that reach the target of ``--target`` on all fresh seeds."""
         goal, count = self.task.goal, self.options.confirm
-        return self.options.target is not None and any(
-            candidate.holds(goal, count) for candidate in self._candidates()
-        )
+        given = self.options.target is not None
+        return [one for one in self._ranked() if one.holds(goal, count)] if given else []
 
-    def _reached(self) -> bool:
-        """Whether a trial has reached the target and has fresh seeds to be trained on."""
-        return self.options.target is not None and any(
-            self.task.goal.reached(candidate.last_row)
-            for candidate in self._candidates()
-            if len(candidate.confirmations) < self.options.confirm
-        )
+    def _reaching(self) -> list[Finalist]:
+        """The trials that have reached the target and have fresh seeds to be trained on."""
+        return [
+            one
+            for one in self._ranked()
+            if self.options.target is not None
+            and one.ended in COMPLETE
+            and self.task.goal.reached(one.last_row)
+            and len(one.confirmations) < self.options.confirm
+        ]
 
     def _search(self, deadline: float | None) -> End:
         ended, wanted = finished_trials(self.directory), self.options.num_samples
         if ended.total() >= wanted:
             self._close(NOT_ASKED_FOR)
             return End.FINISHED
-        if self._reached():
+        if self._reaching():
             return End.TARGET_REACHED
         self._tune(self._search_stage(ended, deadline))
-        if self._reached():
+        if self._reaching():
             return End.TARGET_REACHED
         cut_off = self._close(TIME_BUDGET if deadline else NOT_ASKED_FOR)
         # The time may also be over between two trials, when none is cut off.
@@ -151,6 +164,7 @@ class Phases:
             create_scheduler(options, task, run, searcher.start_up, searcher.room),
             time_budget_s=max(1.0, deadline - time.monotonic()) if deadline else None,
             target=task.goal if options.target is not None else None,
+            keep=max(KEEP_WEIGHTS, options.finalists),
             concurrent=wanted,  # the searcher limits them to its slots
         )
 
@@ -167,27 +181,35 @@ class Phases:
         self.patience("the run directory or the study's database", close)
         return bool(cut)
 
-    def _candidates(self) -> list[Candidate]:
-        """The possible winners, best first, with their results on fresh seeds so far."""
-        most = CANDIDATES if self.options.target is None else MAX_SAMPLES
-        ranked = candidates(self.directory, self.task, most)
-        for candidate in ranked:
-            candidate.read_confirmations(self.directory.confirmation(), self.options)
-        return ranked
+    def _ranked(self) -> list[Finalist]:
+        return ranked(self.directory, self.options, self.task)
 
-    def _confirm(self, candidate: Candidate) -> None:
-        """Train the candidate on those fresh seeds on which it is not trained yet."""
+    def _finalists(self) -> list[Finalist]:
+        """The finalists with their results on fresh seeds so far: with a target that is reached,
+        the trial that reaches it; and always the best baseline."""
+        every, holding = self._ranked(), self._holding()
+        if holding:
+            return with_baseline(holding[:1], every)
+        return finalists(every, self.options.finalists)
+
+    def _race(self) -> None:
+        """Train the finalists on fresh seeds, stage by stage."""
         run = self.directory.confirmation()
-        self._train_queue(
-            lambda: confirmation_queue(candidate, run, self.options, self.task),
-            run,
-            "confirm",
-            f"fresh seeds for trial {candidate.number}",
-            self.options.confirm,
-        )
-        candidate.read_confirmations(run, self.options)
 
-    def _train_on(self, best: Candidate) -> None:
+        def queue() -> list[dict[str, Any]]:
+            return race_queue(self._finalists(), run, self.options, self.task)
+
+        while self._train_queue(queue, run, "confirm", "trainings on fresh seeds"):
+            pass
+
+    def _train_on_seeds(self, one: Finalist) -> None:
+        """Train one trial's settings on all fresh seeds."""
+        run = self.directory.confirmation()
+        seeds = confirmation_seeds(self.options.seed, self.options.confirm)
+        queue = partial(seeds_queue, [one], seeds, run, self.task)
+        self._train_queue(queue, run, "confirm", f"fresh seeds for trial {one.number}")
+
+    def _train_on(self, best: Finalist) -> None:
         """The winner's final training."""
         self._train_queue(
             lambda: final_queue(best, self.directory, self.task),
@@ -197,7 +219,7 @@ class Phases:
             resources=self.cluster.alone,
         )
 
-    def _ablate(self, best: Candidate) -> None:
+    def _ablate(self, best: Finalist) -> None:
         """Train each configuration on the path from the hand-tuned settings to the winner's."""
         self._train_queue(
             lambda: ablation_queue(best, self.directory, self.options, self.task),
@@ -212,19 +234,17 @@ class Phases:
         run: RunDirectory,
         stage: str,
         title: str,
-        total: int | None = None,
         resources: dict[str, float] | None = None,
-    ) -> None:
-        """Train what a phase after the search has in its ``queue``. ``total``: its trainings, those
-        that earlier sessions finished included; None: those in the queue."""
+    ) -> bool:
+        """Train what a phase after the search has in its ``queue``; returns whether there was
+        anything."""
         configs = self.patience(self._place(run), queue)
         if configs:
-            total = total or len(configs)
-            done = Counter(budget=total - len(configs))
             quiet = self.options.quiet
-            progress = Progress(self.task, title, total, done, stage=stage, quiet=quiet)
+            progress = Progress(self.task, title, len(configs), Counter(), stage=stage, quiet=quiet)
             searcher = QueueSearcher(configs, run, self.patience)
             self._tune(Stage(searcher, run, progress, resources=resources))
+        return bool(configs)
 
     def _tune(self, stage: Stage) -> None:
         self.patience(self._place(stage.run), lambda: check_writable(stage.run.path))
@@ -236,13 +256,13 @@ class Phases:
 
     def _best_so_far(self) -> Best | None:
         """The best trial of earlier sessions that converged or used its budget."""
-        for best in candidates(self.directory, self.task)[:1]:
+        for best in self._ranked()[:1]:
             if best.ended in COMPLETE:
                 objective, row = self.task.objective, best.last_row
                 return Best(objective.loss(row), best.number, row["step"], row[objective.metric])
         return None
 
-    def _export(self, winner: Candidate, tried: list[Candidate]) -> None:
+    def _export(self, winner: Finalist, field: list[Finalist]) -> None:
         """Write ``best/``: the winner's config, metrics, confirmations and weights.
 
         Folders that its training made, such as sample grids, are copied into the run directory.
@@ -255,7 +275,7 @@ class Phases:
         own = {"trial": winner.number, "trained_on": final is not None}
         write_json(best / "config.json", winner.config)
         write_json(best / "metrics.json", {**last_row, **own})
-        write_json(best / "confirmation.json", {"candidates": [one.summary() for one in tried]})
+        write_json(best / "confirmation.json", {"candidates": [one.summary() for one in field]})
         (best / "model.safetensors").unlink(missing_ok=True)  # of an earlier winner
         if checkpoint := (final or trained).checkpoint_at(last_row["step"]):
             shutil.copy2(checkpoint / "model.safetensors", best / "model.safetensors")

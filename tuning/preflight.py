@@ -57,7 +57,8 @@ def check_machine(options: SearchOptions, task: Task) -> None:
     demand = task.demand(task.largest_settings) if task.demand else None
     if demand and not place:
         _check_memory(options, task, slots)
-    checkpoints = demand.checkpoint * (KEEP_WEIGHTS + KEEP_CHECKPOINTS * slots) if demand else 0
+    kept = max(KEEP_WEIGHTS, options.finalists) + len(task.space.baselines)
+    checkpoints = demand.checkpoint * (kept + KEEP_CHECKPOINTS * slots) if demand else 0
     check_folder(options.run_path(), RECORD_BYTES + checkpoints)
     if not place and not options.in_process:
         ray_folder()

@@ -4,7 +4,7 @@ import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import mean
+from statistics import mean, median
 from typing import Any
 
 from command_line import from_here
@@ -13,10 +13,11 @@ from records.checks.check import counted
 from records.outcome import outcome_of
 from records.run import Run
 from records.run_directory import RunDirectory
+from records.versus_baseline import versus_baseline
 from search_spaces import ends
-from tuning.confirmation import Candidate, unbeaten, winner
 from tuning.engine.cluster import Cluster
 from tuning.final import final_training
+from tuning.finalists import Finalist, unbeaten
 from tuning.options import SearchOptions
 from tuning.task import Task
 from tuning.words import metric_words, settings_words
@@ -36,7 +37,9 @@ def plan(
     before = f" · {ended.total()} finished before" if ended else ""
     space, fixed = task.space, {**task.settings, **task.space.fixed}
     ranges = [f"{name} {parameter.words}" for name, parameter in space.parameters.items()]
-    again = f"the best settings are trained again on {options.confirm} fresh seeds"
+    field = "these settings" if options.train else counted(options.finalists, "best trial")
+    baseline = " and the best baseline" if space.baselines else ""
+    again = f"{field}{baseline}, trained again on {counted(options.confirm, 'fresh seed')}"
     if options.train:
         fixed = {**fixed, **{name: ends(one)[0] for name, one in space.distributions.items()}}
         first = [f"1 training{before} · seed {options.seed} · on {cluster.description}"]
@@ -95,28 +98,33 @@ def _drawn_at_random(options: SearchOptions, task: Task) -> str | None:
     return words if names else None
 
 
-def verdict(options: SearchOptions, task: Task, run: RunDirectory, tried: list[Candidate]) -> str:
-    """The result in a few lines: the winner, its results on fresh seeds, the baselines, what the
-    run's checks found, and the next command."""
+def verdict(
+    options: SearchOptions,
+    task: Task,
+    run: RunDirectory,
+    best: Finalist | None,
+    field: Sequence[Finalist],
+) -> str:
+    """The result in a few lines: the best settings, their results on fresh seeds, whether they are
+    better than the best baseline, the other finalists, the baselines in the search, what the run's
+    checks found, and the next command."""
     counts = Counter(outcome_of(record.ended).words for _, record in run.trials())
     outcomes = ", ".join(f"{count} {words}" for words, count in counts.most_common())
     lines = [f"{counted(counts.total(), 'trial')}: {outcomes}"]
-    goal = task.goal
-    best = winner(tried, goal, options.confirm) if tried else None
-    for candidate in tried:
-        holds = not options.confirm or candidate.holds(goal, options.confirm)
-        label = "best" if holds and candidate is best else "tried"
-        name = f"trial {candidate.number}"
-        if "baseline" in candidate.config:
-            name += f" ({candidate.config['baseline']})"
-        lines.append(f"{label:<10} {name}: {_settings(candidate.config, task)}")
-        lines += _schedule(candidate)
-        lines.append(f"selected   {_selected(candidate, task)}")
-        if options.confirm:
-            lines.append(f"confirmed  {_confirmed(candidate, task, options.confirm)}")
-    if options.confirm and tried and not any(c.holds(goal, options.confirm) for c in tried):
-        lines.append(f"caution    none of these settings reaches {goal} on every fresh seed")
     if best:
+        lines.append(f"best       {_named(best, task)}")
+        lines += _schedule(best)
+        lines.append(f"selected   {_selected(best, task)}")
+        if options.confirm:
+            lines.append(f"confirmed  {_confirmed(best, task, options.confirm)}")
+            if not best.holds(task.goal, options.confirm):
+                lines.append(f"caution    they do not reach {task.goal} on every fresh seed")
+            lines += _better(run, best)
+            lines += [
+                f"finalist   {_named(one, task)} · {_confirmed(one, task, options.confirm)}"
+                for one in field
+                if one is not best
+            ]
         lines += [*_final(best, run, task), *_weights(run), *_front(run, task)]
         lines += _baselines(run, task)
     else:
@@ -141,7 +149,26 @@ def _settings(config: Mapping[str, Any], task: Task) -> str:
     return settings_words(task.space.varied(config))
 
 
-def _schedule(candidate: Candidate) -> list[str]:
+def _named(finalist: Finalist, task: Task) -> str:
+    name = f"trial {finalist.number}" + (f" ({finalist.baseline})" if finalist.baseline else "")
+    return f"{name}: {_settings(finalist.config, task)}"
+
+
+def _better(run: RunDirectory, best: Finalist) -> list[str]:
+    """Whether the best settings are better than the best baseline, and what would show it."""
+    answer = versus_baseline(Run(run.path))
+    if answer is None:
+        return []
+    them = f"trial {answer.best.number}: " if best.baseline else ""
+    lines = [f"better     {them}{answer.words}"]
+    if answer.seeds_needed:
+        lines.append(
+            f"           --resume --confirm {answer.seeds_needed} would show so large a difference"
+        )
+    return lines
+
+
+def _schedule(candidate: Finalist) -> list[str]:
     """The settings that changed during the training. A confirmation makes the same changes."""
     changes = candidate.config.get("schedule")
     if not changes:
@@ -154,7 +181,7 @@ def _schedule(candidate: Candidate) -> list[str]:
     ]
 
 
-def _selected(candidate: Candidate, task: Task) -> str:
+def _selected(candidate: Finalist, task: Task) -> str:
     row = candidate.last_row
     how = outcome_of(candidate.ended).words
     return f"{how} at step {row['step']:,} · {_metrics(row, task)} (in the search, on one seed)"
@@ -165,21 +192,23 @@ def _metrics(row: Mapping[str, Any], task: Task) -> str:
     return " · ".join(f"{name} {metric_words(row[name])}" for name in names)
 
 
-def _confirmed(candidate: Candidate, task: Task, count: int) -> str:
+def _confirmed(candidate: Finalist, task: Task, count: int) -> str:
     goal, rows = task.goal, list(candidate.confirmations.values())
-    reached = sum(goal.reached(row) for row in rows)
     values = [row[goal.metric] for row in rows if row.get(goal.metric) is not None]
-    words = f"{reached} of {count} fresh seeds reach {goal}"
+    words = f"{candidate.reached(goal)} of {counted(len(rows), 'fresh seed')} reach {goal}"
+    if len(rows) < count:
+        words += f", then dropped ({count - len(rows)} left)"
     if values:
         worst = ("lowest", min(values)) if goal.at == "least" else ("highest", max(values))
         words += f" · {worst[0]} {metric_words(worst[1])}, mean {metric_words(mean(values))}"
     steps = [row["steps_to_converge"] for row in rows if row.get("steps_to_converge")]
     if steps:
         words += f" · converged at step {min(steps):,} to {max(steps):,}"
+        words += f", median {median(steps):,.0f}"
     return words
 
 
-def _final(best: Candidate, run: RunDirectory, task: Task) -> list[str]:
+def _final(best: Finalist, run: RunDirectory, task: Task) -> list[str]:
     """The result of the final training, if there was one."""
     final = final_training(best, run)
     if final is None:

@@ -24,7 +24,8 @@ from tuning.interruption import NOTHING_BEGUN
 Send = Callable[[subprocess.Popen[str], signal.Signals], None]
 
 SEARCH = shlex.split(
-    "--input-length 6 --max-steps 600 --num-samples 7 --confirm 1 --name cut --no-dashboard"
+    "--input-length 6 --max-steps 600 --num-samples 7 --confirm 1 --finalists 1"
+    " --name cut --no-dashboard"
 )
 
 RESUME = shlex.split("--resume --name cut --no-dashboard")

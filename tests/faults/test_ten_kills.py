@@ -21,8 +21,8 @@ from tests.support.processes import alive, descendants, kill
 
 TRIALS, SEEDS, STEPS = 14, 2, 252
 SEARCH = (
-    "--dataset", "digits", "--num-samples", TRIALS, "--confirm", SEEDS, "--max-steps", STEPS,
-    "--final-steps", STEPS,
+    "--dataset", "digits", "--num-samples", TRIALS, "--confirm", SEEDS, "--finalists", 1,
+    "--max-steps", STEPS, "--final-steps", STEPS,
     "--name", "killed", "--no-dashboard",
 )  # fmt: skip
 
@@ -157,7 +157,7 @@ def check_whole(folder: Path) -> None:
     for file in (*folder.glob("trial_*/result.json"), *folder.glob("confirmation/*/result.json")):
         steps = {json.loads(line)["step"] for line in file.read_text().splitlines()}
         assert steps == set(range(STEPS // 9, max(steps) + 1, STEPS // 9))
-    assert len(list(folder.glob("confirmation/trial_*"))) == SEEDS
     confirmed = json.loads((folder / "best" / "confirmation.json").read_text())["candidates"]
-    assert [len(candidate["confirmed"]) for candidate in confirmed] == [SEEDS]
+    assert {len(finalist["confirmed"]) for finalist in confirmed} == {SEEDS}
+    assert len(list(folder.glob("confirmation/trial_*"))) == SEEDS * len(confirmed)
     assert json.loads((folder / "best" / "metrics.json").read_text())["trained_on"]

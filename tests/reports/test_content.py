@@ -1,5 +1,7 @@
 """The words of a run's page."""
 
+import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +9,12 @@ import pytest
 from optuna.distributions import CategoricalDistribution
 
 from records.run import Run
+from records.run_directory import RunDirectory
+from records.store import write_json
+from records.trial_directory import TrialRecord
 from reports.content import number, scales, settings
 from reports.experiments import page_of
-from tests.reports.conftest import four, invented, scores
+from tests.reports.conftest import four, invented, page_of_run, scores, words_of
 
 
 @pytest.mark.parametrize(
@@ -44,3 +49,39 @@ def test_a_goal_is_not_rounded_to_what_is_easier_to_reach(tmp_path: Path) -> Non
     answer = page_of(run).answer(run)
     assert answer is not None
     assert (answer.goal, answer.reached, answer.seeds) == ("score 0.98765", 1, 2)
+
+
+def with_a_baseline(path: Path, *values: float) -> Run:
+    """A run whose trial 0 is a baseline with these scores on the best trial's fresh seeds."""
+    run = RunDirectory(path)
+    record = run.trial(0).read()
+    assert record is not None
+    config = {**record.config, "baseline": "by the book"}
+    run.trial(0).write(dataclasses.replace(record, config=config))
+    for seed, value in enumerate(values):
+        trial, own = run.confirmation().trial(100 + seed), {"seed": seed, "confirms": 0}
+        trial.write(TrialRecord(100 + seed, {**config, **own}, 1e9, 1e9 + 9, "budget"))
+        trial.append({"step": 100, "score": value})
+    return Run.open(path)
+
+
+def test_the_page_says_whether_the_best_settings_beat_the_best_baseline(
+    tmp_path: Path, unsaved: set[str]
+) -> None:
+    fresh = [scores(0.91), scores(0.8), scores(0.92)]
+    path = invented(tmp_path / "run", four(), fresh_seeds=fresh)
+    alone = words_of(page_of_run(path, tmp_path / "alone"))
+    assert "best baseline" not in alone
+    with_a_baseline(path, 0.8, 0.71, 0.8)
+    page = words_of(page_of_run(path, tmp_path))
+    assert "Better than the best baseline? Yes; score is 0.107 higher than with by the book" in page
+
+
+def test_a_baseline_that_is_the_best_is_called_one(tmp_path: Path, unsaved: set[str]) -> None:
+    path = invented(tmp_path / "run", four(), fresh_seeds=[scores(0.8), scores(0.7)])
+    with_a_baseline(path, 0.9, 0.92)
+    write_json(path / "best" / "metrics.json", {"trial": 0})
+    page = words_of(page_of_run(path, tmp_path))
+    assert "These settings are a baseline: by the book." in page
+    assert "Better than the best baseline? Not shown; score is 0.16 lower than with" in page
+    assert re.search(r"--resume --confirm \d+ would show so large a difference", page)

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from records.outcome import Outcome, outcome_of
 from tests.trainables.lstm.test_trainable import CONFIG, trial
+from trainables.device import assigned_device
 from trainables.lstm.trainable import LSTMTrial
-from trainables.resumable import STREAMS, ResumableTrainable, Row, assigned_device, generator
+from trainables.resumable import STREAMS, ResumableTrainable, Row, generator
 
 CPU = torch.device("cpu")
 

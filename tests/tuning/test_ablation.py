@@ -7,15 +7,15 @@ from records.trial_directory import TrialRecord
 from search_spaces.lstm import SPACES
 from tune_lstm import LSTMOptions
 from tuning.ablation import ablation_queue
-from tuning.confirmation import Candidate
+from tuning.finalists import Finalist
 from tuning.seeds import confirmation_seeds, trial_seed
 from tuning.task import Task
 
 ROW = {"step": 40, "mean_accuracy": 0.9}
 
 
-def winner(**settings: Any) -> Candidate:
-    return Candidate(4, "converged", {**settings, "model": "lstm"}, 7, ROW, [])
+def winner(**settings: Any) -> Finalist:
+    return Finalist(4, "converged", {**settings, "model": "lstm"}, 7, ROW, [])
 
 
 def search(directory: RunDirectory) -> None:

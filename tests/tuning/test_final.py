@@ -7,12 +7,12 @@ from records.objective import Goal, Objective
 from records.run_directory import RunDirectory
 from records.trial_directory import TrialRecord
 from tests.support.checkpoints import write_checkpoint
-from tuning.confirmation import Candidate, unbeaten
 from tuning.final import final_queue, final_training
+from tuning.finalists import Finalist, unbeaten
 from tuning.task import Task
 
 
-def checkpoint(run: RunDirectory, number: int, candidate: Candidate | None = None) -> str:
+def checkpoint(run: RunDirectory, number: int, candidate: Finalist | None = None) -> str:
     """A checkpoint of the run's trial. Its record is made from the candidate or already there."""
     trial = run.trial(number)
     if candidate:
@@ -24,8 +24,8 @@ def checkpoint(run: RunDirectory, number: int, candidate: Candidate | None = Non
 
 
 @pytest.fixture
-def candidate() -> Candidate:
-    return Candidate(7, "budget", {"lr": 0.1, "max_steps": 1000}, 2_000_007, {"step": 1000})
+def candidate() -> Finalist:
+    return Finalist(7, "budget", {"lr": 0.1, "max_steps": 1000}, 2_000_007, {"step": 1000})
 
 
 class TestFinalTraining:
@@ -34,7 +34,7 @@ class TestFinalTraining:
         return dataclasses.replace(task, final_steps=500, confirming={"judge": "final"})
 
     def test_goes_on_from_the_winners_weights_with_its_seed(
-        self, candidate: Candidate, task: Task, directory: RunDirectory
+        self, candidate: Finalist, task: Task, directory: RunDirectory
     ) -> None:
         trained = checkpoint(directory, 7, candidate)
         (config,) = final_queue(candidate, directory, task)
@@ -50,7 +50,7 @@ class TestFinalTraining:
 
     @pytest.mark.parametrize("ended", [None, "error"])
     def test_cut_off_or_broken_goes_on_from_its_own_checkpoint_first(
-        self, ended: str | None, candidate: Candidate, task: Task, directory: RunDirectory
+        self, ended: str | None, candidate: Finalist, task: Task, directory: RunDirectory
     ) -> None:
         trained = checkpoint(directory, 7, candidate)
         (config,) = final_queue(candidate, directory, task)
@@ -60,7 +60,7 @@ class TestFinalTraining:
         assert config["restore_from"] == [own, trained]
         assert final_training(candidate, directory) is None
 
-    def finish(self, candidate: Candidate, task: Task, directory: RunDirectory) -> str:
+    def finish(self, candidate: Finalist, task: Task, directory: RunDirectory) -> str:
         checkpoint(directory, candidate.number, candidate)
         (config,) = final_queue(candidate, directory, task)
         done = directory.final().trial(candidate.number)
@@ -69,7 +69,7 @@ class TestFinalTraining:
         return checkpoint(directory.final(), candidate.number)
 
     def test_done_is_not_done_again_and_is_what_counts(
-        self, candidate: Candidate, task: Task, directory: RunDirectory
+        self, candidate: Finalist, task: Task, directory: RunDirectory
     ) -> None:
         self.finish(candidate, task, directory)
         assert final_queue(candidate, directory, task) == []
@@ -78,7 +78,7 @@ class TestFinalTraining:
         assert found.rows() == [{"step": 1500}]
 
     def test_goes_on_where_more_steps_are_asked_for_and_is_never_cut_short(
-        self, candidate: Candidate, task: Task, directory: RunDirectory
+        self, candidate: Finalist, task: Task, directory: RunDirectory
     ) -> None:
         own = self.finish(candidate, task, directory)
         assert final_queue(candidate, directory, dataclasses.replace(task, final_steps=100)) == []
@@ -87,10 +87,10 @@ class TestFinalTraining:
         assert config["restore_from"][0] == own
 
     def test_another_winner_has_its_own(
-        self, candidate: Candidate, task: Task, directory: RunDirectory
+        self, candidate: Finalist, task: Task, directory: RunDirectory
     ) -> None:
         self.finish(candidate, task, directory)
-        other = Candidate(3, "budget", {"lr": 0.2, "max_steps": 1000}, 2_000_003, {"step": 1000})
+        other = Finalist(3, "budget", {"lr": 0.2, "max_steps": 1000}, 2_000_003, {"step": 1000})
         assert final_training(other, directory) is None
         trained = checkpoint(directory, 3, other)
         (config,) = final_queue(other, directory, task)
@@ -98,7 +98,7 @@ class TestFinalTraining:
         assert final_training(candidate, directory) is not None
 
     def test_a_winner_without_weights_is_left_as_it_is(
-        self, candidate: Candidate, task: Task, directory: RunDirectory
+        self, candidate: Finalist, task: Task, directory: RunDirectory
     ) -> None:
         assert final_queue(candidate, directory, task) == []
         assert directory.final().trial(7).read() is None

@@ -42,7 +42,7 @@ def run_in_process(
 ) -> None:
     """Train the stage's trials to their end. Raises whatever a trial raises."""
     callbacks: list[Any] = [
-        Recorder(stage.run, task.objective, patience, stage.target),
+        Recorder(stage.run, task.objective, patience, stage.target, stage.keep),
         stage.progress,
     ]
     for trial_id in map(str, itertools.count()):

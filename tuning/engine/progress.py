@@ -180,7 +180,10 @@ class Progress(Callback):
             values = [(name, result.get(name)) for name in self.metrics]
             words = [f"{name} {metric_words(value)}" for name, value in values if value is not None]
             line.append(f" step {result['step']:>6,}  {'  '.join(words)}")
-        settings = {"seed": config["seed"]} if self.stage else self.space.varied(config)
+        settings = self.space.varied(config)
+        if self.stage:
+            repeated = {"trial": config["confirms"]} if "confirms" in config else {}
+            settings = {**repeated, "seed": config["seed"]}
         line.append(f"  {settings_words(settings)}")
         if error:
             unsaved = "" if ended == ERROR.name else "its weights could not be saved: "

@@ -5,7 +5,7 @@ lose rows. This callback waits if the storage fails.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ray.tune import Callback
@@ -20,7 +20,8 @@ from tuning.engine.failure import Failure
 from tuning.engine.patience import Patience
 
 KEEP_WEIGHTS = 3
-"""How many ended trials, the best, keep their checkpoints: they are candidates for ``best/``."""
+"""How many ended trials, the best, keep their checkpoints at least. ``best/`` has the weights of a
+finalist or of a baseline."""
 
 KEEP_CHECKPOINTS = 2
 """How many checkpoints a running trial keeps: a kill may tear the latest."""
@@ -31,6 +32,11 @@ RAY_CONSTANTS = (
     "experiment_tag",
 )  # fmt: skip
 """What Ray adds to every report although trial.json, or the order of the rows, has it already."""
+
+
+def _spared(config: Mapping[str, Any]) -> bool:
+    """Whether a trial of the search is a baseline, which may turn out to be the best."""
+    return "baseline" in config and "confirms" not in config
 
 
 Rank = tuple[bool, bool, float, int]
@@ -51,15 +57,19 @@ class Recorder(Callback):
         objective: Objective,
         patience: Patience | None = None,
         target: Goal | None = None,
+        keep: int = KEEP_WEIGHTS,
     ) -> None:
         self.run = run
         self.objective = objective
-        self._target = target
+        self._target, self._keep = target, keep
         self._patience = patience or Patience()
         self._kept = [
             self._rank(record.number, record.ended, rows[-1])
             for directory, record in run.trials()
-            if record.ended is not None and directory.checkpoints() and (rows := directory.rows())
+            if record.ended is not None
+            and not _spared(record.config)
+            and directory.checkpoints()
+            and (rows := directory.rows())
         ]
 
     def on_trial_result(
@@ -81,7 +91,7 @@ class Recorder(Callback):
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
         record = self.finish(trial, trial.last_result.get("ended") or STOPPED_EARLY.name)
-        self._keep_best(self._rank(record.number, record.ended, trial.last_result))
+        self._keep_best(trial, record)
 
     def on_trial_error(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
@@ -95,7 +105,7 @@ class Recorder(Callback):
             return  # it has not ended
         record = self.finish(trial, failure.outcome or ERROR.name, error=failure.line)
         if failure.outcome:
-            self._keep_best(self._rank(record.number, record.ended, trial.last_result))
+            self._keep_best(trial, record)
 
     def finish(self, trial: Trial, ended: str, error: str | None = None) -> TrialRecord:
         """Record when, where and why the trial ended."""
@@ -120,14 +130,18 @@ class Recorder(Callback):
     def _worth_keeping(self, trial: Trial, last_row: dict[str, Any]) -> bool:
         """Whether a trial that ends with this row keeps its checkpoints."""
         rank = self._rank(trial.config["trial"], last_row.get("ended"), last_row)
-        return len(self._kept) < KEEP_WEIGHTS or rank > min(self._kept)
+        among_best = len(self._kept) < self._keep or rank > min(self._kept)
+        return among_best or _spared(trial.config)
 
-    def _keep_best(self, rank: Rank) -> None:
+    def _keep_best(self, trial: Trial, record: TrialRecord) -> None:
         """Drop the checkpoints of the trials that are no longer among the best."""
+        if _spared(trial.config):
+            return
+        rank = self._rank(record.number, record.ended, trial.last_result)
         self._kept = sorted([*self._kept, rank])
-        for *_, number in self._kept[:-KEEP_WEIGHTS]:
+        for *_, number in self._kept[: -self._keep]:
             self.run.trial(-number).drop_checkpoints()
-        self._kept = self._kept[-KEEP_WEIGHTS:]
+        self._kept = self._kept[-self._keep :]
 
     def _directory(self, trial: Trial) -> TrialDirectory:
         return self.run.trial(trial.config["trial"])

@@ -25,7 +25,7 @@ from tuning.engine.capacity import Capacity
 from tuning.engine.cluster import Cluster
 from tuning.engine.patience import Patience
 from tuning.engine.progress import Progress
-from tuning.engine.recorder import Recorder
+from tuning.engine.recorder import KEEP_WEIGHTS, Recorder
 from tuning.engine.retries import RetryingSearcher, TrialListCallback
 from tuning.engine.target import Paused, TargetPause
 from tuning.interruption import early_exit
@@ -62,6 +62,7 @@ class Stage:
         time_budget_s: Seconds after which the stage ends, or None.
         resources: What Ray reserves for a trial; None: the cluster's ``trial_resources``.
         target: The stage is paused when a trial reaches it; None: never.
+        keep: How many of its best trials keep their weights.
         concurrent: The largest number of trials at once; None: the cluster's slots.
     """
 
@@ -72,6 +73,7 @@ class Stage:
     time_budget_s: float | None = None
     resources: dict[str, float] | None = None
     target: Goal | None = None
+    keep: int = KEEP_WEIGHTS
     concurrent: int | None = None
 
 
@@ -108,7 +110,7 @@ def _tuner(
     request = stage.resources or cluster.trial_resources
     resources, capacity = tune.PlacementGroupFactory([request]), Capacity(request)
     stage.progress.capacity = capacity
-    recorder = Recorder(stage.run, task.objective, patience, stage.target)
+    recorder = Recorder(stage.run, task.objective, patience, stage.target, stage.keep)
     trial_list = TrialListCallback(stage.searcher)
     callbacks: list[Callback] = [recorder, stage.progress, capacity, trial_list]
     if stage.target:

@@ -1,0 +1,143 @@
+"""Are the best settings of a search better than the best baseline?
+
+Both were trained on the same fresh seeds, so their objective is compared seed by seed.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import mean, stdev
+from typing import Literal
+
+from records.checks.check import amount, counted
+from records.finished_trial import FinishedTrial
+from records.run import Run
+
+MISSED = 0.05
+"""How often an interval misses the difference that many more seeds would show, at most."""
+MOST_SEEDS = 1000
+"""The largest --confirm."""
+
+
+@dataclass(frozen=True)
+class VersusBaseline:
+    """The best settings that are no baseline, compared with the best baseline.
+
+    Attributes:
+        best, baseline: Their trials in the search.
+        seeds: The fresh seeds on which both were trained to an end, in order.
+        differences: For each of them, the objective of the best settings minus the baseline's, in
+            the metric's own unit; infinite or NaN if one of them has no value there.
+        better: Its sign if the best settings are better: 1 or -1.
+        compared: Among how many settings the best were chosen on these seeds.
+    """
+
+    best: FinishedTrial
+    baseline: FinishedTrial
+    metric: str
+    seeds: tuple[int, ...]
+    differences: tuple[float, ...]
+    better: Literal[1, -1]
+    compared: int
+
+    @property
+    def confidence(self) -> float:
+        """Of ``interval``: the best of several settings is the luckiest of them, so all their
+        intervals together may miss as often as one (Bonferroni)."""
+        return 1 - MISSED / self.compared
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Student's interval for the mean difference; None if it takes more seeds, or if a seed has
+        no difference."""
+        if len(self.differences) < 2 or not all(map(math.isfinite, self.differences)):
+            return None
+        centre, half = mean(self.differences), self._half_width(len(self.differences))
+        return centre - half, centre + half
+
+    def _half_width(self, n: int) -> float:
+        """Half of the interval's width if ``n`` seeds differ as much as these do."""
+        from scipy.stats import t
+
+        quantile = float(t.ppf((1 + self.confidence) / 2, n - 1))
+        return quantile * stdev(self.differences) / math.sqrt(n)
+
+    @property
+    def verdict(self) -> Literal["yes", "no", "not shown"]:
+        """Whether the best settings are better than the baseline.
+
+        If a training failed, only the signs of the differences count (the sign test).
+        """
+        if self.interval is not None:
+            low, high = sorted(self.better * end for end in self.interval)
+            return "yes" if low > 0 else "no" if high < 0 else "not shown"
+        signs = [self.better * difference for difference in self.differences]
+        told_apart = 2 * 0.5 ** len(signs) <= 1 - self.confidence
+        if signs and told_apart and all(sign > 0 for sign in signs):
+            return "yes"
+        return "no" if signs and told_apart and all(sign < 0 for sign in signs) else "not shown"
+
+    @property
+    def words(self) -> str:
+        """The verdict and what it rests on, in a sentence."""
+        than, n = self.baseline.config["baseline"], len(self.seeds)
+        if self.interval is None:
+            worse, better = (
+                sum(sign * self.better * one > 0 for one in self.differences) for sign in (-1, 1)
+            )
+            return (
+                f"{self.verdict}; of {counted(n, 'fresh seed')}, {better} are better than with"
+                f" {than} by {self.metric}, and {worse} worse"
+            )
+        centre, (low, high) = mean(self.differences), self.interval
+        how = "higher" if centre > 0 else "lower"
+        chosen = f", wider since the best of {self.compared} was chosen" * (self.compared > 1)
+        return (
+            f"{self.verdict}; {self.metric} is {amount(abs(centre))} {how} than with {than} on"
+            f" average over {n} fresh seeds (95% interval {amount(low)} to {amount(high)}{chosen})"
+        )
+
+    @property
+    def seeds_needed(self) -> int | None:
+        """With how many fresh seeds a difference as large as this one would be shown; None if there
+        is none, if it is shown, or if it takes more than ``MOST_SEEDS``."""
+        if self.verdict != "not shown" or self.interval is None or not any(self.differences):
+            return None
+        centre = abs(mean(self.differences))
+        enough = (
+            n for n in range(len(self.seeds) + 1, MOST_SEEDS + 1) if self._half_width(n) < centre
+        )
+        return next(enough, None)
+
+
+def versus_baseline(run: Run) -> VersusBaseline | None:
+    """The comparison of a run; None if no baseline, or nothing else, has a result on a fresh
+    seed."""
+    baselines = [one for one in run.finalists if "baseline" in one.config]
+    others = [one for one in run.finalists if "baseline" not in one.config]
+    if not baselines or not others:
+        return None
+    baseline = baselines[0]
+    best = run.winner if run.winner in others else _leading(run, others)
+    mine, its = run.on_fresh_seeds[best.number], run.on_fresh_seeds[baseline.number]
+    seeds = tuple(sorted(mine.keys() & its.keys()))
+    return VersusBaseline(
+        best,
+        baseline,
+        run.metric,
+        seeds,
+        tuple(run.value(mine[seed].loss) - run.value(its[seed].loss) for seed in seeds),
+        -1 if run.minimizes else 1,
+        len(others),
+    )
+
+
+def _leading(run: Run, others: Sequence[FinishedTrial]) -> FinishedTrial:
+    """Of the settings that no baseline has: those with the most fresh seeds, and among these the
+    best mean."""
+
+    def rank(one: FinishedTrial) -> tuple[int, float]:
+        results = run.on_fresh_seeds[one.number].values()
+        return -len(results), mean(result.loss for result in results)
+
+    return min(others, key=rank)

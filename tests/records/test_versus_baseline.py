@@ -1,0 +1,125 @@
+"""Whether the best settings are better than the best baseline, against SciPy and a simulation."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import ttest_rel
+
+from records.versus_baseline import VersusBaseline, versus_baseline
+from tests.records.checks.conftest import MadeRun
+from tests.records.checks.conftest import gan as gan
+from tests.records.checks.conftest import lstm as lstm
+
+OWN = {"lr": 0.01, "max_norm": 1.0}
+
+
+def trained(made: MadeRun, results: dict[int, list[float | None]], **baselines: str) -> None:
+    """Trials with these values of the objective on fresh seeds; the best by the search first."""
+    better, place = -1 if made.objective.mode == "min" else 1, 0
+    for number, values in results.items():
+        own: dict[str, Any] = {**OWN, "trial": number}
+        if f"trial_{number}" in baselines:
+            own["baseline"] = baselines[f"trial_{number}"]
+        made.trial(number, own, better * (1 - number / 100))
+        for seed, value in enumerate(values):
+            run, ended = made.run.confirmation(), "diverged" if value is None else "budget"
+            fresh: dict[str, Any] = {"confirms": number, "seed": 900_000 + seed}
+            made.trial(place, own, value, ended=ended, run=run, **fresh)
+            place += 1
+
+
+def answer(made: MadeRun, results: dict[int, list[Any]], **baselines: str) -> VersusBaseline:
+    trained(made, results, **baselines)
+    found = versus_baseline(made.opened)
+    assert found is not None
+    return found
+
+
+HAND_TUNED = {"trial_3": "hand-tuned"}
+
+
+def test_the_difference_is_paired_by_seed_and_its_interval_is_students(lstm: MadeRun) -> None:
+    mine, its = [0.91, 0.82, 0.73, 0.64], [0.81, 0.73, 0.62, 0.55]
+    found = answer(lstm, {1: mine, 3: its}, **HAND_TUNED)
+    assert found.differences == pytest.approx([0.10, 0.09, 0.11, 0.09])
+    interval = ttest_rel(mine, its).confidence_interval(0.95)
+    assert found.interval == pytest.approx((interval.low, interval.high))
+    assert found.verdict == "yes"
+    assert found.words.startswith("yes; mean_accuracy is 0.0975 higher than with hand-tuned on")
+    assert found.seeds_needed is None
+
+
+def test_a_baseline_may_be_better(lstm: MadeRun) -> None:
+    found = answer(lstm, {1: [0.5, 0.41, 0.3], 3: [0.9, 0.8, 0.7]}, **HAND_TUNED)
+    assert found.verdict == "no"
+    assert found.words.startswith("no; mean_accuracy is 0.397 lower than with hand-tuned on")
+
+
+def test_a_metric_to_minimize_is_better_if_it_is_lower(gan: MadeRun) -> None:
+    found = answer(gan, {1: [3.0, 4.1, 5.0], 3: [9.0, 10.0, 11.0]}, **HAND_TUNED)
+    assert found.verdict == "yes"
+    assert "fd is 5.97 lower than with hand-tuned" in found.words
+
+
+def test_what_is_not_shown_says_how_many_seeds_would_show_it(lstm: MadeRun) -> None:
+    found = answer(lstm, {1: [0.9, 0.6, 0.8], 3: [0.7, 0.7, 0.7]}, **HAND_TUNED)
+    assert found.verdict == "not shown"
+    needed = found.seeds_needed
+    assert needed is not None
+    differences = np.array(found.differences)
+    quantile = 1.96
+    about = (quantile * differences.std(ddof=1) / differences.mean()) ** 2
+    assert about < needed < about + 4
+    assert answer_without_difference(lstm) is None
+
+
+def answer_without_difference(made: MadeRun) -> int | None:
+    return answer(made, {5: [0.7, 0.7], 6: [0.7, 0.7]}, trial_6="same").seeds_needed
+
+
+def test_the_interval_of_the_best_of_several_is_wider(lstm: MadeRun) -> None:
+    values = {1: [0.91, 0.83, 0.72], 2: [0.2, 0.3, 0.1], 3: [0.8, 0.8, 0.6]}
+    found = answer(lstm, values, **HAND_TUNED)
+    assert found.compared == 2
+    interval = ttest_rel(values[1], values[3]).confidence_interval(0.975)
+    assert found.interval == pytest.approx((interval.low, interval.high))
+    assert "wider since the best of 2 was chosen" in found.words
+
+
+def test_after_a_failed_training_only_the_signs_count(lstm: MadeRun) -> None:
+    few = answer(lstm, {1: [0.9, 0.8, 0.7, 0.9, 0.9], 3: [None, 0.1, 0.1, 0.1, 0.1]}, **HAND_TUNED)
+    assert few.verdict == "not shown"  # 5 of 5 signs: 1 in 16
+    assert "of 5 fresh seeds, 5 are better than with hand-tuned" in few.words
+
+
+def test_enough_signs_show_it(lstm: MadeRun) -> None:
+    found = answer(lstm, {1: [0.9] * 6, 3: [None, *[0.1] * 5]}, **HAND_TUNED)
+    assert found.verdict == "yes"  # 6 of 6: 1 in 32
+
+
+def test_without_a_baseline_or_anything_else_there_is_no_answer(lstm: MadeRun) -> None:
+    trained(lstm, {1: [0.9, 0.8]})
+    assert versus_baseline(lstm.opened) is None
+
+
+def test_if_the_best_is_a_baseline_the_best_other_settings_are_compared_with_it(
+    lstm: MadeRun,
+) -> None:
+    lstm.winner(3)
+    found = answer(lstm, {1: [0.4, 0.4], 2: [0.5, 0.5], 3: [0.9, 0.8]}, **HAND_TUNED)
+    assert (found.best.number, found.baseline.number) == (2, 3)
+
+
+def test_the_interval_misses_the_true_difference_as_rarely_as_it_says() -> None:
+    """The best of three settings that are as good as the baseline, chosen on the same seeds."""
+    draws, missed, trials = np.random.default_rng(1), 0, 2000
+    for _ in range(trials):
+        baseline, *others = draws.normal(size=(4, 5))
+        best = max(others, key=np.mean)
+        one: Any = None
+        differences = tuple(map(float, best - baseline))
+        found = VersusBaseline(one, one, "metric", tuple(range(5)), differences, 1, compared=3)
+        assert found.interval is not None
+        missed += not found.interval[0] <= 0 <= found.interval[1]
+    assert missed / trials < 0.05
