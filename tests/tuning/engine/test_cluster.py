@@ -358,6 +358,7 @@ def listening(pid: int) -> set[str]:
     return {row[1].rsplit(":")[0] for row in rows if row[3] == "0A" and row[9] in inodes}
 
 
+@pytest.mark.slow
 def test_ray_listens_on_loopback_alone_beside_taken_ports_a_long_tmpdir_and_a_home_that_is_none(
     tmp_path: Path,
 ) -> None:

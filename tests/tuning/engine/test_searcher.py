@@ -282,6 +282,10 @@ def test_the_study_says_what_it_is_of(ours: StudySearch) -> None:
     assert about["command"].startswith("python ")
 
 
+SAMPLERS = ["tpe", pytest.param("gp", marks=pytest.mark.slow), "cmaes", "qmc", "random"]
+"""The Gaussian process takes seconds for every draw."""
+
+
 class TestSuggestions:
     def test_baselines_first_then_new_settings_each_with_its_own_seed(
         self, options: LSTMOptions, task: Task, directory: RunDirectory
@@ -302,7 +306,7 @@ class TestSuggestions:
             for config in configs
         )
 
-    @pytest.mark.parametrize("sampler", ["tpe", "gp", "cmaes", "qmc", "random"])
+    @pytest.mark.parametrize("sampler", SAMPLERS)
     def test_every_sampler_draws_inside_the_space_and_repeats_with_its_seed(
         self, sampler: Any, task: Task, tmp_path: Any
     ) -> None:
@@ -489,7 +493,7 @@ class TestConditionsAndObjectives:
             goal=Goal("fd_ratio", "most", 2.0),
         )
 
-    @pytest.mark.parametrize("sampler", ["tpe", "gp", "cmaes", "qmc", "random"])
+    @pytest.mark.parametrize("sampler", SAMPLERS)
     def test_every_sampler_draws_what_applies_and_nothing_else(
         self, sampler: Any, options: LSTMOptions, task: Task, directory: RunDirectory
     ) -> None:
