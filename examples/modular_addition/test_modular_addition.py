@@ -18,9 +18,7 @@ from trainable import ModularAdditionTrial  # noqa: E402
 
 GOOD = {"lr": 0.01, "weight_decay": 1.0, "beta1": 0.9, "beta2": 0.98}
 CONFIG = {**GOOD, "p": 13, "train_fraction": 0.7, "report_every": 50, "max_steps": 1000, "seed": 3}
-SMALL = (
-    "--p 11 --max-steps 400 --num-samples 3 --confirm 2 --finalists 1 --no-dashboard --name sums"
-)
+SMALL = "--p 11 --max-steps 400 --num-samples 3 --confirm 2 --no-dashboard --name sums"
 SHOWN = ("modular addition", "Learning curves", "Fresh seeds", "weight_decay", "EDGE01")
 
 
@@ -45,7 +43,7 @@ def test_it_learns_sums_that_it_has_not_seen_and_resumes_exactly(tmp_path: Path)
 def test_its_search_is_killed_resumed_confirmed_and_reported(place: str, tmp_path: Path) -> None:
     folder = HERE if place == "here" else shutil.copytree(HERE, tmp_path / "mine")
     sums, command = tmp_path / "runs" / "sums", [str(folder / "tune.py"), *SMALL.split()]
-    process = start(*command, "--max-concurrent", 1, cwd=tmp_path)
+    process = start(*command, "--max-concurrent", 1, "--finalists", 1, cwd=tmp_path)
     wait_for((sums / "trial_0000" / "result.json").exists, process)
     process.kill()  # SIGKILL
     process.communicate()
