@@ -23,7 +23,7 @@ setup: .venv/installed ## install into .venv what the searches and the report ne
 demo: .venv/installed ## search T=20 with the LSTM and the RNN in minutes, and build the report
 	$(BIN)/python tune_lstm.py --model rnn --num-samples 4 --max-steps 2000 --confirm 1 --finalists 1 --quiet \
 		--name demo-rnn-$(STAMP)
-	$(BIN)/python tune_lstm.py --num-samples 16 --max-steps 4000 --finalists 2 --name demo-lstm-$(STAMP)
+	$(BIN)/python tune_lstm.py --num-samples 16 --max-steps 4000 --finalists 1 --name demo-lstm-$(STAMP)
 	$(BIN)/python reports/build.py
 
 demo-gan: .venv/installed ## search the GAN on scikit-learn's digits, and build the report
