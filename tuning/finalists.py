@@ -180,7 +180,7 @@ def race_queue(
 ) -> list[dict[str, Any]]:
     """Configs of the trainings of the race's next stage; empty if the race is over."""
     seeds = confirmation_seeds(options.seed, options.confirm)
-    for end in stages(options.confirm):
+    for end in stages(options.confirm) if field else ():
         if queue := seeds_queue(field, seeds[:end], run, task):
             return queue
         field = racing(field, task.objective, seeds[:end])

@@ -136,6 +136,13 @@ class TestTheQueue:
         assert best.number == 4
         assert {one.number: len(one.confirmations) for one in field} == {4: 5, 2: 3, 5: 3, 1: 5}
 
+    def test_if_every_trial_failed_there_is_no_race(
+        self, directory: RunDirectory, task: Task, options: LSTMOptions
+    ) -> None:
+        add(directory, 0, "error", {"mean_accuracy": 0.9})
+        field = field_of(directory, task, options)
+        assert race_queue(field, directory.confirmation(), options, task) == []
+
     def test_a_training_that_was_cut_off_goes_on_and_none_is_handed_out_twice(
         self, searched: RunDirectory, task: Task, options: LSTMOptions
     ) -> None:
