@@ -132,7 +132,8 @@ class Run:
         """By trial and seed: the trainings of its settings on fresh seeds that have ended."""
         found: dict[int, dict[int, FinishedTrial]] = {}
         for one in self._finished(self.directory.confirmation()):
-            found.setdefault(one.config["confirms"], {})[one.config["seed"]] = one
+            if {"confirms", "seed"} <= one.config.keys():  # else somebody edited the record
+                found.setdefault(one.config["confirms"], {})[one.config["seed"]] = one
         return found
 
     @property

@@ -10,7 +10,9 @@ from statistics import mean, stdev
 from typing import Literal
 
 from records.checks.check import amount, counted
+from records.checks.statistics import half_width
 from records.finished_trial import FinishedTrial
+from records.outcome import ERROR
 from records.run import Run
 
 MISSED = 0.05
@@ -48,25 +50,22 @@ class VersusBaseline:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Student's interval for the mean difference; None if it takes more seeds, or if a seed has
-        no difference."""
-        if len(self.differences) < 2 or not all(map(math.isfinite, self.differences)):
+        """Student's interval for the mean difference. None if a training failed, or if all
+        differences are equal, so that nothing shows how much they vary."""
+        if not all(map(math.isfinite, self.differences)) or len({*self.differences}) < 2:
             return None
         centre, half = mean(self.differences), self._half_width(len(self.differences))
         return centre - half, centre + half
 
     def _half_width(self, n: int) -> float:
         """Half of the interval's width if ``n`` seeds differ as much as these do."""
-        from scipy.stats import t
-
-        quantile = float(t.ppf((1 + self.confidence) / 2, n - 1))
-        return quantile * stdev(self.differences) / math.sqrt(n)
+        return half_width(stdev(self.differences), n, self.confidence)
 
     @property
     def verdict(self) -> Literal["yes", "no", "not shown"]:
         """Whether the best settings are better than the baseline.
 
-        If a training failed, only the signs of the differences count (the sign test).
+        Without an interval, only the signs of the differences count (the sign test).
         """
         if self.interval is not None:
             low, high = sorted(self.better * end for end in self.interval)
@@ -91,6 +90,8 @@ class VersusBaseline:
             )
         centre, (low, high) = mean(self.differences), self.interval
         how = "higher" if centre > 0 else "lower"
+        if centre < 0:
+            low, high = -high, -low
         chosen = f", wider since the best of {self.compared} was chosen" * (self.compared > 1)
         return (
             f"{self.verdict}; {self.metric} is {amount(abs(centre))} {how} than with {than} on"
@@ -101,7 +102,7 @@ class VersusBaseline:
     def seeds_needed(self) -> int | None:
         """With how many fresh seeds a difference as large as this one would be shown; None if there
         is none, if it is shown, or if it takes more than ``MOST_SEEDS``."""
-        if self.verdict != "not shown" or self.interval is None or not any(self.differences):
+        if self.verdict != "not shown" or self.interval is None:
             return None
         centre = abs(mean(self.differences))
         enough = (
@@ -126,7 +127,7 @@ def versus_baseline(run: Run) -> VersusBaseline | None:
         baseline,
         run.metric,
         seeds,
-        tuple(run.value(mine[seed].loss) - run.value(its[seed].loss) for seed in seeds),
+        tuple(run.value(_loss(mine[seed])) - run.value(_loss(its[seed])) for seed in seeds),
         -1 if run.minimizes else 1,
         len(others),
     )
@@ -138,6 +139,11 @@ def _leading(run: Run, others: Sequence[FinishedTrial]) -> FinishedTrial:
 
     def rank(one: FinishedTrial) -> tuple[int, float]:
         results = run.on_fresh_seeds[one.number].values()
-        return -len(results), mean(result.loss for result in results)
+        return -len(results), mean(map(_loss, results))
 
     return min(others, key=rank)
+
+
+def _loss(trained: FinishedTrial) -> float:
+    """The loss on a fresh seed; infinite if the training broke, whatever it had reported before."""
+    return math.inf if trained.ended == ERROR.name else trained.loss

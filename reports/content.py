@@ -159,6 +159,9 @@ def answer(
     steps = [one["steps_to_converge"] for one in every if one.get("steps_to_converge")]
     worst = shown(goal.metric, (min if least else max)(values), 3) if values else "—"
     value, bound = shown(selected, row.get(selected), 3), shown(goal.metric, goal.bound, 6)
+    average = shown(goal.metric, mean(values), 3) if values else "—"
+    if 0 < len(values) < len(every):
+        average += f" of the {len(values)} with a result"
     return Answer(
         number=run.winner.number,
         settings=settings(run, run.winner.settings),
@@ -171,7 +174,7 @@ def answer(
         reached=sum(map(goal.reached, every)),
         worst=worst,
         worst_words=f"{'lowest' if least else 'highest'} {worst}",
-        mean=shown(goal.metric, mean(values), 3) if values else "—",
+        mean=average,
         pace=f"converged at step {number(min(steps))} to {number(max(steps))}" if steps else "",
         final=final,
         baseline=str(run.winner.config.get("baseline", "")),

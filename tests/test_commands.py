@@ -111,8 +111,6 @@ def commands_of(lines: Iterable[str]) -> list[Command]:
 
 def make(*arguments: str, cwd: Path = ROOT) -> str:
     """What ``make`` prints, also if these tests were started by ``make``."""
-    if shutil.which("make") is None:
-        pytest.skip("make is not installed", allow_module_level=True)
     own = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     result = subprocess.run(
         ["make", *arguments], cwd=cwd, env=own, capture_output=True, text=True, check=True
@@ -131,7 +129,9 @@ NAMED = commands_of(
     line for text in [*(page.read_text("utf-8") for page in PAGES), *DOCSTRINGS]
     for line in code_in(text)
 )  # fmt: skip
-MADE = [command for target in TARGETS for command in commands_of(recipe(target))]
+HAS_MAKE = shutil.which("make") is not None
+MADE = [one for target in TARGETS if HAS_MAKE for one in commands_of(recipe(target))]
+needs_make = pytest.mark.skipif(not HAS_MAKE, reason="make is not installed")
 
 
 def searches() -> list[Command]:
@@ -268,10 +268,12 @@ def test_the_pictures_are_made_from_both_runs(
     assert {path.name for path in tmp_path.iterdir()} == kept
 
 
+@needs_make
 def test_make_help_lists_every_target() -> None:
     assert [line.split()[0] for line in make("help").splitlines()] == TARGETS
 
 
+@needs_make
 def test_make_clean_leaves_the_runs(tmp_path: Path) -> None:
     shutil.copy(ROOT / "Makefile", tmp_path)
     for folder in (".venv", ".venv-bench", "reports/site", "runs/lstm-T20", "reports/figures"):
@@ -281,6 +283,7 @@ def test_make_clean_leaves_the_runs(tmp_path: Path) -> None:
     assert left == {"Makefile", "reports", "reports/figures", "runs", "runs/lstm-T20"}
 
 
+@needs_make
 def test_make_setup_installs_the_pinned_torch_from_files_that_are_there() -> None:
     lines = [line for target in ("setup", "lint", "bench-search") for line in recipe(target)]
     installs = [shlex.split(line) for line in lines if "pip install" in line]
@@ -292,6 +295,7 @@ def test_make_setup_installs_the_pinned_torch_from_files_that_are_there() -> Non
         assert {word for word in words if "==" in word} <= {*pinned}
 
 
+@needs_make
 @pytest.mark.parametrize("target", ["lint", "format"])
 def test_make_lint_and_format_run_their_programs(target: str, tmp_path: Path) -> None:
     (tmp_path / "one.py").write_text("import os\nx = 1\n" if target == "format" else "x = 1\n")
@@ -305,6 +309,7 @@ def test_make_lint_and_format_run_their_programs(target: str, tmp_path: Path) ->
     assert (tmp_path / "one.py").read_text() == "x = 1\n"
 
 
+@needs_make
 @pytest.mark.slow
 def test_make_test_fast_runs_the_tests_it_selects() -> None:
     (line,) = (line for line in recipe("test-fast") if "pytest" in line)

@@ -92,7 +92,7 @@ class SearchOptions:
     no_dashboard: bool = False
     """Do not start the Ray dashboard."""
     quiet: bool = False
-    """Print the verdict only."""
+    """Print the summary only."""
     warm_start: tuple[str, ...] = ()
     """Earlier runs whose best settings are tried first: folders, or names under --storage-path."""
     audit: float = 0.0

@@ -115,17 +115,18 @@ class Phases:
 
     def _holding(self) -> list[Finalist]:
         """The trials that reach the target of ``--target`` on all fresh seeds."""
-        goal, count = self.task.goal, self.options.confirm
-        given = self.options.target is not None
-        return [one for one in self._ranked() if one.holds(goal, count)] if given else []
+        if self.options.target is None:
+            return []
+        return [one for one in self._ranked() if one.holds(self.task.goal, self.options.confirm)]
 
     def _reaching(self) -> list[Finalist]:
         """The trials that have reached the target and have fresh seeds to be trained on."""
+        if self.options.target is None:
+            return []
         return [
             one
             for one in self._ranked()
-            if self.options.target is not None
-            and one.ended in COMPLETE
+            if one.ended in COMPLETE
             and self.task.goal.reached(one.last_row)
             and len(one.confirmations) < self.options.confirm
         ]

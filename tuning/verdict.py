@@ -201,6 +201,8 @@ def _confirmed(candidate: Finalist, task: Task, count: int) -> str:
     if values:
         worst = ("lowest", min(values)) if goal.at == "least" else ("highest", max(values))
         words += f" · {worst[0]} {metric_words(worst[1])}, mean {metric_words(mean(values))}"
+        if len(values) < len(rows):
+            words += f" of the {len(values)} with a result"
     steps = [row["steps_to_converge"] for row in rows if row.get("steps_to_converge")]
     if steps:
         words += f" · converged at step {min(steps):,} to {max(steps):,}"

@@ -24,11 +24,16 @@ def fraction_interval(count: int, n: int, confidence: float = 0.95) -> Interval:
 
 def mean_interval(values: Sequence[float]) -> Interval:
     """Student's interval for the mean of the distribution of two or more ``values``."""
+    middle, half = mean(values), half_width(stdev(values), len(values))
+    return Interval(middle - half, middle + half)
+
+
+def half_width(spread: float, n: int, confidence: float = 0.95) -> float:
+    """Half the width of Student's interval for the mean of ``n`` values with the standard deviation
+    ``spread``."""
     from scipy.stats import t
 
-    middle, n = mean(values), len(values)
-    half = float(t.ppf(0.975, n - 1)) * stdev(values) / math.sqrt(n)
-    return Interval(middle - half, middle + half)
+    return float(t.ppf((1 + confidence) / 2, n - 1)) * spread / math.sqrt(n)
 
 
 def record_chance(n: int, more: int) -> tuple[float, Interval]:

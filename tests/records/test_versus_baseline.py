@@ -1,5 +1,6 @@
 """Whether the best settings are better than the best baseline, against SciPy and a simulation."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,12 @@ def test_the_difference_is_paired_by_seed_and_its_interval_is_students(lstm: Mad
 def test_a_baseline_may_be_better(lstm: MadeRun) -> None:
     found = answer(lstm, {1: [0.5, 0.41, 0.3], 3: [0.9, 0.8, 0.7]}, **HAND_TUNED)
     assert found.verdict == "no"
-    assert found.words.startswith("no; mean_accuracy is 0.397 lower than with hand-tuned on")
+    assert found.interval is not None
+    low, high = (f"{-end:.3g}" for end in found.interval)
+    assert found.words == (
+        "no; mean_accuracy is 0.397 lower than with hand-tuned on average over 3 fresh seeds"
+        f" (95% interval {high} to {low})"
+    )
 
 
 def test_a_metric_to_minimize_is_better_if_it_is_lower(gan: MadeRun) -> None:
@@ -71,11 +77,30 @@ def test_what_is_not_shown_says_how_many_seeds_would_show_it(lstm: MadeRun) -> N
     quantile = 1.96
     about = (quantile * differences.std(ddof=1) / differences.mean()) ** 2
     assert about < needed < about + 4
-    assert answer_without_difference(lstm) is None
 
 
-def answer_without_difference(made: MadeRun) -> int | None:
-    return answer(made, {5: [0.7, 0.7], 6: [0.7, 0.7]}, trial_6="same").seeds_needed
+def test_differences_that_are_all_equal_show_nothing_but_their_signs(lstm: MadeRun) -> None:
+    """Two equal differences would give an interval without width."""
+    few = answer(lstm, {1: [0.75, 0.5], 3: [0.5, 0.25]}, **HAND_TUNED)
+    assert (few.interval, few.verdict, few.seeds_needed) == (None, "not shown", None)
+    assert "of 2 fresh seeds, 2 are better than with hand-tuned" in few.words
+
+
+def test_many_equal_differences_show_it_and_none_shows_nothing(lstm: MadeRun, gan: MadeRun) -> None:
+    assert answer(lstm, {1: [0.75] * 6, 3: [0.5] * 6}, **HAND_TUNED).verdict == "yes"
+    assert answer(gan, {1: [0.75] * 6, 3: [0.75] * 6}, **HAND_TUNED).verdict == "not shown"
+
+
+def test_a_training_that_broke_has_no_result_whatever_it_had_reported(lstm: MadeRun) -> None:
+    trained(lstm, {1: [0.9, 0.8, 0.7], 3: [0.5, 0.41, 0.3]}, **HAND_TUNED)
+    broken = lstm.run.confirmation().trial(0)
+    record = broken.read()
+    assert record is not None
+    broken.write(dataclasses.replace(record, ended="error"))
+    found = versus_baseline(lstm.opened)
+    assert found is not None
+    assert (found.interval, found.verdict) == (None, "not shown")
+    assert "2 are better than with hand-tuned by mean_accuracy, and 1 worse" in found.words
 
 
 def test_the_interval_of_the_best_of_several_is_wider(lstm: MadeRun) -> None:

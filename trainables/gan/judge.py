@@ -152,7 +152,7 @@ def _from_cache(images: Images, seed: int, name: str, say: Say) -> Judge:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             lock.enter_context(held(file.with_suffix(".lock"), say, f"training judge {seed}"))
-        except (OSError, NotImplementedError) as error:  # the latter: no locks on the file system
+        except OSError as error:
             _say_not_kept(file, error, say)
             return _train_and_say(images, seed, say)
         judge = _read(file, name, say, RECIPE)  # another search may have trained it meanwhile
@@ -165,9 +165,9 @@ def _from_cache(images: Images, seed: int, name: str, say: Say) -> Judge:
     return judge
 
 
-def _say_not_kept(file: Path, error: Exception, say: Say) -> None:
-    reason = error.strerror if isinstance(error, OSError) else "no locks on this file system"
-    say(f"the judge cannot be kept in {file.parent} ({reason}): the next search trains it again")
+def _say_not_kept(file: Path, error: OSError, say: Say) -> None:
+    where, why = file.parent, error.strerror
+    say(f"the judge cannot be kept in {where} ({why}): the next search trains it again")
 
 
 def cache_folder() -> Path:

@@ -126,10 +126,10 @@ def test_any_number_of_hand_tuned_curves_is_drawn_and_told_apart() -> None:
 def test_choices_of_any_type_stand_in_their_own_order(
     choices: tuple[object, ...], trials: pd.DataFrame
 ) -> None:
-    tried = [choices[-1], choices[0], "by hand", *[choices[0]] * 3]
+    tried = [choices[-1], choices[0], "no choice", *[choices[0]] * 3]
     table = trials.assign(score=0.5, choice=pd.Series(tried, dtype=object))
     figure = printed.parameter_slices(
         table, {"choice": choices}, None, Axis("score", "score"), "score"
     )
     labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
-    assert labels == [str(choices[0]), str(choices[-1]), "by hand"]
+    assert labels == [str(choices[0]), str(choices[-1]), "no choice"]

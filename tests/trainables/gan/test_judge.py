@@ -1,11 +1,15 @@
 import json
 import os
+import platform
 import re
 import shutil
+import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -355,3 +359,49 @@ def test_a_user_without_a_home_has_a_cache_all_the_same(monkeypatch: pytest.Monk
 def test_knows_mnist_to_99_2_percent() -> None:
     images = load_images("mnist", Path(os.environ["MNIST_ROOT"]))
     assert accuracy(train_judge(images, 5), images.test, images.test_labels) >= 0.992
+
+
+CAPTURED: Any = {"capture_output": True, "text": True, "check": True}
+
+WITHOUT_LOCKS = """
+import ctypes, struct, sys
+from pathlib import Path
+from trainables.gan import judge
+from trainables.gan.images import Images, load_images
+
+FLOCK, ALLOW, NO_SUCH_CALL = 73, 0x7FFF0000, 0x00050000 + 38
+program = [(0x20, 0, 0, 0), (0x15, 0, 1, FLOCK), (0x06, 0, 0, NO_SUCH_CALL), (0x06, 0, 0, ALLOW)]
+code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *one) for one in program))
+packed = struct.pack("HxxxxxxP", len(program), ctypes.addressof(code))
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.prctl(38, 1, 0, 0, 0) == 0  # PR_SET_NO_NEW_PRIVS
+assert libc.prctl(22, 2, ctypes.create_string_buffer(packed)) == 0  # PR_SET_SECCOMP, a filter
+judge.TRAINING_STEPS = 3
+digits = load_images("digits", "nowhere")
+train, labels = digits.train[:128], digits.train_labels[:128]
+few = Images("digits", train, labels, digits.test, digits.test_labels)
+judge.load_judge(few, judge.SEARCH_JUDGE, print, Path(sys.argv[1]))
+"""
+"""The kernel answers flock as a file system without locks does: there is no such call (ENOSYS)."""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    (sys.platform, platform.machine()) != ("linux", "x86_64"),
+    reason="the number of the system call is that of Linux on x86-64",
+)
+def test_where_files_cannot_be_locked_a_judge_is_trained_and_kept_and_a_kill_blocks_no_other(
+    cache: Path, tmp_path: Path
+) -> None:
+    """filelock then takes a file's existence for the lock, and ignores the file of a process that
+    is gone."""
+    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], **CAPTURED)
+    for run in ("first", "after a kill"):
+        command = [sys.executable, "-c", WITHOUT_LOCKS, str(tmp_path / run)]
+        done = subprocess.run(command, timeout=100, **CAPTURED)
+        assert "flock not supported" in done.stderr
+        assert done.stdout.startswith("training judge 1 on the 128 training images")
+        assert len(list((tmp_path / run).glob("*.safetensors"))) == 1
+        (kept,) = cache.glob("*.safetensors")
+        kept.unlink()
+        kept.with_suffix(".lock").write_text(f"{int(gone.stdout)}\n{platform.node()}\n")
