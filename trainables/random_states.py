@@ -1,5 +1,6 @@
-"""The states of every random generator that a training may draw from: Python's, numpy's, torch's
-and the GPU's. A trial starts them from its seed, and a checkpoint keeps them.
+"""A trial's random numbers: a stream of its own for each use, and the generators of Python, numpy,
+torch and the GPU that its libraries draw from. A trial starts all from its seed; a checkpoint keeps
+their states.
 """
 
 import random
@@ -9,16 +10,30 @@ from typing import Any
 import numpy as np
 import torch
 
+STREAMS = ("weights", "train", "evaluation", "test", "samples")
+"""A trial's random streams. Drawing from one never shifts another."""
+
+
+def generator(seed: int, stream: str, device: torch.device) -> torch.Generator:
+    """The random generator of one of the trial's ``STREAMS``, on ``device``.
+
+    The streams of one seed and of neighbouring seeds are unrelated, since numpy's SeedSequence
+    mixes both numbers.
+    """
+    mixed = np.random.SeedSequence((seed, STREAMS.index(stream))).generate_state(1, np.uint64)[0]
+    return torch.Generator(device).manual_seed(int(mixed >> np.uint64(1)))
+
 
 def seed_everything(seed: int) -> None:
-    """Start all of them from ``seed``."""
+    """Start the libraries' generators from ``seed``."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
 
 
 def random_states(device: torch.device) -> dict[str, Any]:
-    """What a checkpoint keeps of them, in types that ``torch.load(weights_only=True)`` reads."""
+    """What a checkpoint keeps of the libraries' generators, in types that
+    ``torch.load(weights_only=True)`` reads."""
     name, keys, *rest = np.random.get_state(legacy=True)
     return {
         "python_rng": random.getstate(),

@@ -41,19 +41,6 @@ REPORT_EVERY = 100
 RECORD_EVERY = 10
 """Training steps between two points of the training curves."""
 
-STREAMS = ("weights", "train", "evaluation", "test", "samples")
-"""A trial's random streams. Drawing from one never shifts another."""
-
-
-def generator(seed: int, stream: str, device: torch.device) -> torch.Generator:
-    """The random generator of one of the trial's ``STREAMS``, on ``device``.
-
-    The streams of one seed and of neighbouring seeds are unrelated, since numpy's SeedSequence
-    mixes both numbers.
-    """
-    mixed = np.random.SeedSequence((seed, STREAMS.index(stream))).generate_state(1, np.uint64)[0]
-    return torch.Generator(device).manual_seed(int(mixed >> np.uint64(1)))
-
 
 def settings_at(config: Mapping[str, Any], step: int) -> dict[str, Any]:
     """The config after ``step`` training steps: changed as its ``schedule`` says."""
@@ -124,6 +111,7 @@ class ResumableTrainable(tune.Trainable):
             except Exception as error:  # a damaged file can raise anything
                 logger.warning("cannot read %s, trying an earlier checkpoint: %s", folder, error)
                 self._start(config)
+        self._check_readable(self.state_dict())  # before a checkpoint is due
 
     def _start(self, config: dict[str, Any], step: int = 0) -> None:
         """Build the trial anew with its settings after ``step`` steps."""

@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from records.outcome import CONVERGED
-from trainables.resumable import ResumableTrainable, Row, generator
+from trainables.random_states import generator
+from trainables.resumable import ResumableTrainable, Row
 
 SOLVED = 0.99  # accuracy on unseen sums: a trial with two such reports in a row has converged
 

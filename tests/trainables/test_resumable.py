@@ -15,7 +15,8 @@ from records.outcome import Outcome, outcome_of
 from tests.trainables.lstm.test_trainable import CONFIG, trial
 from trainables.device import assigned_device
 from trainables.lstm.trainable import LSTMTrial
-from trainables.resumable import STREAMS, ResumableTrainable, Row, generator
+from trainables.random_states import STREAMS, generator
+from trainables.resumable import ResumableTrainable, Row
 
 CPU = torch.device("cpu")
 
@@ -126,15 +127,23 @@ SAVING = {"seed": 5, "trial": 0, "max_steps": 20, "report_every": 10}
     ],
 )
 def test_what_a_checkpoint_could_not_give_back_is_refused_by_its_name(
-    kept: Any, kind: str, tmp_path: Path
+    kept: Any, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def build(self: SavingTrial, config: dict[str, Any]) -> None:
+        self.kept = kept
+
     one = SavingTrial(SAVING)
-    one.kept = kept
-    with pytest.raises(TypeError) as refused:
-        one.save_checkpoint(str(tmp_path))
-    cannot_hold = f"a checkpoint cannot hold SavingTrial.kept, a {kind}: make it a tensor or "
-    assert str(refused.value).startswith(cannot_hold)
-    assert "\n" not in str(refused.value)
+    build(one, SAVING)
+    monkeypatch.setattr(SavingTrial, "build", build)
+    for refuse in (
+        lambda: SavingTrial(SAVING),
+        lambda: one.save_checkpoint(str(tmp_path)),  # if it became so in the training
+    ):
+        with pytest.raises(TypeError) as refused:
+            refuse()
+        cannot_hold = f"a checkpoint cannot hold SavingTrial.kept, a {kind}: make it a tensor or "
+        assert str(refused.value).startswith(cannot_hold)
+        assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

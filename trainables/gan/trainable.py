@@ -33,7 +33,8 @@ from trainables.gan.model import SimpleDiscriminator, SimpleGenerator
 from trainables.gan.outcomes import DISCRIMINATOR_WON, GENERATOR_COLLAPSED, OUTCOMES
 from trainables.gan.quality import COMPARED, MADE, Evaluator, class_shares, nearest_training_images
 from trainables.gan.shared import Role, Shared
-from trainables.resumable import ResumableTrainable, Row, generator
+from trainables.random_states import generator
+from trainables.resumable import ResumableTrainable, Row
 
 GRID_EVERY = 500
 """Training steps between two sample grids, as in the coursework. The last step has one too."""

@@ -30,7 +30,8 @@ from trainables.lstm.curriculum import Curriculum
 from trainables.lstm.initialisation import chrono, initialise, open_gates
 from trainables.lstm.model import LSTM, MODELS, RNN
 from trainables.lstm.palindromes import NUM_DIGITS, draw_batch
-from trainables.resumable import REPORT_EVERY, ResumableTrainable, Row, generator
+from trainables.random_states import generator
+from trainables.resumable import REPORT_EVERY, ResumableTrainable, Row
 
 CONVERGED = 0.99
 STAYS = 5

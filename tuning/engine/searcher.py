@@ -20,6 +20,7 @@ from optuna.distributions import (
 )
 from optuna.samplers import BaseSampler
 from optuna.trial import Trial, TrialState
+from ray.air.constants import TRAINING_ITERATION
 from ray.tune.search import Searcher
 
 from records.outcome import ERROR, STOPPED_EARLY
@@ -76,7 +77,7 @@ class StudySearch(RetryingSearcher):
         self._left = options.num_samples - trials_done
         self._out: dict[str, int] = {}  # numbers by Ray Tune's ids
         self._latest: dict[str, dict[str, Any]] = {}
-        self._same_errors: list[str] = []
+        self._errors: list[tuple[str, int]] = []  # each with the reports before it
         self._cut_off: list[tuple[int, dict[str, Any]]] = [
             (number, {}) for number in study.tell_unheard()
         ]
@@ -203,8 +204,8 @@ class StudySearch(RetryingSearcher):
         if failure is not None:
             if failure.outcome:
                 ended, result = failure.outcome, failure.trial.last_result
-            if not result:
-                self._refuse_to_repeat(failure)
+            else:
+                self._refuse_to_repeat(failure, result.get(TRAINING_ITERATION, 0))
         self._committed(lambda: self.run_study.tell(self._out[trial_id], ended, result))
         self.start_up.ended += self._out.pop(trial_id) < self.start_up.count
         self._latest.pop(trial_id, None)
@@ -216,14 +217,14 @@ class StudySearch(RetryingSearcher):
         self._latest.pop(trial_id, None)
         self._left += 1
 
-    def _refuse_to_repeat(self, failure: Failure) -> None:
-        """End a search whose first trials all failed alike before they reported anything: the other
-        trials would, too."""
-        self._same_errors.append(failure.line)
+    def _refuse_to_repeat(self, failure: Failure, reports: int) -> None:
+        """End a search whose first trials all failed alike after as many ``reports``: the others
+        would, too. Unless a running trial has more reports."""
+        self._errors.append((failure.line, reports))
         if (
-            len(self._same_errors) == SAME_ERRORS
-            and len(set(self._same_errors)) == 1
-            and not self._latest
+            len(self._errors) == SAME_ERRORS
+            and len(set(self._errors)) == 1
+            and all(row.get(TRAINING_ITERATION, 0) <= reports for row in self._latest.values())
             and all(record.ended in (None, ERROR.name) for _, record in self._run.trials())
         ):
             raise self._patience.give_up(

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import pytest
 from optuna.trial import TrialState
 from ray import exceptions, tune
-from ray.tune import Callback
+from ray.tune import Callback, TuneError
 
 from records.run_directory import RunDirectory
 from tests.conftest import ROOT, environment
@@ -136,12 +136,21 @@ def test_an_outcome_outlives_weights_that_cannot_be_saved(
 
 
 class Unready(tune.Trainable):
-    """Fails in its setup with the trial's entry in ``errors``, or ends at once if it has none."""
+    """Fails ``after`` so many reports, in its setup if 0, with the trial's entry in ``errors``.
+
+    A trial without an entry ends at its third report.
+    """
 
     errors: ClassVar[dict[int, str]]
+    after: ClassVar[int]
 
     def setup(self, config: dict[str, Any]) -> None:
-        if error := self.errors.get(config["trial"]):
+        self.config = config
+        self.fail_if_due(0)
+
+    def fail_if_due(self, reports: int) -> None:
+        error = self.errors.get(self.config["trial"])
+        if error and reports == self.after:
             raise RuntimeError(error)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -149,12 +158,16 @@ class Unready(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        return {"step": 100, "mean_accuracy": 0.5, "ended": "budget", "done": True}
+        self.fail_if_due(self.iteration)
+        ended = "budget" if self.iteration == 2 else None
+        step = 100 * (self.iteration + 1)
+        return {"step": step, "mean_accuracy": 0.5, "ended": ended, "done": bool(ended)}
 
 
 @pytest.mark.slow
-def test_three_setups_that_fail_alike_end_a_search_unless_one_differs_or_works(
-    local_ray: Callable[[int], None], options: LSTMOptions, task: Task
+@pytest.mark.parametrize("after", [0, 2])
+def test_three_trials_that_fail_alike_end_a_search_unless_one_differs_or_works(
+    after: int, local_ray: Callable[[int], None], options: LSTMOptions, task: Task
 ) -> None:
     local_ray(1)
 
@@ -166,8 +179,8 @@ def test_three_setups_that_fail_alike_end_a_search_unless_one_differs_or_works(
         searcher = StudySearch(
             mine, task, run, open_study(mine, task, run), trials_done=0, slots=1, patience=patience
         )
-        trainable = type("Unready", (Unready,), {"errors": errors})
-        with contextlib.suppress(Trouble):  # Ray Tune may swallow it
+        trainable = type("Unready", (Unready,), {"errors": errors, "after": after})
+        with contextlib.suppress(Trouble, TuneError):  # Ray Tune may wrap it, or swallow it
             tune_run(
                 trainable,
                 run,

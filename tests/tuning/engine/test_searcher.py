@@ -26,7 +26,7 @@ from search_spaces.lstm import SPACES as LSTM_SPACES
 from search_spaces.sobol import design_point
 from tests.support.checkpoints import write_checkpoint
 from tests.support.searched import open_study
-from trainables.gan.outcomes import DISCRIMINATOR_WON, GENERATOR_COLLAPSED
+from trainables.gan.trainable import GANTrial
 from trainables.lstm.trainable import LSTMTrial
 from tune_lstm import LSTMOptions
 from tuning.engine.samplers import create_sampler
@@ -526,7 +526,7 @@ class TestConditionsAndObjectives:
         assert sum(relativistic for relativistic, _ in found[-15:]) >= 12
         assert sum(fd for _, fd in found[-15:]) / 15 < 11
 
-    @pytest.mark.parametrize("ended", [DISCRIMINATOR_WON.name, GENERATOR_COLLAPSED.name])
+    @pytest.mark.parametrize("ended", [one.name for one in GANTrial.outcomes])
     def test_a_trial_that_gave_up_is_pruned_with_its_values(
         self, ended: str, options: LSTMOptions, task: Task, directory: RunDirectory
     ) -> None:
