@@ -51,20 +51,20 @@ def search_until(count: int, folder: Path) -> subprocess.Popen[str]:
     return process
 
 
-def check_resumed(folder: Path, before: dict[int, str]) -> None:
-    """Going on keeps what had ended as it was, ends with the trials asked for, and leaves the study
-    in order."""
+def check_resumed(folder: Path, before: dict[int, str], trials: int = 7) -> None:
+    """Going on keeps what had ended as it was, ends with the ``trials`` asked for, and leaves the
+    study in order."""
     result = run("tune_lstm.py", *RESUME, cwd=folder)
     assert result.returncode == 0, result.stderr
     counted = re.search(r" · (\d+) finished before", result.stderr)
     assert counted
     # A kill may fall between the study's word that a trial has ended and its record.
-    assert len(before) <= int(counted[1]) <= 7
+    assert len(before) <= int(counted[1]) <= trials
     after = ended(folder)
-    assert set(after) == set(range(7))
+    assert set(after) == set(range(trials))
     assert {number: after[number] for number in before} == before
     study = optuna.load_study(study_name="cut", storage=f"sqlite:///{folder}/runs/cut/optuna.db")
-    assert len(study.trials) == 7
+    assert len(study.trials) == trials
     assert {trial.state for trial in study.trials} <= {TrialState.COMPLETE, TrialState.PRUNED}
     for file in folder.glob("runs/cut/trial_*/result.json"):
         steps = {json.loads(line)["step"] for line in file.read_text().splitlines()}
@@ -106,9 +106,8 @@ def stop(process: subprocess.Popen[str], send: Send, number: signal.Signals, run
 
 
 def test_a_search_is_locked_killed_and_resumed(tmp_path: Path) -> None:
-    process = start_search(
-        tmp_path, *shlex.split("--input-length 4 --max-steps 300 --max-concurrent 1")
-    )
+    small = "--input-length 4 --max-steps 300 --num-samples 4 --max-concurrent 1 --confirm 0"
+    process = start_search(tmp_path, *shlex.split(small))
     wait_for((tmp_path / "runs" / "cut" / "search.json").exists, process)
     second = run("tune_lstm.py", *RESUME, cwd=tmp_path)
     assert second.returncode == 2
@@ -116,7 +115,7 @@ def test_a_search_is_locked_killed_and_resumed(tmp_path: Path) -> None:
     wait_for(lambda: len(ended(tmp_path)) >= 2, process)
     process.kill()
     process.communicate()
-    check_resumed(tmp_path, ended(tmp_path))
+    check_resumed(tmp_path, ended(tmp_path), trials=4)
 
 
 @slow
