@@ -29,6 +29,8 @@ class Surrogate:
     Attributes:
         explained: Out-of-bag R²: each trial is predicted by the trees that were not fitted to it.
             At most 1; 0 is as good as the mean; 0 for fewer than three trials.
+        chance: How often such predictions would rank the trials as well by chance (Spearman's
+            one-sided p-value); 1 for fewer than three trials, or if nothing differs.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class Surrogate:
         trials: Sequence[tuple[Settings, float]],
         seed: int = 0,
     ) -> None:
+        from scipy.stats import spearmanr
         from sklearn.ensemble import RandomForestRegressor
 
         self.parameters = parameters
@@ -45,7 +48,12 @@ class Surrogate:
         out_of_bag = len(finite) > 2
         self._forest = RandomForestRegressor(TREES, oob_score=out_of_bag, random_state=seed)
         self._forest.fit(self._encode(settings), np.array(losses))
-        self.explained = float(self._forest.oob_score_) if out_of_bag else 0.0
+        self.explained, self.chance = 0.0, 1.0
+        if out_of_bag:
+            self.explained = float(self._forest.oob_score_)
+            predicted = self._forest.oob_prediction_
+            if len({*predicted}) > 1 < len({*losses}):
+                self.chance = float(spearmanr(predicted, losses, alternative="greater").pvalue)
 
     def predict(self, settings: Sequence[Settings]) -> NDArray[np.float64]:
         """The predicted loss of each of the ``settings``, shape (n,)."""

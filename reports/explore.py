@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from optuna.distributions import BaseDistribution
 
-from records.checks.ablation import seed_noise, stages
+from records.checks.ablation import stages
 from records.checks.check import counted
 from records.checks.early_stopping import let_run_on
 from records.checks.fresh_seeds import selected_and_confirmed
@@ -158,15 +158,18 @@ class Explorer:
 
     def _path(self) -> Drawn | None:
         places = [
-            (one.changed, self.run.value(one.loss) if math.isfinite(one.loss) else None)
+            (one.changed, [self.run.value(loss) for loss in one.losses.values()])
             for one in stages(self.run)
         ]
         if not places:
             return None
-        words = (f"{changed or 'hand-tuned'}: {number(value)}" for changed, value in places)
-        alt = f"{self.y.title} after each change. {'; '.join(words)}."
+        words = (
+            f"{changed or 'hand-tuned'}: {number(sum(values) / len(values))}"
+            for changed, values in places
+        )
+        alt = f"{self.y.title} after each change, on average. {'; '.join(words)}."
         title = "From the hand-tuned settings to the winner's, one change at a time"
-        return title, alt, [("", evidence.path(places, seed_noise(self.run), self.y))]
+        return title, alt, [("", evidence.path(places, self.y))]
 
     def _slices(self) -> Drawn:
         drawn = []

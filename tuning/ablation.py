@@ -3,7 +3,7 @@ at a time, each trained.
 
 A winner may differ from the hand-tuned settings in every parameter. Training the path change by
 change shows how much each change contributes. A random forest fitted to the search's trials orders
-the changes (``records.surrogate``). Their effects are measured, all on the same fresh seed.
+the changes (``records.surrogate``). Their effects are measured, all on the same fresh seeds.
 """
 
 import math
@@ -17,7 +17,7 @@ from records.trial_directory import TrialRecord
 from search_spaces import SearchSpace
 from tuning.finalists import Finalist
 from tuning.options import SearchOptions
-from tuning.seeds import ablation_seed
+from tuning.seeds import ablation_seeds
 from tuning.task import Task
 
 COST_FACTOR = 5
@@ -42,8 +42,7 @@ def ablation_queue(
     directory = run.ablation(candidate.number)
     if directory.trial(0).read() is None:  # it is written last: with it the path is whole
         for number, config in reversed([*enumerate(_path(candidate, run, options, task))]):
-            own = {"ablation": number, "trial": number}
-            directory.trial(number).write(TrialRecord(number, {**config, **own}))
+            directory.trial(number).write(TrialRecord(number, {**config, "trial": number}))
     return [
         {**record.config, "restore_from": [str(folder) for folder in trained.checkpoints()]}
         for trained, record in directory.trials()
@@ -64,10 +63,11 @@ def _path(
         for directory, record in run.trials()
         if record.ended and (rows := directory.rows())
     ]
-    own = {"max_steps": _max_steps(candidate, task), "seed": ablation_seed(options.seed)}
+    same = {**space.fixed, **task.settings, "max_steps": _max_steps(candidate, task)}
     changes = ablation_path(space.parameters, start, target, tried)
-    for names, settings in [((), start), *changes]:
-        yield {**space.fixed, **task.settings, **own, **settings, "changed": names}
+    for place, (names, settings) in enumerate([((), start), *changes]):
+        for seed in ablation_seeds(options.seed):
+            yield {**same, **settings, "seed": seed, "ablation": place, "changed": names}
 
 
 def _max_steps(candidate: Finalist, task: Task) -> int:

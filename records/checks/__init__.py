@@ -10,22 +10,19 @@ from collections.abc import Callable
 from records.checks.ablation import ablation
 from records.checks.check import Check
 from records.checks.early_stopping import early_stopping_cost
-from records.checks.edges import best_trials_at_an_edge, winner_at_an_edge
+from records.checks.edges import best_trials_at_an_edge
 from records.checks.failures import failed_trials
 from records.checks.fresh_seeds import flattered_by_selection, holds_on_fresh_seeds
-from records.checks.more_trials import would_more_trials_help
-from records.checks.untried import rarely_tried_choices, untried_box, untried_stretch
+from records.checks.more_trials import has_the_sampler_learned
+from records.checks.untried import rarely_tried_choices
 from records.checks.what_mattered import importances, importances_at_rungs
 from records.run import Run
 
 CHECKS: dict[str, Callable[[Run], Check]] = {
     "SEED01": holds_on_fresh_seeds,
     "SEED02": flattered_by_selection,
-    "EDGE01": winner_at_an_edge,
     "EDGE02": best_trials_at_an_edge,
-    "MORE01": would_more_trials_help,
-    "SPACE01": untried_stretch,
-    "SPACE02": untried_box,
+    "MORE01": has_the_sampler_learned,
     "SPACE03": rarely_tried_choices,
     "WHAT01": importances,
     "WHAT02": importances_at_rungs,

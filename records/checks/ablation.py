@@ -1,39 +1,50 @@
 """PATH: what did each single change from the hand-tuned settings to the winner's bring?"""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby, pairwise
-from statistics import mean
-from typing import Any
-
-import numpy as np
+from statistics import mean, stdev
+from typing import Any, Literal
 
 from records.checks.check import Check, amount, counted, no_winner
+from records.checks.statistics import half_width
 from records.finished_trial import FinishedTrial
 from records.run import Run
 
 HAND_TUNED = "hand-tuned"
 """Baselines whose names begin with this are hand-tuned; the path begins at the last of them."""
 
+LEVEL = 0.05
+"""How often a change without an effect may be said to have one, over all changes together."""
+
 path = partial(
     Check,
     "PATH01",
-    detected="The hand-tuned settings were changed into the winner's one at a time, and each stage"
-    " was trained to its end. The order is that in which a random forest, fitted to the search's"
-    " trials, expects the changes to help most. The interval is Student's, for the difference of"
-    " two trainings, from the winner's fresh seeds.",
+    detected="The hand-tuned settings were changed into the winner's one at a time, and each step"
+    " was trained to its end on the same fresh seeds. The order is that in which a random forest,"
+    " fitted to the search's trials, expects the changes to help most. A change is compared with"
+    " the step before it, seed by seed, by Student's interval; all intervals together miss 5%.",
     matters="The winner differs from the hand-tuned settings in many values at once. A change that"
-    " brought nothing can be undone, which leaves simpler settings.",
+    " makes it worse can be undone, which leaves better and simpler settings.",
 )
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage of the path: what changed there (empty at the start), and the mean loss after it."""
+    """A step of the path: what changed there (empty at the start), and the loss by seed after it.
+
+    A loss is infinite if the training broke.
+    """
 
     changed: str
-    loss: float
+    losses: Mapping[int, float]
+
+    @property
+    def loss(self) -> float:
+        """The mean over the seeds."""
+        return mean(self.losses.values())
 
 
 def stages(run: Run) -> list[Stage]:
@@ -54,33 +65,49 @@ def ablation(run: Run) -> Check:
         sentence = f"0 changes from hand-tuned settings to trial {run.winner.number} were trained."
         do = run.commands.resume("--ablation") if _can_be_trained(run) else None
         return path("not applicable", sentence, do=do)
-    gains = [(after.changed, before.loss - after.loss) for before, after in pairwise(places)]
-    noise = seed_noise(run)
-    nothing = [changed for changed, gained in gains if noise is not None and not gained > noise]
-    interval = "no interval: it takes two fresh seeds"
-    if noise is not None:
-        interval = f"95% interval of a change without effect: ± {amount(noise)},"
-        interval += f" from {len(run.fresh_seeds)} fresh seeds"
-    steps = ", ".join(f"{changed} {_gain(run, gained)}" for changed, gained in gains)
+    effects = [_effect(run, *pair, len(places) - 1) for pair in pairwise(places)]
     begin, end = (_reached(run, one) for one in (places[0], places[-1]))
-    changes = counted(len(gains), "change")
-    sentence = f"From {run.metric} {begin} to {end} in {changes}: {steps} ({interval})."
-    if nothing:
-        return path("tip", f"{sentence} No gain beyond that: {', '.join(nothing)}.")
-    return path("passed", sentence)
+    sentence = (
+        f"From {run.metric} {begin} to {end} in {counted(len(effects), 'change')}, on"
+        f" {counted(len(places[-1].losses), 'fresh seed')} each: {', '.join(map(str, effects))}."
+    )
+    worse = [one.changed for one in effects if one.told == "worse"]
+    if worse:
+        return path("tip", f"{sentence} Shown to make it worse: {', '.join(worse)}.")
+    unknown = [one.changed for one in effects if one.told == "not shown"]
+    if unknown:
+        sentence = f"{sentence} Not shown to change anything: {', '.join(unknown)}."
+        return path("inconclusive", sentence)
+    return path("passed", f"{sentence} Each is shown to help.")
 
 
-def seed_noise(run: Run) -> float | None:
-    """The most that two trainings of equal settings differ, 95 times in 100, as a loss.
+@dataclass(frozen=True)
+class Effect:
+    """What a change did, in words, and whether the seeds show it."""
 
-    None if there are fewer than two fresh seeds.
-    """
-    from scipy.stats import t
+    changed: str
+    words: str
+    told: Literal["better", "worse", "not shown"]
 
-    losses = [one.loss for one in run.fresh_seeds if math.isfinite(one.loss)]
-    if len(losses) < 2:
-        return None
-    return float(t.ppf(0.975, len(losses) - 1)) * float(np.std(losses, ddof=1)) * math.sqrt(2)
+    def __str__(self) -> str:
+        return f"{self.changed} {self.words}"
+
+
+def _effect(run: Run, before: Stage, after: Stage, changes: int) -> Effect:
+    """The effect of one of the ``changes``: a paired comparison of two steps."""
+    seeds = before.losses.keys() & after.losses.keys()
+    gains = [before.losses[seed] - after.losses[seed] for seed in sorted(seeds)]
+    if not gains or not all(map(math.isfinite, gains)):
+        return Effect(after.changed, _gain(run, before.loss - after.loss), "not shown")
+    centre, words = mean(gains), _gain(run, mean(gains))
+    if len(set(gains)) < 2:
+        return Effect(after.changed, words, "not shown")
+    half = half_width(stdev(gains), len(gains), 1 - LEVEL / changes)
+    words += f" ± {amount(half)}"
+    told: Literal["better", "worse", "not shown"] = "not shown"
+    if abs(centre) > half:
+        told = "better" if centre > 0 else "worse"
+    return Effect(after.changed, words, told)
 
 
 def _can_be_trained(run: Run) -> bool:
@@ -93,18 +120,17 @@ def _can_be_trained(run: Run) -> bool:
 
 def _hand_tuned(run: Run) -> list[Stage]:
     """The hand-tuned settings, as starts of a path that was trained without its start."""
-    names = [(str(one.config.get("baseline", "")), one.loss) for one in run.finished]
     return [
-        Stage("", loss)
-        for name, loss in names
-        if name.startswith(HAND_TUNED) and math.isfinite(loss)
+        Stage("", {int(one.config.get("seed", 0)): one.loss})
+        for one in run.finished
+        if str(one.config.get("baseline", "")).startswith(HAND_TUNED) and math.isfinite(one.loss)
     ]
 
 
 def _stage(trials: list[FinishedTrial]) -> Stage:
     changed: Any = trials[0].config.get("changed") or ()
     names = changed if isinstance(changed, str) else " and ".join(changed)
-    return Stage(names, mean(one.loss for one in trials))
+    return Stage(names, {int(one.config.get("seed", 0)): one.loss for one in trials})
 
 
 def _reached(run: Run, stage: Stage) -> str:

@@ -7,7 +7,11 @@ from typing import Any, Literal, NamedTuple
 from records.outcome import COMPLETE
 from records.run import Run
 
-Status = Literal["issue", "tip", "passed", "not applicable"]
+Status = Literal["issue", "tip", "inconclusive", "passed", "not applicable"]
+"""What a check says: act; consider; too few trials or seeds to tell; all is well; no such question.
+
+In that order they are shown. At most 1 search in 20 without a fault gives an issue or a tip
+(``benchmarks.checks``)."""
 
 
 @dataclass(frozen=True)

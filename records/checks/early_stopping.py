@@ -2,12 +2,17 @@
 
 import math
 from functools import partial
+from itertools import count
 
 from records.checks.check import Check, between, counted, percent
 from records.checks.statistics import fraction_interval
 from records.finished_trial import FinishedTrial
 from records.outcome import STOPPED_EARLY
 from records.run import Run
+
+TOLERATED = 0.25
+"""Early stopping passes if it is shown to stop fewer winners than this fraction of what it stops.
+"""
 
 cost = partial(
     Check,
@@ -46,6 +51,11 @@ def early_stopping_cost(run: Run) -> Check:
     if better:
         do = run.commands.again(flags=("--scheduler", "none"), less=("--audit",))
         return cost("issue", sentence, do=do)
+    if interval.high > TOLERATED:
+        enough = next(k for k in count(n) if fraction_interval(0, k).high <= TOLERATED)
+        sentence += f" {enough} audited trials would show that fewer than {percent(TOLERATED)} do."
+        do = run.commands.resume(*run.more_trials, "--audit", "0.5")
+        return cost("inconclusive", sentence, do=do)
     return cost("passed", sentence)
 
 

@@ -1,60 +1,109 @@
-"""MORE: would more trials help?"""
+"""MORE: has the sampler learned, so that more trials by it are worth more than random draws?"""
 
+import math
 from functools import partial
+from statistics import NormalDist
 
-from records.checks.check import Check, amount, between, counted, no_winner, percent
-from records.checks.statistics import record_chance
+from records.checks.check import Check, amount, counted, no_winner, percent
 from records.finished_trial import FinishedTrial
+from records.outcome import CONVERGED
 from records.run import Run
 
-RECENT = 0.25
-"""A search is still improving if its best trial is among this fraction of its latest trials."""
+LEVEL, POWER = 0.05, 0.8
+"""How often random draws may be said to be beaten by their like, and how often a number of trials
+that is said to be enough must show it."""
+LEAST = 5
+"""With fewer draws of a kind nothing can be shown."""
+MOST = 1000
+"""More trials are not worth asking for."""
 
 more = partial(
     Check,
     "MORE01",
-    detected="When the best so far last improved, and the chance that further trials like the"
-    " earlier ones beat it: n more after N trials have n / (n + N), whatever their values. The"
-    " interval shows how little N trials say about what lies beyond their best. For a sampler that"
-    " learns, N counts the trials that it chose itself; while it goes on learning, the chance is"
-    " rather larger.",
-    matters="Trials cost time. An old best that is hard to beat is a reason to stop, a young one"
-    " to go on.",
+    detected="The trials that the sampler chose, compared with those of the start-up, which are"
+    " spread evenly over the space, by the objective at the first rung, which nearly all trials"
+    " reach: Mann and Whitney's one-sided test. Baselines belong to neither.",
+    matters="While a sampler has learned nothing, its trials are random draws. Once it has, more"
+    " trials of it are worth more.",
 )
 
 
-def would_more_trials_help(run: Run) -> Check:
+def has_the_sampler_learned(run: Run) -> Check:
     """MORE01."""
-    total = len(run.finished)
+    from scipy.stats import mannwhitneyu
+
     if not run.complete:
         return more("not applicable", no_winner(run))
-    drawn, how = _drawn_alike(run)
-    if len(drawn) < 2:
-        sentence = f"Too few trials to extrapolate from: {len(drawn)} of {total} were {how}."
-        return more("not applicable", sentence)
-    best = run.complete[0]
+    best, total = run.complete[0], len(run.finished)
     since = sum(one.number > best.number for one in run.finished)
-    further = run.more_samples - total
-    chance, interval = record_chance(len(drawn), further)
-    bound = "" if best in drawn else "at most "  # else they must beat more than the best of theirs
-    sentence = (
+    begun = (
         f"The best is trial {best.number}, {counted(since, 'trial')} ago"
         f" ({run.metric} {amount(run.value(best.loss))}{_gain(run, best)})."
-        f" {counted(further, 'more trial')} like the {len(drawn)} {how} beat it with a chance of"
-        f" {bound}{percent(chance)} (95% interval {between(interval)})."
     )
     do = run.commands.resume(*run.more_trials)
-    return more("tip" if since < RECENT * total else "passed", sentence, do=do)
-
-
-def _drawn_alike(run: Run) -> tuple[list[FinishedTrial], str]:
-    """The trials that were chosen as further ones would be, and how those are chosen."""
-    drawn = [one for one in run.finished if "baseline" not in one.config]
     sampler = str(run.options.get("sampler", "tpe"))
     if sampler in ("random", "qmc"):
-        return drawn, "drawn at random"
+        sentence = f"{begun} All {total} trials were drawn at random: there is nothing to learn."
+        return more("not applicable", sentence, do=do)
+    drawn, chosen = _kinds(run)
+    if min(len(drawn), len(chosen)) < LEAST:
+        sentence = (
+            f"{begun} {len(chosen)} of {counted(total, 'trial')} were chosen by {sampler.upper()},"
+            f" {len(drawn)} drawn at random: it takes {LEAST} of each."
+        )
+        return more("inconclusive", sentence, do=do)
+    test = mannwhitneyu(chosen, drawn, alternative="less")
+    beats = 1 - float(test.statistic) / (len(chosen) * len(drawn))
+    sentence = (
+        f"{begun} A trial of the {len(chosen)} chosen by {sampler.upper()} beats one of the"
+        f" {len(drawn)} drawn at random in {percent(beats)} of all pairs"
+        f" (p = {amount(float(test.pvalue), 2)})."
+    )
+    if test.pvalue < LEVEL:
+        return more("passed", sentence, do=do)
+    enough = trials_needed(beats, len(drawn))
+    words = f"It takes about {enough:,} chosen trials" if enough else "More trials may not either"
+    return more("inconclusive", f"{sentence} That is not shown to be more than chance. {words}.")
+
+
+def _kinds(run: Run) -> tuple[list[float], list[float]]:
+    """The losses at the first rung of the trials drawn at random, and of those chosen."""
     first = int(run.search.get("startup_trials", 0))
-    return [one for one in drawn if one.number >= first], f"chosen by {sampler.upper()}"
+    drawn: list[float] = []
+    chosen: list[float] = []
+    for one in run.finished:
+        if "baseline" not in one.config:
+            (drawn if one.number < first else chosen).append(_at_the_first_rung(run, one))
+    return drawn, chosen
+
+
+def _at_the_first_rung(run: Run, trial: FinishedTrial) -> float:
+    """The loss there, or at the end if it converged before; infinite if it did not get there."""
+    rung = float(min(run.search.get("rungs", []), default=math.inf))
+    costs, losses = trial.curve.T
+    if not len(costs) or not (costs[-1] >= rung or trial.complete):
+        return math.inf
+    if trial.ended == CONVERGED.name and costs[-1] <= rung:
+        return trial.loss
+    before = losses[costs <= rung]
+    return float(before[-1]) if len(before) else float(losses[0])
+
+
+def trials_needed(beats: float, drawn: int) -> int | None:
+    """How many chosen trials, beside those ``drawn``, would show that they win ``beats`` of all
+    pairs; None if they do not win, or if it takes too many.
+
+    Source: Noether 1987, Sample size determination for some common nonparametric tests.
+    """
+    if beats <= 0.5:
+        return None
+    z = NormalDist().inv_cdf(1 - LEVEL) + NormalDist().inv_cdf(POWER)
+    for chosen in range(LEAST, MOST + 1):
+        both = chosen + drawn
+        fraction = chosen / both
+        if both >= z**2 / (12 * fraction * (1 - fraction) * (beats - 0.5) ** 2):
+            return chosen
+    return None
 
 
 def _gain(run: Run, best: FinishedTrial) -> str:

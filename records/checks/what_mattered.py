@@ -23,11 +23,16 @@ ENOUGH = 10
 """With fewer comparable trials importances are noise."""
 MOST = 100
 """Of more trials so many are drawn at random: fANOVA over 1,000 takes half a minute."""
+LEVEL = 0.025
+"""Spearman's p-value below which the metric depends on the settings. A level of 0.05 is met by 6%
+of made searches of pure noise (``benchmarks.checks``)."""
 HARDLY = 0.05
 """A parameter whose interval ends below this fraction hardly mattered."""
 NAMED = 4
 """Parameters named in a sentence."""
 RESAMPLES = 24
+SURELY = 0.95
+"""A parameter leads at a budget if it does so in this fraction of the resamples."""
 TREES = 32
 """Trees of a forest; a forest over a resample has an eighth of them."""
 TOP_TRIALS = 5
@@ -52,7 +57,8 @@ at_rungs = partial(
     Check,
     "WHAT02",
     detected="PED-ANOVA over all trials that reached a rung, by their objective there, with an"
-    " interval from 24 resamples of the trials. At the first rung hardly any trial is missing; at"
+    " interval from 24 resamples of the trials. It is a tip if one parameter leads at a rung in 95%"
+    " of the resamples and another at another. At the first rung hardly any trial is missing; at"
     " later rungs only those are left that were not stopped.",
     matters="Early stopping judges by the first rungs. If other parameters decide there than at"
     " the end, it may stop the wrong trials.",
@@ -70,17 +76,20 @@ def importances(run: Run) -> Check:
         sentence = f"Fewer than two parameters vary in all {len(samples)} comparable trials."
         return at_the_end("not applicable", sentence)
     forest = f"A random forest fitted to {len(samples)} comparable trials"
-    explained = Surrogate(run.parameters, samples).explained
-    if explained <= 0:
-        sentence = f"{forest} predicts held-out trials no better than their mean"
-        sentence += f" (out-of-bag R² {explained:.2f}), so no importances are reported."
-        return at_the_end("not applicable", sentence)
+    surrogate = Surrogate(run.parameters, samples)
+    explained = surrogate.explained
+    if not (explained > 0 and surrogate.chance < LEVEL):
+        sentence = f"{forest} is not shown to predict held-out trials better than their mean"
+        sentence += f" (out-of-bag R² {explained:.2f}, p = {surrogate.chance:.2f}), so no"
+        sentence += f" importances are reported. {2 * len(samples)} trials may show more."
+        return at_the_end("inconclusive", sentence, do=run.commands.resume(*run.more_trials))
     fractions = _fanova(run, samples, varied, TREES)
     if not fractions:
         return at_the_end("not applicable", f"{forest} finds no difference between them.")
-    intervals = _resampled(
+    resamples = _resamples(
         samples, lambda drawn, seed: _fanova(run, drawn, varied, TREES // 8, seed)
     )
+    intervals = _intervals(resamples)
     sentence = _importances_sentence(run, samples, fractions, intervals)
     if unjudged := len(run.parameters) - len(varied):
         parameters = counted(unjudged, "parameter")
@@ -99,7 +108,7 @@ def _importances_sentence(
     run: Run, samples: list[Sample], fractions: Importances, intervals: dict[str, Interval]
 ) -> str:
     peds = _ped_anova(run, samples)
-    first = max(peds, key=lambda name: peds[name])
+    first = _first(peds)
     largest = sorted(fractions.items(), key=lambda one: -one[1])[:NAMED]
     told = "; ".join(
         f"{name} {percent(fraction)} ({between(intervals[name])})" for name, fraction in largest
@@ -112,22 +121,34 @@ def _importances_sentence(
 
 def importances_at_rungs(run: Run) -> Check:
     """WHAT02."""
-    words, leaders = [], []
+    words, leaders, surely = [], [], set()
     for label, samples in _by_budget(run):
         if _too_few(run, samples) is not None:
             words.append(f"{label}: {counted(len(samples), 'comparable trial')}, too few")
             continue
         peds = _ped_anova(run, samples)
-        intervals = _resampled(samples, lambda drawn, seed: _ped_anova(run, drawn))
-        leader = max(peds, key=lambda name: peds[name])
+        drawn = _resamples(samples, lambda drawn, seed: _ped_anova(run, drawn))
+        interval = _intervals(drawn)[leader := _first(peds)]
+        leads = sum(_first(one) == leader for one in drawn) / len(drawn)
         leaders.append(leader)
-        fraction = f"{percent(peds[leader])} ({between(intervals[leader])})"
+        surely |= {leader} if leads >= SURELY else set()
+        fraction = f"{percent(peds[leader])} ({between(interval)})"
         words.append(f"{label}, {len(samples)} trials: {leader} {fraction}")
     if len(leaders) < 2:
         sentence = f"It takes {ENOUGH} comparable trials at two budgets, not at {len(leaders)}"
         return at_rungs("not applicable", f"{sentence}: {'; '.join(words)}.")
     sentence = f"The most important parameter, by PED-ANOVA: {'; '.join(words)}."
-    return at_rungs("passed" if len({*leaders}) == 1 else "tip", sentence)
+    if len({*leaders}) == 1:
+        return at_rungs("passed", sentence)
+    if len(surely) > 1:
+        return at_rungs("tip", sentence)
+    sentence += f" Not shown to differ: none leads in {percent(SURELY)} of the resamples at one"
+    return at_rungs("inconclusive", f"{sentence} budget while another does at another.")
+
+
+def _first(importances: Importances) -> str:
+    """The parameter with the largest."""
+    return max(importances, key=importances.__getitem__)
 
 
 def importances_by_budget(run: Run) -> dict[str, Importances]:
@@ -243,15 +264,20 @@ def _study(run: Run, samples: list[Sample]) -> Iterator[Any]:
         optuna.logging.set_verbosity(verbosity)
 
 
-def _resampled(
+def _resamples(
     samples: list[Sample], importance: Callable[[list[Sample], int], Importances]
-) -> dict[str, Interval]:
-    """Each parameter's 95% interval over resamples of the trials, drawn with replacement."""
+) -> list[Importances]:
+    """The importances in resamples of the trials, drawn with replacement."""
     draws = np.random.default_rng(0)
-    found: list[Importances] = []
+    found = []
     for seed in range(RESAMPLES):
         drawn = [samples[place] for place in draws.integers(len(samples), size=len(samples))]
         found += [fractions] if (fractions := importance(drawn, seed)) else []
+    return found
+
+
+def _intervals(found: list[Importances]) -> dict[str, Interval]:
+    """Each parameter's 95% interval over resamples."""
     intervals = {}
     for name in {name for fractions in found for name in fractions}:
         values = [fractions.get(name, 0.0) for fractions in found]

@@ -29,22 +29,27 @@ def importances(shares: Mapping[str, Mapping[str, float]]) -> Figure:
     return figure
 
 
-def path(stages: Sequence[tuple[str, float | None]], noise: float | None, y: Axis) -> Figure:
+def path(stages: Sequence[tuple[str, Sequence[float]]], y: Axis) -> Figure:
     """The metric after each change on the way from the hand-tuned settings to the winner's.
 
-    Args:
-        stages: What changed, and the metric after it, None if the training broke; the hand-tuned
-            settings first.
-        noise: How far two trainings of the same settings differ by their seeds; None: unknown.
+    ``stages``: what changed, and the metric after it on each seed, not finite if the training
+    broke; the hand-tuned settings first.
     """
     figure = Figure()
-    changes, values = zip(*stages, strict=True)
+    places = ["hand-tuned", *(f"+ {changed}" for changed, _ in stages[1:])]
+    means = [sum(values) / len(values) for _, values in stages]
     figure.add(
-        "scatter", ["hand-tuned", *(f"+ {changed}" for changed in changes[1:])], values,
-        mode="lines+markers", name="trained on one fresh seed", marker={"size": 9},
-        line={"shape": "hvh", "color": BEST}, text=[amount(value, 4) for value in values],
-        error_y={"type": "constant", "value": noise, "visible": noise is not None},
-        hoverinfo="text",
+        "scatter", places, digits(means), mode="lines", name="mean",
+        line={"shape": "hvh", "color": BEST}, hoverinfo="text",
+        text=[amount(value, 4) for value in means],
+    )  # fmt: skip
+    seeds = [
+        (place, one) for place, (_, values) in zip(places, stages, strict=True) for one in values
+    ]
+    figure.add(
+        "scatter", [place for place, _ in seeds], digits([one for _, one in seeds]),
+        mode="markers", name="a fresh seed", marker={"size": 9, "color": HAND_TUNED[0]},
+        hoverinfo="y",
     )  # fmt: skip
     figure.categories("xaxis")
     figure.scale(y=y)

@@ -33,12 +33,13 @@ def test_one_change_at_a_time_from_the_hand_tuned_settings_what_matters_first(
 ) -> None:
     search(directory)
     queue = ablation_queue(winner(lr=0.02, max_norm=5.0), directory, options, task)
-    settings = [(one["lr"], one["max_norm"]) for one in queue]
-    assert settings == [(0.005, 0.01), (0.02, 0.01), (0.02, 5.0)]
-    assert [one["changed"] for one in queue] == [[], "lr", "max_norm"]
-    seeds = {one["seed"] for one in queue}
-    assert len(seeds) == 1
-    assert not seeds & {
+    steps = [(one["lr"], one["max_norm"], one["changed"], one["ablation"]) for one in queue]
+    seeds = [one["seed"] for one in queue]
+    assert steps[::3] == [(0.005, 0.01, [], 0), (0.02, 0.01, "lr", 1), (0.02, 5.0, "max_norm", 2)]
+    assert [steps[place - place % 3] for place in range(9)] == steps  # three seeds a step
+    assert seeds == seeds[:3] * 3
+    assert len({*seeds}) == 3
+    assert not {*seeds} & {
         *confirmation_seeds(options.seed, 1000),
         *(trial_seed(options.seed, n) for n in range(1000)),
     }

@@ -117,16 +117,17 @@ def test_issues_and_tips_are_said_in_a_line_each_and_the_rest_is_not(
             "rungs": [],
         }
     )
-    for number in range(2):
-        settings = {"lr": 0.01, "max_norm": 9.9 if number else 0.1}
+    for number in range(40):
+        settings = {"lr": 0.01, "max_norm": 9.9 if number < 8 else 0.1}
         directory.trial(number).write(TrialRecord(number, settings, ended="budget"))
         directory.trial(number).append(
-            {"step": 900, "accuracy": 1.0, "mean_accuracy": 0.5 + number / 10}
+            {"step": 900, "accuracy": 1.0, "mean_accuracy": 0.9 - number / 100}
         )
     lines = verdict(options, task, directory, finalist(1, 0.95), []).splitlines()
-    (edge,) = (line for line in lines if line.startswith("EDGE01 "))
+    (edge,) = (line for line in lines if line.startswith("EDGE02 "))
     assert edge.startswith(
-        "EDGE01     The best may lie beyond: trial 1 has max_norm=9.9 (upper end, "
+        "EDGE02     More of the best trials lie at an end than of the others: 8 of the best 10 and"
+        " 0 of the other 30 at the upper end of max_norm"
     )
     assert " Try: python " in edge
     said = {

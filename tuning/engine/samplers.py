@@ -4,7 +4,14 @@ import warnings
 from typing import Any
 
 import numpy as np
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
+from optuna.trial import Trial
 
 from search_spaces import SearchSpace
 from tuning.options import SearchOptions
@@ -42,3 +49,15 @@ def create_sampler(
                 return CmaEsSampler(x0=x0, seed=seed, n_startup_trials=1)
             case "qmc" | "random":  # for qmc: parameters that an earlier run's settings leave open
                 return RandomSampler(seed=seed)
+
+
+def suggest(trial: Trial, name: str, distribution: BaseDistribution) -> Any:
+    """Ask the trial for a value of ``distribution``, through Optuna's define-by-run calls."""
+    match distribution:
+        case FloatDistribution(low=low, high=high, step=step, log=log):
+            return trial.suggest_float(name, low, high, step=step, log=log)
+        case IntDistribution(low=low, high=high, step=step, log=log):
+            return trial.suggest_int(name, low, high, step=step, log=log)
+        case CategoricalDistribution(choices=choices):
+            return trial.suggest_categorical(name, choices)
+    raise TypeError(f"{name}: a trial cannot be asked for a {type(distribution).__name__}")

@@ -12,14 +12,8 @@ from functools import partial
 from typing import Any, TypeVar
 
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
 from optuna.samplers import BaseSampler
-from optuna.trial import Trial, TrialState
+from optuna.trial import TrialState
 from ray.air.constants import TRAINING_ITERATION
 from ray.tune.search import Searcher
 
@@ -30,7 +24,7 @@ from tuning.engine.failure import Failure
 from tuning.engine.patience import Patience
 from tuning.engine.retries import RetryingSearcher
 from tuning.engine.room import Room
-from tuning.engine.samplers import create_sampler
+from tuning.engine.samplers import create_sampler, suggest
 from tuning.engine.start_up import StartUp
 from tuning.engine.study import RunStudy
 from tuning.options import SearchOptions
@@ -154,7 +148,7 @@ class StudySearch(RetryingSearcher):
             raise self._patience.give_up(
                 f"{directory.path} holds files of a trial that the study does not know"
             )
-        settings = space.choose(partial(_suggest, trial))
+        settings = space.choose(partial(suggest, trial))
         seed = self._options.seed
         if not self._options.train:
             seed = trial_seed(seed, trial.number)
@@ -230,15 +224,3 @@ class StudySearch(RetryingSearcher):
             raise self._patience.give_up(
                 f"the first {SAME_ERRORS} trials all failed: {failure.line}"
             )
-
-
-def _suggest(trial: Trial, name: str, distribution: BaseDistribution) -> Any:
-    """Ask the trial for a value of ``distribution``, through Optuna's define-by-run calls."""
-    match distribution:
-        case FloatDistribution(low=low, high=high, step=step, log=log):
-            return trial.suggest_float(name, low, high, step=step, log=log)
-        case IntDistribution(low=low, high=high, step=step, log=log):
-            return trial.suggest_int(name, low, high, step=step, log=log)
-        case CategoricalDistribution(choices=choices):
-            return trial.suggest_categorical(name, choices)
-    raise TypeError(f"{name}: a trial cannot be asked for a {type(distribution).__name__}")

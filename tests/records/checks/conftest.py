@@ -1,6 +1,7 @@
 """Run directories made up for the checks: a space, trials, fresh seeds and a path of changes."""
 
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -89,12 +90,17 @@ class MadeRun:
             if row:
                 directory.append({"step": 900, **row})
 
-    def changed(self, changes: list[tuple[Any, float]]) -> None:
-        """The path from hand-tuned settings to trial 1: changes, and figures after them."""
-        path = self.run.ablation(1)
-        for place, (changed, figure) in enumerate(changes):
-            settings = {"lr": 0.01, "max_norm": 1.0}
-            self.trial(place, settings, figure, run=path, ablation=place, changed=changed)
+    def changed(self, changes: Sequence[tuple[Any, float | Sequence[float]]]) -> None:
+        """The path from hand-tuned settings to trial 1: changes, and figures after them, one for
+        each seed."""
+        path, number = self.run.ablation(1), 0
+        shutil.rmtree(path.path, ignore_errors=True)
+        for place, (changed, figures) in enumerate(changes):
+            every = figures if isinstance(figures, Sequence) else (figures,)
+            for seed, figure in enumerate(every, start=999_990):
+                own: dict[str, Any] = {"ablation": place, "changed": changed, "seed": seed}
+                self.trial(number, {"lr": 0.01, "max_norm": 1.0}, figure, run=path, **own)
+                number += 1
 
     def winner(self, number: int) -> None:
         write_json(self.run.path / "best" / "metrics.json", {"trial": number})

@@ -1,9 +1,11 @@
 import math
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from scipy.stats import t
 
-from records.checks.ablation import ablation, seed_noise, stages
+from records.checks.ablation import ablation, stages
 from tests.records.checks.conftest import MadeRun
 
 SETTINGS = {"lr": 0.01, "max_norm": 0.1}
@@ -47,68 +49,88 @@ def test_a_path_without_its_start_begins_at_the_last_hand_tuned_settings(lstm: M
     assert ablation(lstm.opened).sentence.startswith("From mean_accuracy 0.3 to 0.9 in 1 change")
 
 
-def test_it_says_what_each_change_bought_and_which_bought_nothing(lstm: MadeRun) -> None:
-    fresh = [0.95, 0.94, 0.96]
-    searched(lstm, *fresh)
-    lstm.changed([("lr", 0.90), (["curriculum", "start_length"], 0.97), ("max_norm", 0.96)])
-    noise = t.ppf(0.975, 2) * np.std(fresh, ddof=1) * math.sqrt(2)
+def test_each_change_is_compared_with_the_step_before_seed_by_seed(lstm: MadeRun) -> None:
+    searched(lstm)
+    steps: list[tuple[Any, tuple[float, ...]]] = [
+        ((), (0.30, 0.31, 0.29)),
+        ("lr", (0.90, 0.92, 0.91)),
+        (["curriculum", "start_length"], (0.97, 0.91, 0.94)),
+        ("max_norm", (0.93, 0.868, 0.9)),
+    ]
+    lstm.changed(steps)
+    widths = []
+    for (_, before), (_, after) in pairwise(steps):
+        gains = np.array(after) - np.array(before)
+        widths.append(t.ppf(1 - 0.025 / 3, 2) * gains.std(ddof=1) / math.sqrt(3))
     check = ablation(lstm.opened)
-    assert check.status == "tip"
     assert check.sentence == (
-        "From mean_accuracy 0.3 to 0.96 in 3 changes: lr +0.6, curriculum and start_length +0.07,"
-        f" max_norm −0.01 (95% interval of a change without effect: ± {noise:.3g}, from 3 fresh"
-        " seeds). No gain beyond that: max_norm."
+        "From mean_accuracy 0.3 to 0.899 in 3 changes, on 3 fresh seeds each:"
+        f" lr +0.61 ± {widths[0]:.3g}, curriculum and start_length +0.03 ± {widths[1]:.3g},"
+        f" max_norm −0.0407 ± {widths[2]:.3g}. Shown to make it worse: max_norm."
     )
+    assert check.status == "tip"
+
+
+def test_a_change_that_the_seeds_do_not_show_is_left_open(lstm: MadeRun) -> None:
+    searched(lstm)
+    last = ("max_norm", (0.95, 0.9, 0.9))
+    lstm.changed([((), (0.3, 0.31, 0.29)), ("lr", (0.9, 0.92, 0.91)), last])
+    check = ablation(lstm.opened)
+    assert check.status == "inconclusive"
+    assert check.sentence.endswith("Not shown to change anything: max_norm.")
 
 
 def test_changes_that_all_help_pass(lstm: MadeRun) -> None:
-    searched(lstm, 0.951, 0.95, 0.952)
-    lstm.changed([((), 0.31), ("lr", 0.6), ("max_norm", 0.95)])
+    searched(lstm)
+    lstm.changed([((), (0.31, 0.3)), ("lr", (0.6, 0.592)), ("max_norm", (0.95, 0.94))])
     check = ablation(lstm.opened)
     assert check.status == "passed"
-    assert check.sentence.startswith(
-        "From mean_accuracy 0.31 to 0.95 in 2 changes: lr +0.29, max_norm +0.35 ("
-    )
+    assert check.sentence.endswith("Each is shown to help.")
 
 
-def test_on_one_seed_there_is_no_interval(lstm: MadeRun) -> None:
+def test_a_path_of_one_seed_as_earlier_versions_trained_shows_nothing(lstm: MadeRun) -> None:
     searched(lstm, 0.95)
     lstm.changed([("lr", 0.2)])
     check = ablation(lstm.opened)
-    assert check.status == "passed"
+    assert check.status == "inconclusive"
     assert check.sentence == (
-        "From mean_accuracy 0.3 to 0.2 in 1 change: lr −0.1"
-        " (no interval: it takes two fresh seeds)."
+        "From mean_accuracy 0.3 to 0.2 in 1 change, on 1 fresh seed each: lr −0.1. Not shown to"
+        " change anything: lr."
     )
 
 
 def test_a_smaller_fd_is_a_gain(gan: MadeRun) -> None:
     gan.trial(0, {"lr_g": 1e-4}, 400.0, baseline="hand-tuned")
     gan.trial(1, {"lr_g": 1e-3}, 10.0)
-    gan.confirmed(1, {"lr_g": 1e-3}, [{"fd": one, "fd_ratio": 1.0} for one in (10.0, 11.0, 12.0)])
-    gan.changed([("lr_g", 100.0), ("loss", 10.0)])
+    gan.changed([((), (400.0, 410.0)), ("lr_g", (100.0, 111.0)), ("loss", (10.0, 20.0))])
     check = ablation(gan.opened)
     assert check.status == "passed"
-    assert check.sentence.startswith("From fd 400 to 10 in 2 changes: lr_g −300, loss −90 (")
+    assert check.sentence.startswith("From fd 405 to 15 in 2 changes, on 2 fresh seeds each: lr_g ")
+    assert "loss −90.5 ± " in check.sentence
 
 
 def test_a_change_that_breaks_the_training_is_said_so(lstm: MadeRun) -> None:
-    searched(lstm, 0.95, 0.94)
-    lstm.changed([("lr", math.inf), ("max_norm", 0.9)])
-    assert "lr broke it, max_norm repaired it (" in ablation(lstm.opened).sentence
-    lstm.changed([("lr", math.inf), ("max_norm", math.inf)])
+    searched(lstm)
+    inf = math.inf
+    lstm.changed([((), (0.3, 0.3)), ("lr", (0.9, inf)), ("max_norm", (0.9, 0.8))])
+    assert "lr broke it, max_norm repaired it." in ablation(lstm.opened).sentence
+    lstm.changed([((), (0.3, 0.3)), ("lr", (inf, inf)), ("max_norm", (inf, 0.9))])
     sentence = ablation(lstm.opened).sentence
     assert sentence.startswith(
-        "From mean_accuracy 0.3 to no value in 2 changes: lr broke it, max_norm left it broken ("
+        "From mean_accuracy 0.3 to no value in 2 changes, on 2 fresh seeds each: lr broke it,"
+        " max_norm left it broken."
     )
-    assert sentence.endswith("No gain beyond that: lr, max_norm.")
+    assert sentence.endswith("Not shown to change anything: lr, max_norm.")
 
 
 def test_the_path_is_there_to_be_drawn(gan: MadeRun) -> None:
     for number in range(1, 4):
         gan.trial(number, {"lr_g": 0.001}, 10.0 * number)
     gan.winner(1)
-    gan.changed([((), 30.0), ("lr_g", 12.0), (("loss", "ema"), 9.5)])
-    found = [(one.changed, one.loss) for one in stages(gan.opened)]
-    assert found == [("", 30.0), ("lr_g", 12.0), ("loss and ema", 9.5)]
-    assert seed_noise(gan.opened) is None
+    gan.changed([((), (30.0, 32.0)), ("lr_g", (12.0, 13.0)), (("loss", "ema"), (9.5, 9.0))])
+    found = [(one.changed, [*one.losses.values()], one.loss) for one in stages(gan.opened)]
+    assert found == [
+        ("", [30.0, 32.0], 31.0),
+        ("lr_g", [12.0, 13.0], 12.5),
+        ("loss and ema", [9.5, 9.0], 9.25),
+    ]

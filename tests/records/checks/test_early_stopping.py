@@ -51,7 +51,15 @@ def test_a_stopped_winner_is_an_issue(lstm: MadeRun) -> None:
 
 def test_an_audit_that_found_nothing_says_what_it_leaves_open(lstm: MadeRun) -> None:
     check = early_stopping_cost(audited(lstm, {10: 0.4, 11: 0.2}))
-    assert (check.status, check.do) == ("passed", None)
+    assert check.status == "inconclusive"
+    assert check.sentence.endswith("13 audited trials would show that fewer than 25% do.")
+    more = "--resume --name made --num-samples 18 --audit 0.5"
+    assert check.do == f"python tune_lstm.py {more}"
     words = "0 of 2 audited trials beat the best of the others (0%, 95% interval 0% to 84%)"
     assert words in check.sentence
     assert "so 0 to 7 of the 8 that were stopped early may have" in check.sentence
+
+
+def test_an_audit_of_enough_trials_passes(lstm: MadeRun) -> None:
+    check = early_stopping_cost(audited(lstm, dict.fromkeys(range(10, 23), 0.3)))
+    assert (check.status, check.do) == ("passed", None)  # 0.025 ** (1 / 13) = 0.753
