@@ -20,7 +20,7 @@ POINTS = 300
 ERROR_LINES = 60
 OF_A_SEARCH = (
     "--num-samples", "--sampler", "--scheduler", "--set", "--space-file", "--warm-start",
-    "--audit", "--target", "--ablation", "--time-budget", "--confirm", "--seed",
+    "--audit", "--target", "--ablation", "--finalists", "--time-budget", "--confirm", "--seed",
 )  # fmt: skip
 """Options that mean nothing for one training, or that the trial's record has."""
 

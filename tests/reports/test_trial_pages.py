@@ -11,9 +11,10 @@ import pytest
 
 from records.run import Run
 from reports.experiments import page_of
-from reports.trial_pages import trial_pages
+from reports.trial_pages import OF_A_SEARCH, trial_pages
 from tests.conftest import SmallSearch, run
 from tests.reports.conftest import build, four, invented, scores, words_of
+from tuning.one_training import CONFLICTS
 
 
 def pages(path: Path, folder: Path) -> list[dict[str, Any]]:
@@ -117,6 +118,10 @@ def test_every_column_of_the_settings_has_a_name(tmp_path: Path, unsaved: set[st
     build(invented(tmp_path / "run", four()), to=tmp_path / "site")
     for page in (tmp_path / "site").rglob("*.html"):
         assert not re.search(r"<th[^>]*>\s*</th>", page.read_text()), page
+
+
+def test_the_command_to_train_a_trial_again_has_no_option_of_a_search() -> None:
+    assert {*CONFLICTS} <= {*OF_A_SEARCH}
 
 
 @pytest.mark.slow
