@@ -50,10 +50,11 @@ format: .venv/installed-dev ## let ruff format and correct the code
 report: .venv/installed ## build the report of every run under runs/
 	$(BIN)/python reports/build.py
 
-bench: .venv/installed ## measure training steps, early-stopping rules and the cost of a trial
+bench: .venv/installed ## measure training steps, early stopping, the checks, and the cost of a trial
 	$(BIN)/python -m benchmarks.lstm_step
 	$(BIN)/python -m benchmarks.gan_step
 	$(BIN)/python -m benchmarks.early_stopping
+	$(BIN)/python -m benchmarks.checks
 	$(BIN)/python -m benchmarks.trial_overhead
 
 bench-search: .venv/installed .venv-bench/installed ## compare search strategies on recorded curves

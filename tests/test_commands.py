@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 import pytest
 
-from benchmarks import early_stopping, gan_step, lstm_step, report, search, trial_overhead
+from benchmarks import checks, early_stopping, gan_step, lstm_step, report, search, trial_overhead
 from command_line import read_arguments
 from docs import pictures
 from reports.build import ReportOptions
@@ -36,6 +36,7 @@ OPTIONS: dict[str, type] = {
     "tune_gan.py": GANOptions,
     "reports/build.py": ReportOptions,
     "docs/pictures.py": pictures.Options,
+    "benchmarks.checks": checks.Options,
     "benchmarks.early_stopping": early_stopping.Options,
     "benchmarks.gan_step": gan_step.Options,
     "benchmarks.lstm_step": lstm_step.Options,

@@ -103,7 +103,7 @@ class SearchOptions:
     It is a value of the goal's metric, which is not always the metric that the search optimizes."""
     ablation: bool = False
     """After the search, change the hand-tuned settings into the best ones step by step.
-    Every step is trained."""
+    Every step is trained on three seeds."""
     set: tuple[str, ...] = ()
     """Changes to the search space, separated by spaces.
     NAME=LOW..HIGH:log is a range, such as lr=1e-4..1e-1:log (also :linear and :step=S).

@@ -20,7 +20,7 @@ from tune import AdditionOptions  # noqa: E402
 
 GOOD = {"lr": 0.01, "weight_decay": 1.0, "beta1": 0.9, "beta2": 0.98}
 CONFIG = {**GOOD, "p": 13, "train_fraction": 0.7, "report_every": 50, "max_steps": 1000, "seed": 3}
-SMALL = "--p 11 --max-steps 400 --num-samples 3 --confirm 2 --no-dashboard --name sums"
+SMALL = "--p 11 --max-steps 200 --num-samples 3 --confirm 2 --no-dashboard --name sums"
 SHOWN = ("modular addition", "Learning curves", "Fresh seeds", "weight_decay", "EDGE02")
 
 

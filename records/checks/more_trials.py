@@ -62,8 +62,13 @@ def has_the_sampler_learned(run: Run) -> Check:
     if test.pvalue < LEVEL:
         return more("passed", sentence, do=do)
     enough = trials_needed(beats, len(drawn))
-    words = f"It takes about {enough:,} chosen trials" if enough else "More trials may not either"
-    return more("inconclusive", f"{sentence} That is not shown to be more than chance. {words}.")
+    if enough:
+        words = f"About {enough:,} chosen trials would show it."
+    elif beats > 0.5:
+        words = f"Beside {len(drawn)} random draws, no number of chosen trials would show it."
+    else:
+        words = "So far, it does no better than random draws."
+    return more("inconclusive", f"{sentence} {words}", do=do)
 
 
 def _kinds(run: Run) -> tuple[list[float], list[float]]:

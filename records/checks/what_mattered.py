@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
-from records.checks.check import Check, Interval, between, counted, percent
+from records.checks.check import Check, Interval, Status, between, counted, percent
 from records.finished_trial import FinishedTrial
 from records.outcome import CONVERGED
 from records.run import Run
@@ -69,7 +69,7 @@ def importances(run: Run) -> Check:
     """WHAT01."""
     samples = _thinned(_samples(run, run.complete))
     if (missing := _too_few(run, samples)) is not None:
-        return at_the_end("not applicable", missing)
+        return at_the_end(_more_would_tell(run, len(samples) >= ENOUGH), missing)
     common = [name for name in run.parameters if all(name in settings for settings, _ in samples)]
     varied = [name for name in common if len({settings[name] for settings, _ in samples}) > 1]
     if len(varied) < 2:
@@ -136,7 +136,8 @@ def importances_at_rungs(run: Run) -> Check:
         words.append(f"{label}, {len(samples)} trials: {leader} {fraction}")
     if len(leaders) < 2:
         sentence = f"It takes {ENOUGH} comparable trials at two budgets, not at {len(leaders)}"
-        return at_rungs("not applicable", f"{sentence}: {'; '.join(words)}.")
+        status = _more_would_tell(run, enough=not run.search.get("rungs"))
+        return at_rungs(status, f"{sentence}: {'; '.join(words)}.")
     sentence = f"The most important parameter, by PED-ANOVA: {'; '.join(words)}."
     if len({*leaders}) == 1:
         return at_rungs("passed", sentence)
@@ -208,6 +209,13 @@ def _too_few(run: Run, samples: list[Sample]) -> str | None:
     if len({loss for _, loss in samples}) == 1:
         return f"All {n} comparable trials have the same {run.metric}."
     return None
+
+
+def _more_would_tell(run: Run, enough: bool) -> Status:
+    """The status of a check without an answer: more trials would give one, unless there are
+    ``enough``, none at all, or no parameter varies."""
+    varied = any(not one.distribution.single() for one in run.parameters.values())
+    return "inconclusive" if run.finished and varied and not enough else "not applicable"
 
 
 def _fanova(

@@ -188,7 +188,18 @@ const report = (() => {
     sorting();
     filter();
     figures();
+    unfold();
   });
+  addEventListener("hashchange", unfold);
+
+  // A link to a check shows it, also inside others that are folded.
+  function unfold() {
+    const target = document.getElementById(location.hash.slice(1));
+    for (let one = target; one; one = one.parentElement) {
+      if (one.tagName === "DETAILS") one.open = true;
+    }
+    target?.scrollIntoView();
+  }
 
   return {
     figure: (name, content) => {

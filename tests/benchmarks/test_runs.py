@@ -55,6 +55,16 @@ def test_the_early_stopping_rules_are_replayed(
 
 
 @pytest.mark.slow
+def test_the_checks_are_tried_on_made_searches(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_here("checks", "--repeats", 2, monkeypatch=monkeypatch)
+    printed = capsys.readouterr().out
+    assert "False alarms" in printed
+    assert "│ PATH01" in printed
+
+
+@pytest.mark.slow
 def test_curves_for_the_early_stopping_rules_are_recorded(tmp_path: Path) -> None:
     curves = tmp_path / "curves.csv"
     small = ("--settings", 4, "--max-steps", 200, "--replays", 1)
