@@ -68,6 +68,7 @@ def lstm_task(options: LSTMOptions) -> "Task":
     from records.objective import Goal, Objective
     from search_spaces.lstm import SPACES
     from trainables.lstm.demand import demand
+    from trainables.lstm.palindromes import NUM_DIGITS
     from trainables.lstm.trainable import LSTMTrial
     from trainables.resumable import REPORT_EVERY
     from tuning.task import Rungs, Task
@@ -94,7 +95,12 @@ def lstm_task(options: LSTMOptions) -> "Task":
             for name in objectives
         ),
         console_metrics=tuple(dict.fromkeys(("accuracy", *objectives))),
-        goal=Goal("test_accuracy", "least", 0.99 if options.target is None else options.target),
+        goal=Goal(
+            "test_accuracy",
+            "least",
+            bound=0.99 if options.target is None else options.target,
+            chance=1 / NUM_DIGITS,
+        ),
         # Measured: docs/decisions/early-stopping.md and search-efficiency.md
         rungs=Rungs(grace_steps=(5 * length) if extended else 500, reduction_factor=3),
         time_attr="work" if extended else "step",

@@ -1,7 +1,7 @@
 """What a search optimizes, and what a confirmed trial must reach. Both read a trial's reports."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -38,13 +38,21 @@ class Objective:
         return np.where(np.isfinite(values), -values if self.mode == "max" else values, math.inf)
 
 
+NEAR = 0.05
+"""Fraction of the way from chance to a goal up to which nothing has been learned."""
+
+
 @dataclass(frozen=True)
 class Goal:
-    """What a confirmed trial must reach: ``metric`` in its last report, compared with ``bound``."""
+    """What a confirmed trial must reach: ``metric`` in its last report, compared with ``bound``.
+
+    ``chance`` is the metric of a guess, if a guess has one.
+    """
 
     metric: str
     at: Literal["least", "most"]
     bound: float
+    chance: float | None = None
 
     def reached(self, row: Mapping[str, Any]) -> bool:
         """Whether a trial's last report reaches the goal; False if it lacks the metric."""
@@ -52,6 +60,17 @@ class Goal:
         return value is not None and (
             value >= self.bound if self.at == "least" else value <= self.bound
         )
+
+    def guessed(self, rows: Sequence[Mapping[str, Any]]) -> bool:
+        """Whether all of these last reports are hardly better than a guess: at most ``NEAR`` of the
+        way from chance to the bound."""
+        values = [float(row[self.metric]) for row in rows if row.get(self.metric) is not None]
+        if self.chance is None or not values:
+            return False
+        near = self.chance + NEAR * (self.bound - self.chance)
+        if self.at == "least":
+            return max(values) <= near < self.bound
+        return min(values) >= near > self.bound
 
     def __str__(self) -> str:
         return f"{self.metric} {self.bound:g}" + (" or less" if self.at == "most" else "")

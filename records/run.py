@@ -110,6 +110,11 @@ class Run:
         stopped.sort(key=lambda one: (-one.last[self.time_attr], one.loss, one.number))
         return self.complete + stopped
 
+    @cached_property
+    def ranks(self) -> dict[int, int]:
+        """The place of each trial among ``ranked``, by number; the best has 1."""
+        return {one.number: place for place, one in enumerate(self.ranked, start=1)}
+
     @property
     def best_quarter(self) -> list[FinishedTrial]:
         """The first quarter of ``ranked``."""

@@ -85,8 +85,8 @@ class VersusBaseline:
                 sum(sign * self.better * one > 0 for one in self.differences) for sign in (-1, 1)
             )
             return (
-                f"{self.verdict}; of {counted(n, 'fresh seed')}, {better} are better than with"
-                f" {than} by {self.metric}, and {worse} worse"
+                f"{self.verdict}; {self.metric} is better than with {than} on {better} of"
+                f" {counted(n, 'fresh seed')}, and worse on {worse}"
             )
         centre, (low, high) = mean(self.differences), self.interval
         how = "higher" if centre > 0 else "lower"

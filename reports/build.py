@@ -6,6 +6,7 @@ python reports/build.py runs/NAME --output reports/site
 """
 
 import contextlib
+import dataclasses
 import signal
 import sys
 import threading
@@ -48,6 +49,10 @@ class ReportOptions:
     """Folder of the pages; open index.html first. It cannot lie in a run directory."""
     watch: bool = False
     """Build again whenever a run changes, until Ctrl-C. Open pages reload themselves."""
+
+    single_file: bool = False
+    """Also write each run's page as one file that can be mailed, NAME/NAME-single.html.
+    It has no pages of trials, tables or weights."""
 
     @property
     def folders(self) -> list[Path]:
@@ -92,7 +97,9 @@ def build(options: ReportOptions) -> tuple[int, Path]:
             found = find_runs(found[0].path.parent)[0]
         companions.update({run.path: run for run in found})
     shown, beside = list(runs.values()), list(companions.values())
-    site = Site(shown, beside, output, WATCH_EVERY_S if options.watch else None, broken)
+    site = Site(
+        shown, beside, output, WATCH_EVERY_S if options.watch else None, broken, options.single_file
+    )
     try:
         index = site.write(lambda name: say(f"building {name}"))
     except NotARun as error:
@@ -160,6 +167,10 @@ def watch(options: ReportOptions) -> None:
                 if words != said:
                     print(said := words, flush=True)
             interrupted.wait(WATCH_EVERY_S)
+    if said:
+        say("building once more, so that open pages no longer reload")
+        with contextlib.suppress(KeyboardInterrupt, UsageError):
+            build(dataclasses.replace(options, watch=False))
 
 
 def built(count: int, index: Path) -> str:

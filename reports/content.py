@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean
+from statistics import mean, median
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -39,6 +39,8 @@ class Answer:
     Metrics are in words ready for a page.
 
     Attributes:
+        pace: When its fresh seeds converged, or empty.
+        guess: What a guess would reach, if the winner is hardly better; else empty.
         baseline: The winner's name if it is a baseline, or empty.
         versus: Whether the best settings are better than the best baseline, in words; empty if
             they were not trained on the same fresh seeds.
@@ -58,6 +60,7 @@ class Answer:
     worst_words: str
     mean: str
     pace: str
+    guess: str
     final: str
     baseline: str
     versus: str
@@ -175,12 +178,20 @@ def answer(
         worst=worst,
         worst_words=f"{'lowest' if least else 'highest'} {worst}",
         mean=average,
-        pace=f"converged at step {number(min(steps))} to {number(max(steps))}" if steps else "",
+        pace=_pace(steps),
+        guess=shown(goal.metric, goal.chance, 3) if goal.guessed(every or [row]) else "",
         final=final,
         baseline=str(run.winner.config.get("baseline", "")),
         versus=versus.words if versus else "",
         seeds_needed=versus.seeds_needed if versus else None,
     )
+
+
+def _pace(steps: list[float]) -> str:
+    if not steps:
+        return ""
+    middle = number(int(median(steps)))
+    return f"converged at step {number(min(steps))} to {number(max(steps))}, median {middle}"
 
 
 def confirmations(run: Run) -> list[dict[str, Any]]:

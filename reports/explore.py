@@ -79,7 +79,6 @@ class Explorer:
             "importances": self._importances,
             "path": self._path,
             "slices": self._slices,
-            "contour": self._contour,
             "rank": self._rank,
             "parallel": self._parallel,
             "coverage": self._coverage,
@@ -186,27 +185,22 @@ class Explorer:
         log = [Axis(name, name, True) for name, scale in scales(self.run).items() if scale == "log"]
         return (log[0], log[1]) if len(log) > 1 else None
 
-    def _contour(self) -> Drawn | None:
-        if not (plane := self._plane()):
-            return None
-        figure = from_optuna.contour(self.run, *plane, self.y)
-        x, y, value = plane[0].title, plane[1].title, self.y.title
-        shown = sum(len(trace["meta"]["trials"]) for trace in figure.data if "meta" in trace)
-        title = f"{x} × {y}: {value} of {shown} whole trials, filled in between"
-        return title, f"A contour of {value} over {x} and {y}.", [("", figure)]
-
     def _rank(self) -> Drawn | None:
         if not (plane := self._plane()):
             return None
         title = f"{plane[0].title} × {plane[1].title}, by rank"
-        figure = interactive.rank(self.trials, *plane, self.y.column, self.run.minimizes)
-        return title, f"Every trial in the plane of {title}.", [("", figure)]
+        figure = interactive.rank(self.trials, *plane, self._ranks())
+        alt = f"Every trial in the plane of {title}; whole trials are before those stopped early."
+        return title, alt, [("", figure)]
+
+    def _ranks(self) -> "pd.Series[float]":
+        return self.trials["number"].map(self.run.ranks)
 
     def _parallel(self) -> Drawn | None:
         if not self.run.varied:
             return None
-        ranks = self.trials[self.y.column].rank(ascending=not self.run.minimizes, pct=True)
-        places = self._places().assign(**{f"{self.y.title} (rank)": ranks})
+        better_than = 1 - self._ranks() / max(1, len(self.run.ranks))
+        places = self._places().assign(**{f"{self.y.title} (rank)": better_than})
         figure = interactive.parallel(self.trials, places, self.run.best)
         alt = "A line for each trial through the place of each of its settings in the range."
         return "All settings of all trials", alt, [("", figure)]

@@ -33,6 +33,7 @@ from reports.comparison import compare, compared
 from reports.content import address, attempt, confirmations, moment, number, percentage, rows
 from reports.experiments import page_of
 from reports.explore import Explorer
+from reports.single_file import SingleFile
 from reports.trial_pages import command, trial_pages
 
 SCRIPT = Path(__file__).parent / "static" / "report.js"
@@ -73,6 +74,7 @@ class Site:
         companions: Runs whose curves may be drawn on the pages of ``runs``.
         reload_s: Seconds after which an open page loads itself anew; None: never.
         broken: What the index says of folders that could not be opened, a line each.
+        single_file: Whether each run's page is also written as one file.
     """
 
     def __init__(
@@ -82,13 +84,14 @@ class Site:
         output: Path,
         reload_s: int | None = None,
         broken: Sequence[str] = (),
+        single_file: bool = False,
     ) -> None:
         self.runs, self.companions, self.output = runs, companions, output
         self.broken = list(broken)
-        self.shown = 0
+        self.shown, self.single_file = 0, single_file
         self.folders = folders(runs)
         self.templates = environment()
-        self.templates.globals["reload_s"] = reload_s
+        self.templates.globals.update(reload_s=reload_s, single=None)
         self.templates.globals["page_of"] = lambda run: quote(os.fsencode(self.folders[run.path]))
 
     def write(self, progress: Callable[[str], None]) -> Path:
@@ -205,6 +208,11 @@ class Site:
         }
         export(run, folder)
         self._render(page.template, folder / "index.html", entry)
+        if self.single_file:
+            figures = (file for plot in entry["plots"].values() for file in plot.variants)
+            single = SingleFile(self.output, folder, figures)
+            whole = folder / f"{folder.name}-single.html"
+            self._render(page.template, whole, {**entry, "single": single, "reload_s": None})
         for file, values in trial_pages(run, folder, page):
             self._render("trial.html", file, {**values, "title": page.title(run)})
         return entry
@@ -235,10 +243,9 @@ def weights(run: Run, folder: Path) -> str:
 
 def ranked(run: Run) -> pd.DataFrame:
     """The run's trials with the ``MINUTES`` that they took and their ``RANK``: the fraction of
-    trials that are no worse."""
+    trials that are no worse. A trial that was stopped early is worse than a whole one."""
     trials = run.trials
-    values = pd.to_numeric(trials[run.metric], errors="coerce")
-    rank = values.rank(ascending=run.minimizes, method="max", pct=True)
+    rank = trials["number"].map(run.ranks) / len(run.ranks)
     return trials.assign(**{RANK: rank, MINUTES: (trials["finished"] - trials["started"]) / 60})
 
 

@@ -241,7 +241,7 @@ def test_each_command_that_is_printed_can_be_pasted(
     shown = [
         unescape(code)
         for text in on_pages
-        for code in re.findall(r"<pre><code>(python .*?)\n?</code></pre>", text, re.DOTALL)
+        for code in re.findall(r"<pre[^>]*><code>(python .*?)\n?</code></pre>", text, re.DOTALL)
     ]
     recorded = search["sessions"][0]["command"]
     assert len(printed) >= 1

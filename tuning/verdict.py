@@ -10,6 +10,7 @@ from typing import Any
 from command_line import from_here
 from records.checks import run_checks
 from records.checks.check import counted
+from records.objective import Goal
 from records.outcome import outcome_of
 from records.run import Run
 from records.run_directory import RunDirectory
@@ -117,7 +118,9 @@ def verdict(
         lines.append(f"selected   {_selected(best, task)}")
         if options.confirm:
             lines.append(f"confirmed  {_confirmed(best, task, options.confirm)}")
-            if not best.holds(task.goal, options.confirm):
+            if task.goal.guessed([*best.confirmations.values()]):
+                lines.append(f"caution    they have learned nothing: {_guess(task.goal)}")
+            elif not best.holds(task.goal, options.confirm):
                 lines.append(f"caution    they do not reach {task.goal} on every fresh seed")
             lines += _better(run, best)
             lines += [
@@ -208,6 +211,10 @@ def _confirmed(candidate: Finalist, task: Task, count: int) -> str:
         words += f" · converged at step {min(steps):,} to {max(steps):,}"
         words += f", median {median(steps):,.0f}"
     return words
+
+
+def _guess(goal: Goal) -> str:
+    return f"{goal.metric} {goal.chance:.3g} is a guess"
 
 
 def _final(best: Finalist, run: RunDirectory, task: Task) -> list[str]:

@@ -44,7 +44,12 @@ def addition_task(options: AdditionOptions) -> Task:
         objectives=(Objective("mean_accuracy", "max"),),
         console_metrics=("accuracy", "mean_accuracy"),
         rungs=Rungs(grace_steps=max(1, steps // 4), reduction_factor=2),
-        goal=Goal("test_accuracy", "least", 0.95 if options.target is None else options.target),
+        goal=Goal(
+            "test_accuracy",
+            "least",
+            bound=0.95 if options.target is None else options.target,
+            chance=1 / options.p,
+        ),
     )
 
 

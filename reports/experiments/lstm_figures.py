@@ -69,7 +69,9 @@ def parameter_map(trials: pd.DataFrame, best: int | None, title: str) -> Figure:
             axes.scatter(x, y, color=outcome.color, s=44, zorder=2, **look)
     baselines = trials.dropna(subset=["baseline"])
     for (lr, max_norm), names in baselines.groupby(["lr", "max_norm"])["baseline"]:
-        printed.named_point(axes, "; ".join(names), lr, max_norm)
+        # The best trial has its word on the right
+        left = (trials["lr"] < lr).mean() > 0.3
+        printed.named_point(axes, "; ".join(names), lr, max_norm, left)
     for _, winner in trials[trials["number"] == best].iterrows():
         place = (winner["lr"], winner["max_norm"])
         printed.ring(axes, *place, 260, linewidths=2, zorder=4)

@@ -195,16 +195,15 @@ def parallel(trials: pd.DataFrame, places: pd.DataFrame, best: int | None) -> Fi
     return figure
 
 
-def rank(trials: pd.DataFrame, x: Axis, y: Axis, value: str, minimizes: bool) -> Figure:
+def rank(trials: pd.DataFrame, x: Axis, y: Axis, ranks: "pd.Series[float]") -> Figure:
     """Every trial in the plane of two settings, coloured by its rank: the best is dark."""
-    measured = trials.dropna(subset=[x.column, y.column, value])
-    ranks = measured[value].rank(ascending=minimizes, method="min")
+    there = ranks.notna() & trials[[x.column, y.column]].notna().all(axis=1)
     marker = {
-        "color": digits(ranks), "colorscale": "Viridis", "size": 10,
+        "color": digits(ranks[there]), "colorscale": "Viridis", "size": 10,
         "line": {"width": 1, "color": "#222"}, "colorbar": {"title": {"text": "rank"}},
     }  # fmt: skip
-    figure = Figure()
-    figure.points(measured, measured[x.column], measured[y.column], showlegend=False, marker=marker)
+    figure, shown = Figure(), trials[there]
+    figure.points(shown, shown[x.column], shown[y.column], showlegend=False, marker=marker)
     figure.scale(x=x, y=y)
     return figure
 

@@ -170,9 +170,10 @@ def ring(axes: Axes, x: Any, y: Any, size: float, **more: Any) -> None:
     axes.scatter(x, y, s=size, facecolors="none", edgecolors=BEST, **more)
 
 
-def named_point(axes: Axes, words: str, x: Any, y: Any) -> None:
-    """Words beside a point."""
-    axes.annotate(words, (x, y), xytext=(7, 5), textcoords="offset points", fontsize=8)
+def named_point(axes: Axes, words: str, x: Any, y: Any, left: bool = False) -> None:
+    """Words beside a point, on its right or its left."""
+    place, side = ((-7, 5), "right") if left else ((7, 5), "left")
+    axes.annotate(words, (x, y), place, textcoords="offset points", fontsize=8, ha=side)
 
 
 def marked_line(axes: Axes, y: float, words: str, linestyle: str) -> None:

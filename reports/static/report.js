@@ -18,7 +18,7 @@ const report = (() => {
     });
 
   let plotly = null;
-  const library = () => (plotly ??= load(document.currentSource + "plotly.min.js"));
+  const library = async () => window.Plotly ?? (plotly ??= load(document.currentSource + "plotly.min.js"));
 
   const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -70,10 +70,19 @@ const report = (() => {
     if (box.dataset.chosen !== name) return; // another variant was chosen meanwhile
     const { data, layout: own } = contents[name];
     const modeBarButtonsToRemove = ["select2d", "lasso2d"];
-    const options = { responsive: true, displaylogo: false, modeBarButtonsToRemove };
-    await Plotly.react(box, data.map(filtered), layout(own, box), options);
+    const nothingLeaves = { showSendToCloud: false, plotlyServerURL: "" };
+    const looks = { responsive: true, displaylogo: false, modeBarButtonsToRemove };
+    await Plotly.react(box, data.map(filtered), layout(own, box), { ...looks, ...nothingLeaves });
+    if (!shown.has(box)) box.on("plotly_click", ({ points }) => openTrial(points[0]));
     shown.set(box, name);
     box.classList.add("drawn");
+  }
+
+  // A click on a trial's mark opens its page.
+  function openTrial({ data, pointIndex }) {
+    const trial = data.meta?.trials?.[pointIndex];
+    if (trial === undefined || !document.querySelector("#trials a")) return;
+    location.href = `trials/${String(trial).padStart(4, "0")}.html`;
   }
 
   function choose(box, name) {
@@ -97,6 +106,15 @@ const report = (() => {
       select?.addEventListener("change", () => choose(box, select.value));
     }
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+    drawWhenIdle([...document.querySelectorAll(".plot")]);
+  }
+
+  // Figures that nobody scrolled to, one after the other: a page that is printed shows them all.
+  function drawWhenIdle([box, ...others]) {
+    if (!box) return;
+    const next = () => drawWhenIdle(others);
+    const whenIdle = window.requestIdleCallback ?? setTimeout;
+    whenIdle(() => (shown.has(box) ? next() : draw(box).then(next)));
   }
 
   const redraw = () => Promise.all([...shown.keys()].map(draw));
@@ -107,6 +125,8 @@ const report = (() => {
     const table = document.querySelector("#trials");
     if (!form || !table) return;
     const rows = [...table.tBodies[0].rows];
+    const rank = (row) => Number(row.dataset.rank); // a fraction; 0 if it has none
+    const measured = rows.filter(rank).length;
     const said = document.querySelector("#filtered");
     const heads = [...table.tHead.rows[0].cells];
     const column = new Map(heads.map((cell, place) => [cell.dataset.name, place]));
@@ -114,7 +134,8 @@ const report = (() => {
 
     function passes(row) {
       const best = Number(form.elements.best.value);
-      if (best < 100 && !(Number.parseFloat(row.dataset.rank) <= best / 100)) return false;
+      const most = Math.max(1, Math.floor((measured * best) / 100)); // trials that pass
+      if (best < 100 && !(rank(row) && Math.round(rank(row) * measured) <= most)) return false;
       const outcome = form.elements.outcome.value;
       if (outcome && row.dataset.outcome !== outcome) return false;
       const setting = form.elements.setting.value;
@@ -130,6 +151,9 @@ const report = (() => {
     }
 
     function apply() {
+      for (const name of ["low", "high"]) {
+        form.elements[name].disabled = form.elements.setting.value === "";
+      }
       const through = rows.filter(passes);
       const all = through.length === rows.length;
       for (const row of rows) row.hidden = true;
@@ -139,6 +163,19 @@ const report = (() => {
       const trials = rows.length === 1 ? "1 trial" : `${rows.length} trials`;
       said.textContent = `${all ? "all" : `${through.length} of`} ${trials}`;
       return redraw();
+    }
+
+    // A page that reloads itself keeps its filter.
+    const reloads = document.querySelector("meta[http-equiv=refresh]") !== null;
+    const kept = `filter ${location.pathname}`;
+    const fields = () => [...form.elements].filter((one) => one.name && one.name !== "percent");
+    if (reloads) {
+      const values = JSON.parse(sessionStorage.getItem(kept) ?? "{}");
+      for (const field of fields()) field.value = values[field.name] ?? field.value;
+      addEventListener("pagehide", () => {
+        const entries = fields().map((field) => [field.name, field.value]);
+        sessionStorage.setItem(kept, JSON.stringify(Object.fromEntries(entries)));
+      });
     }
 
     let waiting;
@@ -157,6 +194,7 @@ const report = (() => {
       [...table.tHead.rows[0].cells].forEach((cell, place) => {
         const button = document.createElement("button");
         button.type = "button";
+        if (!cell.textContent.trim()) return;
         button.append(...cell.childNodes);
         cell.append(button);
         button.addEventListener("click", () => sort(table, cell, place));

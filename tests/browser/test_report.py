@@ -2,10 +2,12 @@
 show them."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from docs.pictures import CHROMIUM
@@ -25,7 +27,10 @@ def site(
 ) -> Path:
     output = tmp_path_factory.mktemp("site")
     runs = (small_search.path, small_gan_search.path)
-    assert run("reports/build.py", *runs, "--output", output, cwd=output).returncode == 0
+    assert (
+        run("reports/build.py", *runs, "--single-file", "--output", output, cwd=output).returncode
+        == 0
+    )
     return output
 
 
@@ -82,9 +87,10 @@ def points(page: Page, figure: str) -> int:
     ("name", "pictures", "figures"),
     [
         ("index.html", 2, 0),
-        ("digits/index.html", 9, 7),
+        ("digits/index.html", 8, 7),
         ("small/trials/0003.html", 0, 1),
         ("small/index.html", 3, 8),
+        ("small/small-single.html", 3, 8),
     ],
 )
 def test_loads_whole_and_alone(
@@ -106,6 +112,56 @@ def test_loads_whole_and_alone(
         page.eval_on_selector_all(".plot", "all => all.map(one => one.getAttribute('aria-label'))")
     )
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["index.html", "digits/index.html", "small/index.html", "small/trials/0003.html"],
+)
+def test_keeps_no_reader_out(name: str, page: Page, site: Path) -> None:
+    """axe-core's rules, which follow WCAG 2: https://github.com/dequelabs/axe-core"""
+    page.goto((site / name).as_uri())
+    look_at_all(page)
+    violations = Axe().run(page).response["violations"]
+    found = [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in violations]
+    assert found == []
+
+
+def test_no_button_of_a_figure_sends_anything_anywhere(small: Page) -> None:
+    buttons = small.locator(".modebar-btn")
+    titles = [str(one.get_attribute("data-title")) for one in buttons.all()]
+    assert "Download plot as a PNG" in titles
+    assert not [title for title in titles if re.search("share|cloud|edit", title, re.IGNORECASE)]
+
+
+def test_a_mark_opens_its_trial(page: Page, site: Path) -> None:
+    page.goto((site / "small" / "index.html").as_uri())
+    look_at_all(page)
+    page.locator("#plot-history .scatterlayer .point").first.click(force=True)
+    page.wait_for_url("**/trials/*.html")
+
+
+def test_the_best_one_percent_has_a_trial_and_a_range_needs_a_setting(small: Page) -> None:
+    small.locator("[name=best]").fill("1")
+    small.wait_for_selector("#filtered:has-text('1 of 6 trials')")
+    assert small.locator("[name=low]").is_disabled()
+    small.select_option("[name=setting]", "lr")
+    small.wait_for_selector("[name=low]:enabled")
+
+
+def test_a_link_to_a_folded_check_shows_it(page: Page, site: Path) -> None:
+    page.goto((site / "small" / "index.html").as_uri() + "#STOP01")
+    page.wait_for_selector("#STOP01[open]", state="visible")
+    assert page.locator("#STOP01 p").first.is_visible()
+
+
+def test_a_printed_page_has_its_figures(page: Page, site: Path) -> None:
+    page.goto((site / "small" / "index.html").as_uri())
+    for one in page.locator(".plot").all():  # without scrolling to it
+        page.wait_for_selector(f"#{one.get_attribute('id')}.drawn")
+    page.emulate_media(media="print")
+    assert not page.locator("#filter").is_visible()
+    page.emulate_media(media="screen")
 
 
 def test_one_filter_holds_for_the_table_and_every_figure(small: Page) -> None:

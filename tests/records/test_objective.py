@@ -5,7 +5,7 @@ import numpy as np
 import optuna
 import pytest
 
-from records.objective import Objective, pareto_front
+from records.objective import Goal, Objective, pareto_front
 
 
 @pytest.mark.parametrize("mode", ["max", "min"])
@@ -32,3 +32,22 @@ def test_the_front_holds_every_trial_that_no_other_beats_in_all() -> None:
 
 def test_a_loss_that_no_row_has_is_on_no_front_but_its_own() -> None:
     assert pareto_front(np.array([[1.0, math.inf], [1.0, 2.0], [math.inf, 1.0]])) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("goal", "values", "guessed"),
+    [
+        (Goal("accuracy", "least", 0.99, chance=0.1), (0.1006, 0.0977), True),
+        (Goal("accuracy", "least", 0.99, chance=0.1), (0.1006, 0.16), False),  # one has learned
+        (Goal("accuracy", "least", 0.99, chance=0.1), (), False),
+        (Goal("accuracy", "least", 0.99), (0.1,), False),  # a guess reaches nobody knows what
+        (Goal("accuracy", "least", 0.05, chance=0.1), (0.1,), False),  # no goal at all
+        (Goal("loss", "most", 0.5, chance=2.3), (2.31, 2.25), True),
+        (Goal("loss", "most", 0.5, chance=2.3), (2.31, 2.0), False),
+    ],
+)
+def test_what_is_hardly_better_than_a_guess(
+    goal: Goal, values: tuple[float, ...], guessed: bool
+) -> None:
+    assert goal.guessed([{goal.metric: value} for value in values]) is guessed
+    assert goal.guessed([{goal.metric: value} for value in values] + [{}]) is guessed

@@ -83,7 +83,7 @@ def test_differences_that_are_all_equal_show_nothing_but_their_signs(lstm: MadeR
     """Two equal differences would give an interval without width."""
     few = answer(lstm, {1: [0.75, 0.5], 3: [0.5, 0.25]}, **HAND_TUNED)
     assert (few.interval, few.verdict, few.seeds_needed) == (None, "not shown", None)
-    assert "of 2 fresh seeds, 2 are better than with hand-tuned" in few.words
+    assert "better than with hand-tuned on 2 of 2 fresh seeds" in few.words
 
 
 def test_many_equal_differences_show_it_and_none_shows_nothing(lstm: MadeRun, gan: MadeRun) -> None:
@@ -100,7 +100,7 @@ def test_a_training_that_broke_has_no_result_whatever_it_had_reported(lstm: Made
     found = versus_baseline(lstm.opened)
     assert found is not None
     assert (found.interval, found.verdict) == (None, "not shown")
-    assert "2 are better than with hand-tuned by mean_accuracy, and 1 worse" in found.words
+    assert "better than with hand-tuned on 2 of 3 fresh seeds, and worse on 1" in found.words
 
 
 def test_the_interval_of_the_best_of_several_is_wider(lstm: MadeRun) -> None:
@@ -115,7 +115,7 @@ def test_the_interval_of_the_best_of_several_is_wider(lstm: MadeRun) -> None:
 def test_after_a_failed_training_only_the_signs_count(lstm: MadeRun) -> None:
     few = answer(lstm, {1: [0.9, 0.8, 0.7, 0.9, 0.9], 3: [None, 0.1, 0.1, 0.1, 0.1]}, **HAND_TUNED)
     assert few.verdict == "not shown"  # 5 of 5 signs: 1 in 16
-    assert "of 5 fresh seeds, 5 are better than with hand-tuned" in few.words
+    assert "better than with hand-tuned on 5 of 5 fresh seeds" in few.words
 
 
 def test_enough_signs_show_it(lstm: MadeRun) -> None:

@@ -281,6 +281,7 @@ def test_a_run_that_goes_while_it_is_watched_is_waited_for(
     assert said[1].startswith("waiting: ")
     assert said[2].startswith("1 run in ")
     assert changes(options)
+    assert "refresh" not in (tmp_path / "site" / "again" / "index.html").read_text()
 
 
 NUMBERS = [-1, 0, 1e308, math.nan, math.inf, 10**400]

@@ -85,3 +85,4 @@ def test_a_watched_run_is_built_once_it_is_there_and_again_when_it_changes(
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 0
     assert "Traceback" not in errors
+    assert '<meta http-equiv="refresh"' not in page.read_text()

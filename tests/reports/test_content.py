@@ -1,6 +1,7 @@
 """The words of a run's page."""
 
 import dataclasses
+import json
 import re
 from pathlib import Path
 
@@ -85,3 +86,17 @@ def test_a_baseline_that_is_the_best_is_called_one(tmp_path: Path, unsaved: set[
     assert "These settings are a baseline: by the book." in page
     assert "Better than the best baseline? Not shown; score is 0.16 lower than with" in page
     assert re.search(r"--resume --confirm \d+ would show so large a difference", page)
+
+
+def test_the_page_says_where_nothing_was_learned_and_when_seeds_converged(
+    tmp_path: Path, unsaved: set[str]
+) -> None:
+    seeds = [[{"score": 0.11, "steps_to_converge": steps}] for steps in (300, 700, 400)]
+    path = invented(tmp_path / "run", four(), fresh_seeds=seeds)
+    search = json.loads((path / "search.json").read_text())
+    page = words_of(page_of_run(path, tmp_path / "before"))
+    assert "They have learned nothing" not in page
+    assert "converged at step 300 to 700, median 400" in page
+    write_json(path / "search.json", {**search, "goal": {**search["goal"], "chance": 0.1}})
+    page = words_of(page_of_run(path, tmp_path))
+    assert "They have learned nothing: a guess reaches 0.1." in page

@@ -17,7 +17,6 @@ from records.tables import stretches
 from records.trial_directory import TrialRecord
 from reports.experiments import page_of
 from reports.explore import Explorer
-from reports.figures.from_optuna import study_of
 from tests.conftest import SmallGANSearch, SmallSearch
 from tests.reports.conftest import four, invented, scores
 
@@ -200,28 +199,21 @@ def test_the_front_holds_the_trials_that_none_beats_in_both(copy: Path, tmp_path
     assert set(drawn["meta"]["trials"]) == front
 
 
-def test_the_contour_shows_whole_trials_only(copy: Path, tmp_path: Path) -> None:
+def test_a_trial_that_was_stopped_early_ranks_below_every_whole_one(
+    copy: Path, tmp_path: Path
+) -> None:
     for number in range(5):
         file = copy / f"trial_{number:04d}" / "trial.json"
         ended = "budget" if number else "stopped early"
         file.write_text(json.dumps({**json.loads(file.read_text()), "ended": ended}))
     run, contents = explore(copy, tmp_path / "site")
-    whole = set(run.trials.loc[run.trials["ended"].isin(["converged", "budget"]), "number"])
-    (points,) = traces(contents["contour-0"])
-    assert set(points["meta"]["trials"]) == whole
-
-
-def test_of_many_whole_trials_a_part_is_taken_the_winner_with_it(copy: Path) -> None:
-    for file in copy.glob("trial_*/trial.json"):
-        file.write_text(json.dumps({**json.loads(file.read_text()), "ended": "converged"}))
-    run = Run.open(copy)
-    every, _ = study_of(run)
-    part, numbers = study_of(run, 2)
-    assert len(every.trials) > len(part.trials) == len(numbers) <= 3
-    assert run.best in numbers
-    assert [trial.values[0] for trial in part.trials] == run.trials.set_index("number")[run.metric][
-        numbers
-    ].tolist()
+    (points,) = traces(contents["rank-0"])
+    ranks = dict(zip(points["meta"]["trials"], points["marker"]["color"], strict=True))
+    whole = run.trials[run.trials["ended"].isin(["converged", "budget"])]
+    in_order = whole.sort_values(run.metric, ascending=run.minimizes, kind="stable")["number"]
+    assert sorted(in_order, key=lambda number: ranks[number]) == in_order.tolist()
+    assert [ranks[number] for number in in_order] == [*range(1, len(whole) + 1)]
+    assert min(ranks[number] for number in ranks.keys() - {*in_order}) > len(whole)
 
 
 def test_the_winner_stands_beside_all_its_fresh_seeds(

@@ -67,7 +67,7 @@ class TestBuild:
             assert check.sentence in text
             assert f"How it was found: {check.detected}" in text
             assert f"Why it matters: {check.matters}" in text
-            assert (f"<pre><code>{check.do}" in text) == (check.do is not None)
+            assert (f"<code>{check.do}" in text) == (check.do is not None)
         assert "reaches test_accuracy 0.99 on" in page
 
     def test_the_run_directory_is_left_as_it_was(

@@ -1,3 +1,4 @@
+import dataclasses
 import re
 from collections import Counter
 from dataclasses import asdict, replace
@@ -54,6 +55,17 @@ def test_says_so_where_the_best_do_not_hold(
     best = finalist(4, 0.95)
     text = verdict(options, task, directory, best, [best])
     assert "caution    they do not reach test_accuracy 0.99 on every fresh seed" in text
+
+
+def test_says_so_where_the_best_have_learned_nothing(
+    options: LSTMOptions, task: Task, directory: RunDirectory
+) -> None:
+    best = finalist(4, 0.1)
+    best.confirmations = {seed: {"test_accuracy": 0.1 + seed / 1000} for seed in range(5)}
+    guessing = dataclasses.replace(task, goal=dataclasses.replace(task.goal, chance=0.1))
+    text = verdict(options, guessing, directory, best, [best])
+    assert "caution    they have learned nothing: test_accuracy 0.1 is a guess" in text
+    assert "on every fresh seed" not in text
 
 
 def test_says_whether_the_best_are_better_than_the_best_baseline(
