@@ -79,7 +79,7 @@ class VersusBaseline:
     @property
     def words(self) -> str:
         """The verdict and what it rests on, in a sentence."""
-        than, n = self.baseline.config["baseline"], len(self.seeds)
+        than, n = f"“{self.baseline.config['baseline']}”", len(self.seeds)
         if self.interval is None:
             worse, better = (
                 sum(sign * self.better * one > 0 for one in self.differences) for sign in (-1, 1)

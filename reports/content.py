@@ -17,7 +17,7 @@ from optuna.distributions import CategoricalDistribution
 
 from records.checks.check import amount
 from records.run import Run
-from records.versus_baseline import versus_baseline
+from records.versus_baseline import VersusBaseline, versus_baseline
 from reports.figures.printed import Scale
 from search_spaces.unit_scale import ordered_choices
 
@@ -182,8 +182,14 @@ def answer(
         guess=shown(goal.metric, goal.chance, 3) if goal.guessed(every or [row]) else "",
         final=final,
         baseline=str(run.winner.config.get("baseline", "")),
-        versus=versus.words if versus else "",
+        versus=_versus(versus, run) if versus else "",
         seeds_needed=versus.seeds_needed if versus else None,
+    )
+
+
+def _versus(versus: VersusBaseline, run: Run) -> str:
+    return (
+        versus.words if versus.best is run.winner else f"trial {versus.best.number}: {versus.words}"
     )
 
 

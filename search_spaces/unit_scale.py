@@ -1,7 +1,6 @@
-"""The place of a value in its range, from 0 to 1 on the range's own scale, and the reverse."""
+"""The place of a value in its range, from 0 to 1 on the range's own scale, and its quantiles."""
 
 import math
-from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from typing import Any
 
 from optuna.distributions import (
@@ -10,11 +9,6 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-
-from search_spaces.set_syntax import Range, override_text
-
-DIGITS = 3
-"""Significant digits of a part of a range without steps."""
 
 
 def place(value: Any, distribution: BaseDistribution) -> float | None:
@@ -33,13 +27,6 @@ def place(value: Any, distribution: BaseDistribution) -> float | None:
     if len(choices) < 2 or value not in choices:
         return None
     return choices.index(value) / (len(choices) - 1)
-
-
-def at(fraction: float, distribution: BaseDistribution) -> float:
-    """The number at a place (0 to 1) in its range: the reverse of ``place``."""
-    assert isinstance(distribution, FloatDistribution | IntDistribution)
-    value = _between(distribution.low, distribution.high, fraction, distribution.log)
-    return round(value) if isinstance(distribution, IntDistribution) else value
 
 
 def quantile(fraction: float, distribution: BaseDistribution) -> Any:
@@ -65,25 +52,6 @@ def ordered_choices(distribution: BaseDistribution) -> list[int | float]:
     choices = distribution.choices if isinstance(distribution, CategoricalDistribution) else ()
     numbers = [x for x in choices if isinstance(x, int | float) and not isinstance(x, bool)]
     return sorted(numbers) if len(numbers) == len(choices) else []
-
-
-def range_text(name: str, distribution: BaseDistribution, low: float, high: float) -> str:
-    """A part of a parameter's range as an argument of ``--set``.
-
-    Its ends are moved outwards, to the next step or to a short number, but not out of the range.
-    """
-    assert isinstance(distribution, FloatDistribution | IntDistribution)
-    low = max(distribution.low, _rounded(low, distribution, ROUND_FLOOR))
-    high = min(distribution.high, _rounded(high, distribution, ROUND_CEILING))
-    return override_text(name, Range(low, high, log=distribution.log or None))
-
-
-def _rounded(value: float, distribution: FloatDistribution | IntDistribution, how: str) -> float:
-    if distribution.step is None:
-        return float(Context(DIGITS, how).create_decimal(repr(float(value))))
-    low, step = Decimal(repr(distribution.low)), Decimal(repr(distribution.step))
-    steps = Decimal(repr(round((value - distribution.low) / distribution.step, 9)))
-    return float(low + step * steps.to_integral_value(how))
 
 
 def _between(low: float, high: float, fraction: float, log: bool) -> float:

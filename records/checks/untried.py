@@ -15,6 +15,8 @@ LEVEL = 0.05
 """How often a choice that is as good as the others may be said to be worse."""
 ENOUGH = 5
 """With fewer trials there is nothing to compare."""
+NAMED = 4
+"""Choices named in a sentence."""
 FEW_VALUES = 10
 """A range of at most this many whole numbers is treated as choices."""
 
@@ -55,8 +57,11 @@ def rarely_tried_choices(run: Run) -> Check:
     if not rare:
         _, least = min(tried, key=lambda one: one[0])
         return choices("passed", f"The least tried of {len(tried)} choices: {least}.")
+    named = "; ".join(words[:NAMED]) + f"; and {len(words) - NAMED} more" * (len(words) > NAMED)
+    sentence = f"Too rarely tried, {len(words)} of {len(tried)} choices: {named}."
+    if len(words) > len(tried) / 2:  # no part of the space, but the search as a whole
+        return choices("inconclusive", sentence, do=run.commands.resume(*run.more_trials))
     changes = [override_text(name, tuple(values)) for name, values in rare.items()]
-    sentence = f"Too rarely tried, {len(words)} of {len(tried)} choices: {'; '.join(words)}."
     return choices("inconclusive", sentence, do=run.commands.again(*changes))
 
 

@@ -149,6 +149,18 @@ def test_the_best_one_percent_has_a_trial_and_a_range_needs_a_setting(small: Pag
     small.wait_for_selector("[name=low]:enabled")
 
 
+def test_a_page_that_reloads_itself_keeps_its_filter(page: Page, site: Path) -> None:
+    text = (site / "small" / "index.html").read_text("utf-8")
+    watched = site / "small" / "watched.html"  # as --watch writes it
+    watched.write_text(text.replace("<title>", '<meta http-equiv="refresh" content="600"><title>'))
+    page.goto(watched.as_uri())
+    page.fill("[name=words]", "hand-tuned, T=15")
+    page.wait_for_selector("#filtered:has-text('1 of ')")
+    page.reload()
+    page.wait_for_selector("#filtered:has-text('1 of ')")
+    assert page.input_value("[name=words]") == "hand-tuned, T=15"
+
+
 def test_a_link_to_a_folded_check_shows_it(page: Page, site: Path) -> None:
     page.goto((site / "small" / "index.html").as_uri() + "#STOP01")
     page.wait_for_selector("#STOP01[open]", state="visible")

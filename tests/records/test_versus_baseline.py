@@ -47,7 +47,7 @@ def test_the_difference_is_paired_by_seed_and_its_interval_is_students(lstm: Mad
     interval = ttest_rel(mine, its).confidence_interval(0.95)
     assert found.interval == pytest.approx((interval.low, interval.high))
     assert found.verdict == "yes"
-    assert found.words.startswith("yes; mean_accuracy is 0.0975 higher than with hand-tuned on")
+    assert found.words.startswith("yes; mean_accuracy is 0.0975 higher than with “hand-tuned” on")
     assert found.seeds_needed is None
 
 
@@ -57,7 +57,7 @@ def test_a_baseline_may_be_better(lstm: MadeRun) -> None:
     assert found.interval is not None
     low, high = (f"{-end:.3g}" for end in found.interval)
     assert found.words == (
-        "no; mean_accuracy is 0.397 lower than with hand-tuned on average over 3 fresh seeds"
+        "no; mean_accuracy is 0.397 lower than with “hand-tuned” on average over 3 fresh seeds"
         f" (95% interval {high} to {low})"
     )
 
@@ -65,7 +65,7 @@ def test_a_baseline_may_be_better(lstm: MadeRun) -> None:
 def test_a_metric_to_minimize_is_better_if_it_is_lower(gan: MadeRun) -> None:
     found = answer(gan, {1: [3.0, 4.1, 5.0], 3: [9.0, 10.0, 11.0]}, **HAND_TUNED)
     assert found.verdict == "yes"
-    assert "fd is 5.97 lower than with hand-tuned" in found.words
+    assert "fd is 5.97 lower than with “hand-tuned”" in found.words
 
 
 def test_what_is_not_shown_says_how_many_seeds_would_show_it(lstm: MadeRun) -> None:
@@ -83,7 +83,7 @@ def test_differences_that_are_all_equal_show_nothing_but_their_signs(lstm: MadeR
     """Two equal differences would give an interval without width."""
     few = answer(lstm, {1: [0.75, 0.5], 3: [0.5, 0.25]}, **HAND_TUNED)
     assert (few.interval, few.verdict, few.seeds_needed) == (None, "not shown", None)
-    assert "better than with hand-tuned on 2 of 2 fresh seeds" in few.words
+    assert "better than with “hand-tuned” on 2 of 2 fresh seeds" in few.words
 
 
 def test_many_equal_differences_show_it_and_none_shows_nothing(lstm: MadeRun, gan: MadeRun) -> None:
@@ -100,7 +100,7 @@ def test_a_training_that_broke_has_no_result_whatever_it_had_reported(lstm: Made
     found = versus_baseline(lstm.opened)
     assert found is not None
     assert (found.interval, found.verdict) == (None, "not shown")
-    assert "better than with hand-tuned on 2 of 3 fresh seeds, and worse on 1" in found.words
+    assert "better than with “hand-tuned” on 2 of 3 fresh seeds, and worse on 1" in found.words
 
 
 def test_the_interval_of_the_best_of_several_is_wider(lstm: MadeRun) -> None:
@@ -115,7 +115,7 @@ def test_the_interval_of_the_best_of_several_is_wider(lstm: MadeRun) -> None:
 def test_after_a_failed_training_only_the_signs_count(lstm: MadeRun) -> None:
     few = answer(lstm, {1: [0.9, 0.8, 0.7, 0.9, 0.9], 3: [None, 0.1, 0.1, 0.1, 0.1]}, **HAND_TUNED)
     assert few.verdict == "not shown"  # 5 of 5 signs: 1 in 16
-    assert "better than with hand-tuned on 5 of 5 fresh seeds" in few.words
+    assert "better than with “hand-tuned” on 5 of 5 fresh seeds" in few.words
 
 
 def test_enough_signs_show_it(lstm: MadeRun) -> None:

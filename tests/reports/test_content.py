@@ -75,7 +75,9 @@ def test_the_page_says_whether_the_best_settings_beat_the_best_baseline(
     assert "Better than the best baseline" not in alone
     with_a_baseline(path, 0.8, 0.71, 0.8)
     page = words_of(page_of_run(path, tmp_path))
-    assert "Better than the best baseline? Yes; score is 0.107 higher than with by the book" in page
+    assert (
+        "Better than the best baseline? Yes; score is 0.107 higher than with “by the book”" in page
+    )
 
 
 def test_a_baseline_that_is_the_best_is_called_one(tmp_path: Path, unsaved: set[str]) -> None:
@@ -84,7 +86,9 @@ def test_a_baseline_that_is_the_best_is_called_one(tmp_path: Path, unsaved: set[
     write_json(path / "best" / "metrics.json", {"trial": 0})
     page = words_of(page_of_run(path, tmp_path))
     assert "These settings are a baseline: by the book." in page
-    assert "Better than the best baseline? Not shown; score is 0.16 lower than with" in page
+    assert (
+        "Better than the best baseline? Trial 3: not shown; score is 0.16 lower than with" in page
+    )
     assert re.search(r"--resume --confirm \d+ would show so large a difference", page)
 
 

@@ -3,8 +3,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
-from hypothesis import strategies as st
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -12,10 +10,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from search_spaces import Parameter, SearchSpace
-from search_spaces.overrides import override
-from search_spaces.set_syntax import parse_overrides
-from search_spaces.unit_scale import at, ordered_choices, place, quantile, range_text
+from search_spaces.unit_scale import ordered_choices, place, quantile
 
 LOG, LINEAR, WHOLE = (
     FloatDistribution(1e-4, 1e-1, log=True),
@@ -45,55 +40,6 @@ def test_choices_have_places_where_all_are_numbers() -> None:
 @pytest.mark.parametrize("value", [None, "fast", 0.0, -1.0])
 def test_what_lies_on_no_scale_has_no_place(value: object) -> None:
     assert place(value, LOG) is None
-
-
-@given(st.floats(0, 1))
-def test_at_is_the_reverse_of_place(fraction: float) -> None:
-    for distribution in (LOG, LINEAR):
-        assert place(at(fraction, distribution), distribution) == pytest.approx(fraction, abs=1e-9)
-
-
-def test_a_stretch_is_written_as_the_command_line_takes_it() -> None:
-    assert range_text("lr", LOG, 0.0123456, 0.1) == "lr=0.0123..0.1:log"
-    assert range_text("label_smoothing", LINEAR, 0.0, 0.25) == "label_smoothing=0..0.25"
-    assert (at(0.5, WHOLE), range_text("start_length", WHOLE, 2, 6)) == (6, "start_length=2..6")
-
-
-numbers = st.floats(1e-6, 1e6, allow_subnormal=False)
-
-
-@st.composite
-def ranges(draw: st.DrawFn) -> BaseDistribution:
-    """Ranges of every kind, with ends and steps of any digits."""
-    kind = draw(st.sampled_from(["log", "linear", "steps", "whole", "whole log"]))
-    if kind.startswith("whole"):
-        log = kind == "whole log"
-        first, step = draw(st.integers(1, 100_000)), 1 if log else draw(st.integers(1, 20))
-        return IntDistribution(first, first + step * draw(st.integers(1, 3000)), log, step)
-    low, width = float(f"{draw(numbers):.6g}"), draw(numbers)
-    if kind == "steps":
-        step_width = float(f"{width / draw(st.integers(1, 50)):.3g}")
-        assume(step_width > low * 1e-9)
-        return FloatDistribution(low, low + width, step=step_width)
-    assume(low + width > low)
-    return FloatDistribution(low, low + width, log=kind == "log")
-
-
-@pytest.mark.filterwarnings("ignore:The distribution is specified")  # Optuna cuts its last step
-@given(ranges(), st.floats(0, 1), st.floats(0, 1))
-def test_any_stretch_of_any_range_is_one_that_the_command_line_takes(
-    distribution: Any, one: float, other: float
-) -> None:
-    low, high = (at(fraction, distribution) for fraction in sorted((one, other)))
-    assume(low < high)
-    text = range_text("x", distribution, low, high)
-    parameters = {"x": Parameter(distribution, "."), "y": Parameter(LINEAR, ".")}
-    changed = override(SearchSpace(parameters, {}, {}), parse_overrides([text]))
-    found: Any = changed.parameters["x"].distribution
-    assert type(found) is type(distribution)
-    assert distribution.low <= found.low <= low * (1 + 1e-9)
-    assert high * (1 - 1e-9) <= found.high <= distribution.high
-    assert (found.log, found.step) == (distribution.log, distribution.step)
 
 
 @pytest.mark.parametrize(

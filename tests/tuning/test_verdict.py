@@ -89,7 +89,7 @@ def test_says_whether_the_best_are_better_than_the_best_baseline(
     lines = verdict(options, task, directory, field[0], field).splitlines()
     place = next(place for place, line in enumerate(lines) if line.startswith("better "))
     assert lines[place].startswith(
-        "better     not shown; mean_accuracy is 0.01 higher than with hand-tuned on average over"
+        "better     not shown; mean_accuracy is 0.01 higher than with “hand-tuned” on average over"
     )
     assert re.fullmatch(
         r" {11}--resume --confirm \d+ would show so large a difference", lines[place + 1]

@@ -46,3 +46,16 @@ def test_choices_tried_alike_pass(gan: MadeRun) -> None:
     check = rarely_tried_choices(gan.opened)
     assert check.status == "passed"
     assert check.sentence == "The least tried of 2 choices: d_steps=2 15 of 31 times."
+
+
+def test_many_choices_are_counted_and_ask_for_more_trials(gan: MadeRun) -> None:
+    losses = ("non-saturating", "hinge", "least-squares", "relativistic")
+    for number in range(6):
+        gan.trial(number, {"loss": losses[number % 4], "d_steps": 1 + number % 2}, 50.0)
+    check = rarely_tried_choices(gan.opened)
+    assert check.sentence == (
+        "Too rarely tried, 6 of 6 choices: loss=non-saturating 2 of 6 times (4 would tell);"
+        " loss=hinge 2 of 6 times (4 would tell); loss=least-squares 1 of 6 times (4 would tell);"
+        " loss=relativistic 1 of 6 times (4 would tell); and 2 more."
+    )
+    assert check.do == "python tune_gan.py --resume --name gan --num-samples 9"
