@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from records.objective import Objective
-from records.outcome import COMPLETE
+from records.outcome import COMPLETE, CONVERGED
 from records.trial_directory import TrialDirectory, TrialRecord
 
 
@@ -67,3 +67,16 @@ class FinishedTrial:
     def complete(self) -> bool:
         """Whether its metrics cover its whole budget."""
         return self.ended in COMPLETE and math.isfinite(self.loss)
+
+    def loss_at(self, cost: float) -> float:
+        """The loss by which early stopping compares it at a rung: that of the first report at or
+        beyond ``cost``.
+
+        A trial that converged before has its last loss there; one that ended otherwise before, an
+        infinite one.
+        """
+        costs, losses = self.curve.T
+        reached = losses[costs >= cost]
+        if len(reached):
+            return float(reached[0])
+        return self.loss if self.ended == CONVERGED.name else math.inf

@@ -1,12 +1,10 @@
 """MORE: has the sampler learned, so that more trials by it are worth more than random draws?"""
 
-import math
 from functools import partial
 from statistics import NormalDist
 
-from records.checks.check import Check, amount, counted, no_winner, percent
+from records.checks.check import Check, Status, amount, counted, no_winner, percent
 from records.finished_trial import FinishedTrial
-from records.outcome import CONVERGED
 from records.run import Run
 
 LEVEL, POWER = 0.05, 0.8
@@ -30,8 +28,6 @@ more = partial(
 
 def has_the_sampler_learned(run: Run) -> Check:
     """MORE01."""
-    from scipy.stats import mannwhitneyu
-
     if not run.complete:
         return more("not applicable", no_winner(run))
     best, total = run.complete[0], len(run.finished)
@@ -43,55 +39,50 @@ def has_the_sampler_learned(run: Run) -> Check:
     do = run.commands.resume(*run.more_trials)
     sampler = str(run.options.get("sampler", "tpe"))
     if sampler in ("random", "qmc"):
-        sentence = f"{begun} All {total} trials were drawn at random: there is nothing to learn."
-        return more("not applicable", sentence, do=do)
-    drawn, chosen = _kinds(run)
+        sentence = f"All {total} trials were drawn at random: there is nothing to learn."
+        return more("not applicable", f"{begun} {sentence}", do=do)
+    drawn, chosen = _drawn_and_chosen(run)
+    status, sentence = _told(drawn, chosen, sampler.upper())
+    return more(status, f"{begun} {sentence}", do=do)
+
+
+def _told(drawn: list[float], chosen: list[float], sampler: str) -> tuple[Status, str]:
+    """Whether the losses of the trials that were ``chosen`` are below those of the ``drawn``."""
+    from scipy.stats import mannwhitneyu
+
     if min(len(drawn), len(chosen)) < LEAST:
-        sentence = (
-            f"{begun} {len(chosen)} of {counted(total, 'trial')} were chosen by {sampler.upper()},"
-            f" {len(drawn)} drawn at random: it takes {LEAST} of each."
+        return "inconclusive", (
+            f"{counted(len(chosen), 'trial')} chosen by {sampler} and {len(drawn)} drawn at random"
+            f" cannot tell whether it has learned: it takes {LEAST} of each."
         )
-        return more("inconclusive", sentence, do=do)
     test = mannwhitneyu(chosen, drawn, alternative="less")
     beats = 1 - float(test.statistic) / (len(chosen) * len(drawn))
     sentence = (
-        f"{begun} A trial of the {len(chosen)} chosen by {sampler.upper()} beats one of the"
-        f" {len(drawn)} drawn at random in {percent(beats)} of all pairs"
-        f" (p = {amount(float(test.pvalue), 2)})."
+        f"A trial of the {len(chosen)} chosen by {sampler} beats one of the {len(drawn)} drawn at"
+        f" random in {percent(beats)} of all pairs (p = {amount(float(test.pvalue), 2)})."
     )
     if test.pvalue < LEVEL:
-        return more("passed", sentence, do=do)
-    enough = trials_needed(beats, len(drawn))
-    if enough:
+        return "passed", sentence
+    if enough := trials_needed(beats, len(drawn)):
         words = f"About {enough:,} chosen trials would show it."
     elif beats > 0.5:
         words = f"Beside {len(drawn)} random draws, no number of chosen trials would show it."
     else:
         words = "So far, it does no better than random draws."
-    return more("inconclusive", f"{sentence} {words}", do=do)
+    return "inconclusive", f"{sentence} {words}"
 
 
-def _kinds(run: Run) -> tuple[list[float], list[float]]:
+def _drawn_and_chosen(run: Run) -> tuple[list[float], list[float]]:
     """The losses at the first rung of the trials drawn at random, and of those chosen."""
     first = int(run.search.get("startup_trials", 0))
+    rung = min(run.search.get("rungs", []), default=None)
     drawn: list[float] = []
     chosen: list[float] = []
     for one in run.finished:
         if "baseline" not in one.config:
-            (drawn if one.number < first else chosen).append(_at_the_first_rung(run, one))
+            loss = one.loss if rung is None else one.loss_at(rung)
+            (drawn if one.number < first else chosen).append(loss)
     return drawn, chosen
-
-
-def _at_the_first_rung(run: Run, trial: FinishedTrial) -> float:
-    """The loss there, or at the end if it converged before; infinite if it did not get there."""
-    rung = float(min(run.search.get("rungs", []), default=math.inf))
-    costs, losses = trial.curve.T
-    if not len(costs) or not (costs[-1] >= rung or trial.complete):
-        return math.inf
-    if trial.ended == CONVERGED.name and costs[-1] <= rung:
-        return trial.loss
-    before = losses[costs <= rung]
-    return float(before[-1]) if len(before) else float(losses[0])
 
 
 def trials_needed(beats: float, drawn: int) -> int | None:

@@ -12,7 +12,6 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from records.checks.check import Check, Interval, Status, between, counted, percent
 from records.finished_trial import FinishedTrial
-from records.outcome import CONVERGED
 from records.run import Run
 from records.surrogate import Surrogate
 from search_spaces import contains
@@ -168,21 +167,14 @@ def _by_budget(run: Run) -> Iterator[tuple[str, list[Sample]]]:
     yield "the end", _thinned(_samples(run, run.complete))
 
 
-def _samples(run: Run, trials: list[FinishedTrial], rung: float = math.inf) -> list[Sample]:
-    """Settings and loss at ``rung`` of the trials that reached it, or converged before it.
+def _samples(run: Run, trials: list[FinishedTrial], rung: float | None = None) -> list[Sample]:
+    """Settings of the trials and their loss at a rung, or else at the end, if they have one.
 
     A baseline whose settings lie outside the space is left out.
     """
     samples = []
     for one in trials:
-        cost, losses = one.curve.T
-        losses = losses[cost <= rung]
-        reached = (
-            rung == math.inf
-            or one.ended == CONVERGED.name
-            or one.last.get(run.time_attr, 0) >= rung
-        )
-        loss = float(losses[-1]) if len(losses) and reached else math.inf
+        loss = one.loss if rung is None else one.loss_at(rung)
         inside = all(
             contains(run.parameters[name].distribution, value)
             for name, value in one.settings.items()
