@@ -16,6 +16,7 @@ from tuning.options import MAX_STEPS, SearchOptions, check_objectives
 from tuning.script import search_script
 
 if TYPE_CHECKING:
+    from records.objective import Objective
     from tuning.task import Task
 
 Metric = Literal["mean_accuracy", "log_work", "accuracy", "steps_to_converge"]
@@ -63,9 +64,17 @@ class LSTMOptions(SearchOptions):
             )
 
 
+def _objective(name: str, max_steps: int) -> "Objective":
+    from records.objective import Objective
+
+    larger = name in ("mean_accuracy", "accuracy")
+    default = max_steps if name == "steps_to_converge" else None
+    return Objective(name, "max" if larger else "min", default)
+
+
 def lstm_task(options: LSTMOptions) -> "Task":
     """The search that the options ask for."""
-    from records.objective import Goal, Objective
+    from records.objective import Goal
     from search_spaces.lstm import SPACES
     from trainables.lstm.demand import demand
     from trainables.lstm.palindromes import NUM_DIGITS
@@ -76,6 +85,7 @@ def lstm_task(options: LSTMOptions) -> "Task":
     extended = options.space == "extended"
     length, max_steps = options.input_length, options.max_steps
     objectives = options.objectives or ("log_work" if extended else "mean_accuracy",)
+    least = 0.99 if options.target is None else options.target
     return Task(
         trainable=LSTMTrial,
         space=options.searched(SPACES[options.model, options.space]),
@@ -86,21 +96,9 @@ def lstm_task(options: LSTMOptions) -> "Task":
             # Training steps of the whole length between two reports
             "report_every": min(max(10, 1000 // length), 20) if extended else REPORT_EVERY,
         },
-        objectives=tuple(
-            Objective(
-                name,
-                "max" if name in ("mean_accuracy", "accuracy") else "min",
-                default=max_steps if name == "steps_to_converge" else None,
-            )
-            for name in objectives
-        ),
+        objectives=tuple(_objective(name, max_steps) for name in objectives),
         console_metrics=tuple(dict.fromkeys(("accuracy", *objectives))),
-        goal=Goal(
-            "test_accuracy",
-            "least",
-            bound=0.99 if options.target is None else options.target,
-            chance=1 / NUM_DIGITS,
-        ),
+        goal=Goal("test_accuracy", "least", least, chance=1 / NUM_DIGITS),
         # Measured: docs/decisions/early-stopping.md and search-efficiency.md
         rungs=Rungs(grace_steps=(5 * length) if extended else 500, reduction_factor=3),
         time_attr="work" if extended else "step",

@@ -237,7 +237,6 @@ SOUND = (
     Case("EDGE02", "noise, GAN extended", lambda d: searched(GANS, nothing, d)),
     Case("EDGE02", "noise, random search", lambda d: searched(GANS, nothing, d, "random")),
     Case("MORE01", "noise", lambda d: searched(CORE, nothing, d), ("passed",)),
-    Case("SPACE03", "noise", lambda d: searched(GANS, nothing, d)),
     Case("WHAT01", "noise, 2 parameters", lambda d: searched(CORE, nothing, d, "random"), SAYS),
     Case("WHAT01", "noise, 12", lambda d: searched(EXTENDED, nothing, d, "random"), SAYS),
     Case("WHAT02", "noise", lambda d: searched(CORE, nothing, d, "random")),

@@ -32,6 +32,7 @@ class VersusBaseline:
             the metric's own unit; infinite or NaN if one of them has no value there.
         better: Its sign if the best settings are better: 1 or -1.
         compared: Among how many settings the best were chosen on these seeds.
+        is_winner: Whether they are the run's best; else the baseline is.
     """
 
     best: FinishedTrial
@@ -41,6 +42,7 @@ class VersusBaseline:
     differences: tuple[float, ...]
     better: Literal[1, -1]
     compared: int
+    is_winner: bool
 
     @property
     def confidence(self) -> float:
@@ -78,14 +80,16 @@ class VersusBaseline:
 
     @property
     def words(self) -> str:
-        """The verdict and what it rests on, in a sentence."""
+        """The verdict and what it rests on, in a sentence that names the trial if it is not the
+        run's best."""
+        verdict = self.verdict if self.is_winner else f"trial {self.best.number}: {self.verdict}"
         than, n = f"“{self.baseline.config['baseline']}”", len(self.seeds)
         if self.interval is None:
             worse, better = (
                 sum(sign * self.better * one > 0 for one in self.differences) for sign in (-1, 1)
             )
             return (
-                f"{self.verdict}; {self.metric} is better than with {than} on {better} of"
+                f"{verdict}; {self.metric} is better than with {than} on {better} of"
                 f" {counted(n, 'fresh seed')}, and worse on {worse}"
             )
         centre, (low, high) = mean(self.differences), self.interval
@@ -94,7 +98,7 @@ class VersusBaseline:
             low, high = -high, -low
         chosen = f", wider since the best of {self.compared} was chosen" * (self.compared > 1)
         return (
-            f"{self.verdict}; {self.metric} is {amount(abs(centre))} {how} than with {than} on"
+            f"{verdict}; {self.metric} is {amount(abs(centre))} {how} than with {than} on"
             f" average over {n} fresh seeds (95% interval {amount(low)} to {amount(high)}{chosen})"
         )
 
@@ -130,6 +134,7 @@ def versus_baseline(run: Run) -> VersusBaseline | None:
         tuple(run.value(_loss(mine[seed])) - run.value(_loss(its[seed])) for seed in seeds),
         -1 if run.minimizes else 1,
         len(others),
+        best is run.winner,
     )
 
 

@@ -14,11 +14,14 @@ import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from command_line import UsageError, read_arguments, run_script, user_path
+
+if TYPE_CHECKING:
+    from records.run import Run
 
 WATCH_EVERY_S = 5
 
@@ -79,27 +82,16 @@ def build(options: ReportOptions) -> tuple[int, Path]:
     companions: dict[Path, Run] = {}
     broken: list[str] = []
     output = options.site
-    hint = "" if options.runs else NOT_YET
     for path in options.folders:
-        if not is_folder(path):
-            raise UsageError(f"{path} is not a folder{hint}")
-        found, refused = find_runs(path.resolve())
-        try:
-            found = found or [Run.open(path.resolve())]
-        except NotARun as error:
-            words = "; ".join(refused) or f"{error}{hint}"
-            if len(options.folders) == 1:
-                raise NoRunYet(words) from None
-            refused = [words]
+        found, refused = runs_in(path, options)
         broken += refused
         runs.update({run.path: run for run in found})
         if len(found) == 1:
             found = find_runs(found[0].path.parent)[0]
         companions.update({run.path: run for run in found})
+    reload_s = WATCH_EVERY_S if options.watch else None
     shown, beside = list(runs.values()), list(companions.values())
-    site = Site(
-        shown, beside, output, WATCH_EVERY_S if options.watch else None, broken, options.single_file
-    )
+    site = Site(shown, beside, output, reload_s, broken, options.single_file)
     try:
         index = site.write(lambda name: say(f"building {name}"))
     except NotARun as error:
@@ -107,6 +99,27 @@ def build(options: ReportOptions) -> tuple[int, Path]:
     for words in site.broken:
         say(words)
     return site.shown, index
+
+
+def runs_in(path: Path, options: ReportOptions) -> "tuple[list[Run], list[str]]":
+    """The runs in a folder, or the run that it is, and why others were refused.
+
+    Raises NoRunYet if no other folder was asked for, UsageError if there is no such folder.
+    """
+    from records.run import Run, find_runs
+    from records.search_json import NotARun
+
+    hint = "" if options.runs else NOT_YET
+    if not is_folder(path):
+        raise UsageError(f"{path} is not a folder{hint}")
+    found, refused = find_runs(path.resolve())
+    try:
+        return found or [Run.open(path.resolve())], refused
+    except NotARun as error:
+        words = "; ".join(refused) or f"{error}{hint}"
+        if len(options.folders) == 1:
+            raise NoRunYet(words) from None
+        return [], [words]
 
 
 def is_folder(path: Path) -> bool:

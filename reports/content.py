@@ -17,7 +17,7 @@ from optuna.distributions import CategoricalDistribution
 
 from records.checks.check import amount
 from records.run import Run
-from records.versus_baseline import VersusBaseline, versus_baseline
+from records.versus_baseline import versus_baseline
 from reports.figures.printed import Scale
 from search_spaces.unit_scale import ordered_choices
 
@@ -162,9 +162,6 @@ def answer(
     steps = [one["steps_to_converge"] for one in every if one.get("steps_to_converge")]
     worst = shown(goal.metric, (min if least else max)(values), 3) if values else "—"
     value, bound = shown(selected, row.get(selected), 3), shown(goal.metric, goal.bound, 6)
-    average = shown(goal.metric, mean(values), 3) if values else "—"
-    if 0 < len(values) < len(every):
-        average += f" of the {len(values)} with a result"
     return Answer(
         number=run.winner.number,
         settings=settings(run, run.winner.settings),
@@ -177,20 +174,20 @@ def answer(
         reached=sum(map(goal.reached, every)),
         worst=worst,
         worst_words=f"{'lowest' if least else 'highest'} {worst}",
-        mean=average,
+        mean=_mean(values, len(every), lambda value: shown(goal.metric, value, 3)),
         pace=_pace(steps),
         guess=shown(goal.metric, goal.chance, 3) if goal.guessed(every or [row]) else "",
         final=final,
         baseline=str(run.winner.config.get("baseline", "")),
-        versus=_versus(versus, run) if versus else "",
+        versus=versus.words if versus else "",
         seeds_needed=versus.seeds_needed if versus else None,
     )
 
 
-def _versus(versus: VersusBaseline, run: Run) -> str:
-    return (
-        versus.words if versus.best is run.winner else f"trial {versus.best.number}: {versus.words}"
-    )
+def _mean(values: list[float], seeds: int, shown: Callable[[float], str]) -> str:
+    if not values:
+        return "—"
+    return shown(mean(values)) + f" of the {len(values)} with a result" * (len(values) < seeds)
 
 
 def _pace(steps: list[float]) -> str:

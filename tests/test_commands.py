@@ -261,11 +261,10 @@ def test_each_search_runs(
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(pictures.CHROMIUM is None, reason="needs Chromium (apt-get install chromium)")
 def test_the_pictures_are_made_from_both_runs(
     small_search: OneSearch, small_gan_search: OneSearch, tmp_path: Path
 ) -> None:
-    if pictures.CHROMIUM is None:
-        pytest.skip("Chromium is not installed")
     runs = [small_search.path, small_gan_search.path]
     result = run_script("docs/pictures.py", *runs, "--output", tmp_path, cwd=tmp_path)
     assert result.returncode == 0, result.stderr

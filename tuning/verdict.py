@@ -122,7 +122,7 @@ def verdict(
                 lines.append(f"caution    they have learned nothing: {_guess(task.goal)}")
             elif not best.holds(task.goal, options.confirm):
                 lines.append(f"caution    they do not reach {task.goal} on every fresh seed")
-            lines += _better(run, best)
+            lines += _better(run)
             lines += [
                 f"finalist   {_named(one, task)} · {_confirmed(one, task, options.confirm)}"
                 for one in field
@@ -157,13 +157,12 @@ def _named(finalist: Finalist, task: Task) -> str:
     return f"{name}: {_settings(finalist.config, task)}"
 
 
-def _better(run: RunDirectory, best: Finalist) -> list[str]:
+def _better(run: RunDirectory) -> list[str]:
     """Whether the best settings are better than the best baseline, and what would show it."""
     answer = versus_baseline(Run(run.path))
     if answer is None:
         return []
-    them = f"trial {answer.best.number}: " if best.baseline else ""
-    lines = [f"better     {them}{answer.words}"]
+    lines = [f"better     {answer.words}"]
     if answer.seeds_needed:
         lines.append(
             f"           --resume --confirm {answer.seeds_needed} would show so large a difference"

@@ -1,6 +1,7 @@
-/* A run's page: figures that are drawn when the reader scrolls to them, one filter for all figures
-   and the table, and tables that sort. A figure's data come as a script, which a page opened from a
-   disk may load. Nothing is evaluated, so the page's strict policy holds. */
+/* A run's page: figures that are drawn when the reader scrolls to them, or when the browser has
+   nothing else to do; one filter for all figures and the table; tables that sort. A figure's data
+   come as a script, which a page opened from a disk may load. Nothing is evaluated, so the page's
+   strict policy holds. */
 "use strict";
 
 const report = (() => {
@@ -18,7 +19,8 @@ const report = (() => {
     });
 
   let plotly = null;
-  const library = async () => window.Plotly ?? (plotly ??= load(document.currentSource + "plotly.min.js"));
+  const script = () => load(document.currentSource + "plotly.min.js");
+  const library = async () => window.Plotly ?? (plotly ??= script());
 
   const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 

@@ -144,7 +144,7 @@ def test_the_interval_misses_the_true_difference_as_rarely_as_it_says() -> None:
         best = max(others, key=np.mean)
         one: Any = None
         differences = tuple(map(float, best - baseline))
-        found = VersusBaseline(one, one, "metric", tuple(range(5)), differences, 1, compared=3)
+        found = VersusBaseline(one, one, "metric", tuple(range(5)), differences, 1, 3, True)
         assert found.interval is not None
         missed += not found.interval[0] <= 0 <= found.interval[1]
     assert missed / trials < 0.05

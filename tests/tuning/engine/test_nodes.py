@@ -22,6 +22,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, run
+from tests.support.mounts import MAY_MOUNT, WHY_NOT
 from tests.support.processes import kill, named
 
 RAY = """
@@ -73,7 +74,7 @@ class Cluster:
     ) -> subprocess.Popen[bytes]:
         """Start a node that sees other files or folders in place of those ``hidden``.
 
-        It can only read the ``read_only`` folders. Either of them needs root.
+        It can only read the ``read_only`` folders. Either of them needs mounts.
         """
         mounts = [["mount", "--bind", over, place] for place, over in (hidden or {}).items()]
         for folder in read_only:
@@ -81,8 +82,8 @@ class Cluster:
                 ["mount", "--bind", folder, folder],
                 ["mount", "-o", "remount,bind,ro", folder],
             ]
-        if mounts and os.geteuid() != 0:
-            pytest.skip("only root can hide a folder from a node (unshare, mount)")
+        if mounts and not MAY_MOUNT:
+            pytest.skip(WHY_NOT)
         here = (
             "--address",
             self.address,
