@@ -31,7 +31,7 @@ from tuning.parse_options import parse
 from tuning.preflight import check_machine
 from tuning.task import Task
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "12"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "8"))
 
 fuzzed = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 

@@ -306,7 +306,7 @@ class TestPreparation:
     def test_a_run_does_not_go_on_with_another_judge(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(judge, "TRAINING_STEPS", 20)
+        monkeypatch.setattr(judge, "TRAINING_STEPS", 12)
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "here"))
         run = tmp_path / "run"
         self.prepare(run)
@@ -321,7 +321,7 @@ class TestPreparation:
 
         own.unlink()
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another machine"))
-        monkeypatch.setattr(judge, "TRAINING_STEPS", 19)  # as rounding differs there
+        monkeypatch.setattr(judge, "TRAINING_STEPS", 11)  # as rounding differs there
         with pytest.raises(
             UsageError, match=r"judge 1 of this machine is not the one that the run began with"
         ):

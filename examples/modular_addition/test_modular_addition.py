@@ -55,12 +55,15 @@ def test_its_search_is_killed_resumed_confirmed_and_reported(place: str, tmp_pat
     wait_for((sums / "trial_0000" / "result.json").exists, process)
     process.kill()  # SIGKILL
     process.communicate()
-    result = run(*command, "--resume", "--ablation", cwd=tmp_path)
+    reported = (sums / "trial_0000" / "result.json").read_text().rpartition("\n")[0]
+    more = ["--ablation"] if place == "outside" else []
+    result = run(*command, "--resume", *more, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
+    assert (sums / "trial_0000" / "result.json").read_text().startswith(reported)
     assert (sums / "best" / "model.safetensors").exists()
     confirmation = json.loads((sums / "best" / "confirmation.json").read_text())
     assert len(confirmation["candidates"][0]["confirmed"]) == 2
-    assert list(sums.glob("ablation/*/*/result.json"))
+    assert bool(list(sums.glob("ablation/*/*/result.json"))) == (place == "outside")
     report = run("reports/build.py", cwd=tmp_path)
     assert report.returncode == 0, report.stderr
     page = (tmp_path / "reports" / "site" / "sums" / "index.html").read_text()

@@ -42,7 +42,7 @@ def run_alone(name: str, *arguments: object) -> str:
     ("name", "timed"),
     [
         ("lstm_step", ("torch.nn.LSTM", "native kernel", "matrix products alone")),
-        ("gan_step", ("ours", "DataLoader loop")),
+        pytest.param("gan_step", ("ours", "DataLoader loop"), marks=pytest.mark.slow),
     ],
 )
 def test_training_steps_are_timed(name: str, timed: tuple[str, ...], run_here: RunHere) -> None:

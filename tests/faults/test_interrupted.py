@@ -105,6 +105,7 @@ def stop(process: subprocess.Popen[str], send: Send, number: signal.Signals, run
     check_ended(of_ray)
 
 
+@slow
 def test_a_search_is_locked_killed_and_resumed(tmp_path: Path) -> None:
     small = "--input-length 4 --max-steps 300 --num-samples 4 --max-concurrent 1 --confirm 0"
     process = start_search(tmp_path, *shlex.split(small))

@@ -109,6 +109,7 @@ def rows(trial: Path) -> list[dict[str, Any]]:
     return [{name: row[name] for name in row if name not in clocks} for row in found]
 
 
+@pytest.mark.slow
 def test_a_trial_of_a_search_is_repeated_in_this_process_by_its_record(
     small_search: SmallSearch, tmp_path: Path
 ) -> None:

@@ -61,11 +61,11 @@ def test_the_walk_and_the_training_are_animations_that_repeat(digits: Path) -> N
 @pytest.mark.parametrize(
     "missing",
     [
-        ("best",),
-        ("best/model.safetensors",),
+        pytest.param(("best",), marks=pytest.mark.slow),
+        pytest.param(("best/model.safetensors",), marks=pytest.mark.slow),
         ("best/config.json", "confirmation", "final/trial_*/nearest.npz", "trial_000*/gan_images"),
-        ("trial_0000", "final/trial_*/result.json"),
-        ("trial_000*/result.json",),
+        pytest.param(("trial_0000", "final/trial_*/result.json"), marks=pytest.mark.slow),
+        pytest.param(("trial_000*/result.json",), marks=pytest.mark.slow),
         ("trial_*", "final"),
     ],
 )
@@ -78,7 +78,12 @@ def test_a_run_with_parts_missing_still_gives_a_page(
 
 
 @pytest.mark.parametrize(
-    "torn", ["best/model.safetensors", "final/trial_*/nearest.npz", "trial_*/gan_images/*"]
+    "torn",
+    [
+        "best/model.safetensors",
+        pytest.param("final/trial_*/nearest.npz", marks=pytest.mark.slow),
+        pytest.param("trial_*/gan_images/*", marks=pytest.mark.slow),
+    ],
 )
 def test_a_file_that_is_cut_off_is_passed_over(torn: str, copy: Path, tmp_path: Path) -> None:
     for path in copy.glob(torn):

@@ -98,7 +98,13 @@ def test_real_images_are_the_training_images(gan: Any) -> None:
     assert all(image.tobytes() in train for image in real.numpy())
 
 
-@pytest.mark.parametrize("settings", VARIANTS)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *VARIANTS[1:3],
+        *(pytest.param(VARIANTS[place], marks=pytest.mark.slow) for place in (0, 3, 4)),
+    ],
+)
 def test_a_trial_cut_off_goes_on_bit_for_bit(
     gan: Any, settings: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -263,6 +269,7 @@ class TestEndsWithAReason:
         assert row["step"] == 200  # a third of the budget, and two reports more
         assert min(row["train_told_apart"]) > 0.98
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("baseline", [False, True])
     def test_a_generator_that_makes_one_image(self, baseline: bool, collapsing: Any) -> None:
         """The trial ends, unless it is a baseline: those are given their whole budget."""
@@ -345,7 +352,9 @@ def test_a_schedule_is_bit_for_bit_what_a_population_did(gan: Any, tmp_path: Pat
     assert rows[:2] != [report(unchanged) for _ in range(2)]
 
 
-@pytest.mark.parametrize("reports", [1, 2, 3])
+@pytest.mark.parametrize(
+    "reports", [2, *(pytest.param(reports, marks=pytest.mark.slow) for reports in (1, 3))]
+)
 def test_a_trial_cut_off_goes_on_in_its_schedule(reports: int, gan: Any, tmp_path: Path) -> None:
     whole, cut = gan(schedule=SCHEDULE, **SHORT), gan(schedule=SCHEDULE, **SHORT)
     rows = [report(whole) for _ in range(4)]

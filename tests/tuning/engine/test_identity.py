@@ -168,14 +168,14 @@ def other_value_of_a_trial(run: Path) -> None:
     "damage",
     [
         delete,
-        empty,
-        garbage,
+        pytest.param(empty, marks=pytest.mark.slow),
+        pytest.param(garbage, marks=pytest.mark.slow),
         cut,
-        without_trials,
+        pytest.param(without_trials, marks=pytest.mark.slow),
         without_studies,
         another_value,
-        another_end,
-        other_value_of_a_trial,
+        pytest.param(another_end, marks=pytest.mark.slow),
+        pytest.param(other_value_of_a_trial, marks=pytest.mark.slow),
     ],
 )
 def test_a_study_that_is_lost_or_wrong_is_built_anew_from_the_records(
@@ -192,7 +192,9 @@ def test_a_study_that_is_lost_or_wrong_is_built_anew_from_the_records(
     assert go_on(again).notes == []
 
 
-@pytest.mark.parametrize("at", [0, 1, 5, 11])
+@pytest.mark.parametrize(
+    "at", [5, *(pytest.param(at, marks=pytest.mark.slow) for at in (0, 1, 11))]
+)
 def test_an_older_copy_of_the_study_is_built_anew(
     at: int, options: LSTMOptions, task: Task
 ) -> None:

@@ -282,7 +282,10 @@ def test_the_study_says_what_it_is_of(ours: StudySearch) -> None:
     assert about["command"].startswith("python ")
 
 
-SAMPLERS = ["tpe", pytest.param("gp", marks=pytest.mark.slow), "cmaes", "qmc", "random"]
+SAMPLERS = [
+    "tpe",
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("gp", "cmaes", "qmc", "random")),
+]
 """The Gaussian process takes seconds for every draw."""
 
 
@@ -328,6 +331,7 @@ class TestSuggestions:
         assert drawn[0] == drawn[1]
         assert len(set(drawn[0])) == 14
 
+    @pytest.mark.slow
     def test_tpe_finds_the_good_region(
         self, options: LSTMOptions, task: Task, directory: RunDirectory
     ) -> None:
@@ -460,7 +464,7 @@ class TestStartUp:
             ours.on_trial_complete(name, row(1000, 0.9, "budget"))
         assert ours.suggest("c") == "FINISHED"
 
-    @pytest.mark.parametrize("sampler", ["tpe", "gp", "cmaes", "qmc", "random"])
+    @pytest.mark.parametrize("sampler", SAMPLERS)
     def test_a_search_that_was_cut_off_draws_what_it_would_have_drawn(
         self, sampler: Any, options: LSTMOptions, task: Task, tmp_path: Path
     ) -> None:
