@@ -105,6 +105,7 @@ def gan_task(options: GANOptions) -> "Task":
         final_steps=final_steps,
         checkpoint_every=1,
         prepare=preparation(options),
+        over_seeds="mean",
         demand=demand,
     )
 

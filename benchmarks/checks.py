@@ -167,6 +167,16 @@ def confirmed(draws: Random, seeds: int, selected_from: int, flat: bool = False)
     return run
 
 
+def with_seeds(draws: Random, settings_sd: float, trials: int = 15, seeds: int = 3) -> Run:
+    """Trials of several ``seeds``, which differ by 1; their settings differ by ``settings_sd``."""
+    made = []
+    for number in range(trials):
+        level = settings_sd * draws.normal()
+        values = tuple(float(level + draws.normal()) for _ in range(seeds))
+        made.append(replace(trial(number, {"lr": 0.01}, [min(values)] * 3), by_seed=values))
+    return run_of(LSTM["lstm", "core"], made)
+
+
 def reaching(draws: Random, seeds: int, fraction: float) -> Run:
     """A winner whose fresh ``seeds`` reach the goal with the probability ``fraction``."""
     run = run_of(LSTM["lstm", "core"], [trial(0, {"lr": 0.01}, [1.0] * 3)])
@@ -232,6 +242,7 @@ SOUND = (
     Case("SEED01", "each seed reaches the goal", lambda d: reaching(d, 5, 1.0)),
     Case("SEED02", "nothing selected, normal", lambda d: confirmed(d, 5, 1)),
     Case("SEED02", "nothing selected, close to 1", lambda d: confirmed(d, 5, 1, flat=True)),
+    Case("SEED03", "settings alike", lambda d: with_seeds(d, 0.0), ("passed",)),
     Case("EDGE02", "noise, LSTM core", lambda d: searched(CORE, nothing, d)),
     Case("EDGE02", "noise, LSTM extended", lambda d: searched(EXTENDED, nothing, d)),
     Case("EDGE02", "noise, GAN extended", lambda d: searched(GANS, nothing, d)),
@@ -247,6 +258,7 @@ SOUND = (
 PLANTED = (
     Case("SEED01", "70% of all seeds reach it", lambda d: reaching(d, 5, 0.7)),
     Case("SEED02", "the best of 50 alike", lambda d: confirmed(d, 5, 50)),
+    Case("SEED03", "settings differ as seeds do", lambda d: with_seeds(d, 1.0), ("passed",)),
     Case("EDGE02", "the best lr lies beyond", lambda d: searched(CORE, rising, d)),
     Case("EDGE02", "the same, 12 parameters", lambda d: searched(EXTENDED, rising, d)),
     Case("MORE01", "lr decides", lambda d: searched(CORE, one_optimum, d), ("passed",)),

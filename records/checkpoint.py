@@ -17,8 +17,11 @@ from typing import Any
 FORMAT = "1"
 """Raised whenever one version of the project cannot go on from a checkpoint of another."""
 
-BOOKKEEPING_KEYS = ("trial", "seed", "baseline", "restore_from", "lost")
-"""Entries of a config that say which trial it belongs to. All others are settings."""
+BOOKKEEPING_KEYS = (
+    "trial", "seed", "seeds_per_trial", "first_seed_until", "baseline", "restore_from", "lost",
+)  # fmt: skip
+"""Entries of a config that say which trial it belongs to, and on which seeds it trains. All others
+are settings."""
 
 MAY_GROW = ("max_steps",)
 """Settings that may be raised after a trial has begun."""

@@ -23,6 +23,7 @@ class FinishedTrial:
         last: Its last report, without the training curves; empty if there is no report.
         curve: Cost and loss at each report, shape (reports, 2).
         loss: The loss of the last report; infinite if there is no report.
+        by_seed: The objective on each seed of a trial of several seeds; else empty.
         audited: The cost at which the scheduler would have stopped it, if it was audited.
     """
 
@@ -35,6 +36,7 @@ class FinishedTrial:
     curve: NDArray[np.float64]
     loss: float
     audited: float | None
+    by_seed: tuple[float, ...] = ()
 
     @classmethod
     def read(
@@ -61,6 +63,11 @@ class FinishedTrial:
             curve=np.column_stack([costs, losses]),
             loss=float(losses[-1]) if rows else math.inf,
             audited=record.audited,
+            by_seed=tuple(
+                value
+                for one in last.get("seeds", ())
+                if (value := objective.value(one)) is not None and math.isfinite(value)
+            ),
         )
 
     @property

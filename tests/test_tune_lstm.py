@@ -10,8 +10,10 @@ import torch
 from optuna.trial import TrialState
 from safetensors.torch import load_file
 
-from tests.conftest import ROOT, SMALL, SmallSearch, run
-from trainables.lstm.model import LSTM
+from records.trial_directory import TrialDirectory
+from tests.conftest import ROOT, SMALL, SmallSearch, run, start
+from tests.support.processes import wait_for
+from trainables.lstm.model import LSTM, load_model
 from trainables.lstm.palindromes import draw_batch
 
 
@@ -184,6 +186,52 @@ def test_a_finished_run_takes_more_trials_and_other_flags(tmp_path: Path) -> Non
     assert other.stderr.strip().endswith(
         "run more was started with --input-length 4; it cannot go on with 9"
     )
+
+
+@pytest.mark.slow
+def test_trials_of_several_seeds_are_searched_killed_resumed_and_confirmed(tmp_path: Path) -> None:
+    command = (
+        "tune_lstm.py", "--input-length", 4, "--max-steps", 700, "--num-samples", 6, "--confirm", 2,
+        "--finalists", 1, "--seeds-per-trial", 3, "--no-dashboard", "--name", "several",
+    )  # fmt: skip
+    folder = tmp_path / "runs" / "several"
+    process = start(*command, cwd=tmp_path)
+    wait_for(lambda: len(list(folder.glob("trial_*/checkpoint_*/state.pt"))) > 0, process)
+    process.kill()
+    process.communicate()
+    again = run("tune_lstm.py", "--resume", "--name", "several", "--ablation", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert again.stderr.startswith("6 trials of 3 seeds, of which the worst counts")
+    assert "(in the search, the worst of 3 seeds)" in again.stdout
+    seeds, numbers = set(), 0
+    for file in folder.glob("trial_*/trial.json"):
+        rows = TrialDirectory(file.parent).rows()
+        worst = min(rows[-1]["seeds"], key=lambda one: float(one["mean_accuracy"]))
+        assert rows[-1]["mean_accuracy"] == worst["mean_accuracy"]
+        first = json.loads(file.read_text())["config"]["seed"]
+        last = [one["seed"] for one in rows[-1]["seeds"]]
+        assert last == [first] or last == [first, first + 1, first + 2]
+        seeds |= {first, first + 1, first + 2}
+        numbers += 1
+    assert (numbers, len(seeds)) == (6, 18)
+    for file in folder.glob("*/**/trial_*/trial.json"):  # fresh seeds and ablation
+        assert "seeds_per_trial" not in json.loads(file.read_text())["config"]
+    metrics = json.loads((folder / "best" / "metrics.json").read_text())
+    trial = json.loads((folder / f"trial_{metrics['trial']:04d}" / "trial.json").read_text())
+    assert metrics["seed"] == trial["config"]["seed"]
+    model = load_model(folder / "best")
+    x, target = draw_batch(2000, 4, torch.Generator().manual_seed(1))
+    assert (model(x).argmax(1) == target).float().mean() > 0.9
+    report = run("reports/build.py", cwd=tmp_path)
+    assert report.returncode == 0, report.stderr
+    assert (
+        "between seeds of the same settings"
+        in (tmp_path / "reports/site/several/index.html").read_text()
+    )
+
+    other = run("tune_lstm.py", "--resume", "--seeds-per-trial", 2, cwd=tmp_path)
+    assert other.returncode == 2
+    assert "started with --seeds-per-trial 3; it cannot go on with 2" in other.stderr
 
 
 @pytest.mark.slow

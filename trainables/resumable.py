@@ -131,7 +131,7 @@ class ResumableTrainable(tune.Trainable):
         settings = " ".join(
             f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
             for name, value in self.config.items()
-            if name not in ("trial", "restore_from", "lost", "schedule")
+            if name not in ("trial", "restore_from", "lost", "schedule", "first_seed_until")
         )
         return f"trial {self.config.get('trial', self.trial_id)}: {settings}"
 
@@ -195,14 +195,7 @@ class ResumableTrainable(tune.Trainable):
             name: own.detach().clone(memory_format=torch.contiguous_format)
             for name, own in self.model.state_dict().items()
         }
-        state = {
-            "identity": whose,
-            "step_number": self.step_number,
-            "max_steps": int(self.config["max_steps"]),
-            "last_row": self.last_row,
-            **random_states(self.device),
-            **self.state_dict(),
-        }
+        state = {"identity": whose, **self._state()}
         try:
             save_file(weights, folder / "model.safetensors", metadata(whose))
             torch.save(state, folder / "state.pt")
@@ -236,6 +229,20 @@ class ResumableTrainable(tune.Trainable):
         if settings_at(self._given, state["step_number"]) != self.config:
             self._start(self._given, state["step_number"])
         self.model.load_state_dict(load_file(folder / "model.safetensors", device=str(self.device)))
+        self._put_state(state)
+
+    def _state(self) -> dict[str, Any]:
+        """What a checkpoint holds besides the weights of ``model``."""
+        return {
+            "step_number": self.step_number,
+            "max_steps": int(self.config["max_steps"]),
+            "last_row": self.last_row,
+            **random_states(self.device),
+            **self.state_dict(),
+        }
+
+    def _put_state(self, state: dict[str, Any]) -> None:
+        """The reverse of ``_state``, on a trial just built."""
         self.step_number = state["step_number"]
         self.last_row = state["last_row"]
         grown = state["max_steps"] < int(self.config["max_steps"])

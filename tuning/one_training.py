@@ -31,7 +31,7 @@ WITHOUT_SEARCH: Mapping[str, Any] = {
 
 CONFLICTS = (
     *("--num-samples", "--sampler", "--scheduler", "--set", "--space-file"),
-    *("--warm-start", "--audit", "--target", "--ablation", "--finalists"),
+    *("--warm-start", "--audit", "--target", "--ablation", "--finalists", "--seeds-per-trial"),
 )
 """Options that only a search has."""
 SCHEDULE = "schedule"

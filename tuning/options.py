@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 Sampler = Literal["tpe", "gp", "cmaes", "qmc", "random"]
 Scheduler = Literal["asha", "hyperband", "pbt", "none"]
 
+RUNGS = ("asha", "hyperband")
+"""Schedulers that stop weak trials at rungs."""
+
 MAX_SAMPLES = 900_000
 """Seeds are numbered within a search (see ``tuning.seeds``), which limits the number of trials."""
 STORAGE_VARIABLE = "TUNE_OPTUNA_STORAGE"
@@ -63,6 +66,10 @@ class SearchOptions:
     none: run every trial to the end."""
     seed: int = 0
     """Seed of the search. The seeds of its trials follow from it."""
+    seeds_per_trial: int = 1
+    """Number of seeds on which a trial trains its settings, in turns, in one process.
+    The search then compares the worst of them or their mean: the plan says which.
+    With asha or hyperband, only the first seed trains up to the first rung."""
     storage_path: str = "runs"
     """Folder for run directories. On a cluster, every node must see it under the same path."""
     name: str | None = None
@@ -147,6 +154,7 @@ class SearchOptions:
         self.check_range("confirm", 0, 1000)
         self.check_range("finalists", 1, 1000)
         self.check_range("audit", 0, 1)
+        self.check_range("seeds_per_trial", 1, MAX_SAMPLES // self.num_samples)
         for condition, rule, *got in self._rules():
             _require(condition, rule, *got)
 
@@ -176,8 +184,10 @@ class SearchOptions:
         is_utf8 = not re.search(r"[\ud800-\udfff]", str(Path(folder).absolute()))
         yield is_utf8, "--storage-path must be UTF-8 in a UTF-8 locale (LC_ALL=C.UTF-8)", folder
         needs = "--audit needs --scheduler asha or hyperband"
-        yield self.scheduler in ("asha", "hyperband") or not self.audit, needs, self.scheduler
-        for name, given in (("--ablation", self.ablation), ("--target", self.target)):
+        yield self.scheduler in RUNGS or not self.audit, needs, self.scheduler
+        several = self.seeds_per_trial > 1
+        search_only = (("--ablation", self.ablation), ("--target", self.target))
+        for name, given in (*search_only, ("--seeds-per-trial", several)):
             both = f"{name} cannot be used with --scheduler pbt: leave one of them out"
             yield not (pbt and given), both
         if self.target is not None:

@@ -93,7 +93,10 @@ def _resumed(given: Options, arguments: list[str] | None, variable: str | None) 
         or recorded.optuna_storage,
     )
     common = {field.name for field in dataclasses.fields(SearchOptions)}
-    changeable = {*given.changeable, *common} - {"seed", "set", "warm_start", "train"}
+    changeable = {*given.changeable, *common} - {
+        "seed", "seeds_per_trial", "set", "warm_start", "train",
+    }  # fmt: skip
+
     for field in dataclasses.fields(given):
         before, now = getattr(recorded, field.name), getattr(resumed, field.name)
         if before != now and field.name not in changeable:

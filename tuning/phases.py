@@ -19,6 +19,7 @@ from records.outcome import COMPLETE, CUT_OFF, NOT_ASKED_FOR, TARGET_REACHED, TI
 from records.run_directory import RunDirectory
 from records.store import write_json
 from trainables.resumable import ResumableTrainable
+from trainables.several_seeds import several_seeds
 from tuning.ablation import ablation_queue
 from tuning.engine.asha import create_scheduler
 from tuning.engine.cluster import Cluster
@@ -250,10 +251,13 @@ class Phases:
     def _tune(self, stage: Stage) -> None:
         self.patience(self._place(stage.run), lambda: check_writable(stage.run.path))
         self.trained = stage.run
+        trainable, task = self.trainable, self.task
+        if stage.run is self.directory and self.options.seeds_per_trial > 1:
+            trainable = several_seeds(trainable, task.objective, task.over_seeds, task.time_attr)
         if self.options.in_process:
-            run_in_process(stage, self.trainable, self.task, self.patience)
+            run_in_process(stage, trainable, task, self.patience)
         else:
-            run_trials(stage, self.trainable, self.task, self.cluster, self.patience)
+            run_trials(stage, trainable, task, self.cluster, self.patience)
 
     def _best_so_far(self) -> Best | None:
         """The best trial of earlier sessions that converged or used its budget."""
@@ -273,9 +277,10 @@ class Phases:
         best, trained = self.directory.path / "best", self.directory.trial(winner.number)
         final = final_training(winner, self.directory)
         last_row = final.rows()[-1] if final else winner.last_row
+        weights_row = last_row.get("seeds", [last_row])[0]  # weights are of the first seed
         own = {"trial": winner.number, "trained_on": final is not None}
         write_json(best / "config.json", winner.config)
-        write_json(best / "metrics.json", {**last_row, **own})
+        write_json(best / "metrics.json", {**weights_row, **own})
         write_json(best / "confirmation.json", {"candidates": [one.summary() for one in field]})
         (best / "model.safetensors").unlink(missing_ok=True)  # of an earlier winner
         if checkpoint := (final or trained).checkpoint_at(last_row["step"]):

@@ -58,7 +58,8 @@ def check_machine(options: SearchOptions, task: Task) -> None:
     if demand and not place:
         _check_memory(options, task, slots)
     kept = max(KEEP_WEIGHTS, options.finalists) + len(task.space.baselines)
-    checkpoints = demand.checkpoint * (kept + KEEP_CHECKPOINTS * slots) if demand else 0
+    stored = kept + KEEP_CHECKPOINTS * slots
+    checkpoints = demand.checkpoint * stored * options.seeds_per_trial if demand else 0
     check_folder(options.run_path(), RECORD_BYTES + checkpoints)
     if not place and not options.in_process:
         ray_folder()
@@ -89,12 +90,12 @@ def _check_memory(options: SearchOptions, task: Task, slots: int) -> None:
     if options.gpus_per_trial and torch.cuda.device_count():
         fraction = min(1.0, options.gpus_per_trial)
         memory = torch.cuda.get_device_properties(0).total_memory * fraction
-        check_memory(task, memory, f"{fraction:g} of a GPU")
+        check_memory(task, memory, f"{fraction:g} of a GPU", seeds=options.seeds_per_trial)
     else:
-        check_memory(task, free_memory(), "this machine", slots)
+        check_memory(task, free_memory(), "this machine", slots, options.seeds_per_trial)
 
 
-def check_memory(task: Task, free: float, where: str, slots: int = 0) -> None:
+def check_memory(task: Task, free: float, where: str, slots: int = 0, seeds: int = 1) -> None:
     """Raise UsageError if trials with the largest settings need more than ``free`` bytes of memory.
     The message names the setting to lower.
 
@@ -102,18 +103,19 @@ def check_memory(task: Task, free: float, where: str, slots: int = 0) -> None:
         where: The owner of that memory, for the message.
         slots: Trials that share a machine's memory, each in its own worker process; 0 for one trial
             in the memory of its GPU.
+        seeds: Networks that each trial trains.
     """
     if task.demand is None:
         return
     settings, demand = task.largest_settings, task.demand
-    needed = demand(settings).memory
+    needed = demand(settings).memory * seeds
     together = (needed + WORKER_BYTES) * slots if slots else needed
     if together <= free:
         return
 
     def rest(name: str) -> tuple[float, float]:
         """The fraction of memory that is needed with half of a setting; then the larger first."""
-        half = demand({**settings, name: settings[name] / 2}).memory
+        half = demand({**settings, name: settings[name] / 2}).memory * seeds
         return round(half / needed, 2), -settings[name]
 
     numbers = (n for n, value in settings.items() if isinstance(value, int | float) and value > 1)
@@ -124,6 +126,7 @@ def check_memory(task: Task, free: float, where: str, slots: int = 0) -> None:
     raise UsageError(
         f"{trials} about {decimal(int(together))} of memory and {where} has {decimal(int(free))}"
         f" free: lower {setting} (now up to {settings[name]:,.6g})"
+        + (", or --seeds-per-trial" if seeds > 1 else "")
         + (", or --max-concurrent" if slots > 1 else "")
     )
 

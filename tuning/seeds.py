@@ -7,9 +7,9 @@ ABLATION_SEEDS = 3
 does."""
 
 
-def trial_seed(search_seed: int, number: int) -> int:
-    """The seed of the search's trial ``number``."""
-    return search_seed * SEEDS_PER_SEARCH + number
+def trial_seed(search_seed: int, number: int, seeds_per_trial: int = 1) -> int:
+    """The first seed of the search's trial ``number``."""
+    return search_seed * SEEDS_PER_SEARCH + number * seeds_per_trial
 
 
 def confirmation_seeds(search_seed: int, count: int) -> list[int]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from records.objective import Goal, Objective
 from search_spaces import SearchSpace
@@ -70,6 +70,7 @@ class Task:
             ``rungs`` and of the study's intermediate values.
         max_t: The budget of a trial in units of ``time_attr``; None: ``max_steps``.
         protect_baselines: Whether baselines are never stopped early.
+        over_seeds: What counts of a trial with several seeds: the worst of them, or their mean.
         demand: The memory and disk that a trial with these settings needs; None if unknown.
     """
 
@@ -87,6 +88,7 @@ class Task:
     time_attr: str = "step"
     max_t: int | None = None
     protect_baselines: bool = True
+    over_seeds: Literal["worst", "mean"] = "worst"
     demand: Callable[[Mapping[str, Any]], Demand] | None = None
 
     @property

@@ -45,8 +45,9 @@ def plan(
         fixed = {**fixed, **{name: ends(one)[0] for name, one in space.distributions.items()}}
         first = [f"1 training{before} · seed {options.seed} · on {cluster.description}"]
     else:
+        trials = f"{counted(options.num_samples, 'trial')}{_of_seeds(options, task)}"
         first = [
-            f"{counted(options.num_samples, 'trial')}{before} · {options.sampler.upper()}"
+            f"{trials}{before} · {options.sampler.upper()}"
             f" (seed {options.seed}) + {_scheduler(options, task)} · {cluster.slots} at once on"
             f" {cluster.description}",
             f"varied     {' · '.join(ranges)}",
@@ -65,6 +66,11 @@ def plan(
     notes = [*cluster.notes, *notes, _drawn_at_random(options, task)]
     lines += [f"note       {note}" for note in notes if note]
     return "\n".join(lines)
+
+
+def _of_seeds(options: SearchOptions, task: Task) -> str:
+    several = f" of {options.seeds_per_trial} seeds, of which the {task.over_seeds} counts"
+    return several if options.seeds_per_trial > 1 else ""
 
 
 def _scheduler(options: SearchOptions, task: Task) -> str:
@@ -186,7 +192,9 @@ def _schedule(candidate: Finalist) -> list[str]:
 def _selected(candidate: Finalist, task: Task) -> str:
     row = candidate.last_row
     how = outcome_of(candidate.ended).words
-    return f"{how} at step {row['step']:,} · {_metrics(row, task)} (in the search, on one seed)"
+    several = f"the {task.over_seeds} of {len(row.get('seeds', ()))} seeds"
+    seeds = several if "seeds" in row else "on one seed"
+    return f"{how} at step {row['step']:,} · {_metrics(row, task)} (in the search, {seeds})"
 
 
 def _metrics(row: Mapping[str, Any], task: Task) -> str:

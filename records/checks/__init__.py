@@ -14,6 +14,7 @@ from records.checks.edges import best_trials_at_an_edge
 from records.checks.failures import failed_trials
 from records.checks.fresh_seeds import flattered_by_selection, holds_on_fresh_seeds
 from records.checks.more_trials import has_the_sampler_learned
+from records.checks.seed_variance import seeds_beside_settings
 from records.checks.untried import rarely_tried_choices
 from records.checks.what_mattered import importances, importances_at_rungs
 from records.run import Run
@@ -21,6 +22,7 @@ from records.run import Run
 CHECKS: dict[str, Callable[[Run], Check]] = {
     "SEED01": holds_on_fresh_seeds,
     "SEED02": flattered_by_selection,
+    "SEED03": seeds_beside_settings,
     "EDGE02": best_trials_at_an_edge,
     "MORE01": has_the_sampler_learned,
     "SPACE03": rarely_tried_choices,

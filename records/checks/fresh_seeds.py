@@ -109,14 +109,13 @@ def selected_and_confirmed(run: Run) -> tuple[str, float | None, list[float]]:
     """The metric to compare, the winner's value in the search, and its values on fresh seeds."""
     if run.winner is None:
         return run.metric, None, []
-    metric = run.metric if _measured_alike(run) else run.goal.metric
+    metric = run.metric if measured_alike(run) else run.goal.metric
     selected, *confirmed = (one.last.get(metric) for one in (run.winner, *run.fresh_seeds))
     measured = [float(value) for value in confirmed if value is not None and math.isfinite(value)]
     return metric, None if selected is None else float(selected), measured
 
 
-def _measured_alike(run: Run) -> bool:
+def measured_alike(run: Run) -> bool:
     """Whether fresh seeds are measured like the search's trials, with the same judge, say."""
-    assert run.winner is not None
-    mine = settings_of(run.winner.config).items()
+    mine = settings_of(run.winner.config).items() if run.winner else ()
     return all(one.config.get(name) == value for one in run.fresh_seeds for name, value in mine)

@@ -84,6 +84,15 @@ def test_text_that_no_path_name_or_address_can_be_is_refused(
             {"max_steps": 10**30},
             "--max-steps must be 1 to 10,000,000, got 1000000000000000000000000000000",
         ),
+        ({"seeds_per_trial": 0}, "--seeds-per-trial must be 1 to 18,000, got 0"),
+        (
+            {"num_samples": 450_000, "seeds_per_trial": 3},
+            "--seeds-per-trial must be 1 to 2, got 3",
+        ),
+        (
+            {"scheduler": "pbt", "seeds_per_trial": 2},
+            "--seeds-per-trial cannot be used with --scheduler pbt",
+        ),
         ({"target": 1.5}, "--target is a test accuracy here: it must be 1 at most, got 1.5"),
         ({"target": 0.0}, "--target must be above 0 and finite, got 0"),
         ({"target": float("inf")}, "--target must be above 0 and finite, got inf"),
@@ -109,3 +118,7 @@ def test_seeds_of_a_search_and_its_confirmation_never_meet() -> None:
     assert len(searched) == 6000
     assert len(confirmed) == 3000
     assert not searched & confirmed
+    blocks = [range(first, first + 4) for first in (trial_seed(1, n, 4) for n in range(225_000))]
+    every = {seed for block in blocks for seed in block}
+    assert len(every) == 900_000
+    assert not every & confirmed

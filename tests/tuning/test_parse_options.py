@@ -91,7 +91,8 @@ def test_the_latest_run_is_found_among_odd_ones(content: Any, tmp_path: Path) ->
 
 def test_what_was_recorded_comes_back_as_it_was(tmp_path: Path) -> None:
     started = LSTMOptions(
-        name="run", seed=3, gpus_per_trial=0.5, audit=0.1, objectives=("accuracy", "log_work"),
+        name="run", seed=3, gpus_per_trial=0.5, audit=0.1, seeds_per_trial=3,
+        objectives=("accuracy", "log_work"),
         warm_start=("-x", "~"),
         time_budget="90s", set=("lr=0.001..0.1", "max_norm=1"), address="head:6379", target=0.9,
     )  # fmt: skip

@@ -81,8 +81,11 @@ def check_nodes(cluster: Cluster, options: SearchOptions, task: Task, run: Path)
     if "GPU" not in request:
         most = min(cluster.slots, max(options.num_samples, options.confirm))
         for node in nodes:
-            slots = min(room_on(node["Resources"], request), most)
-            check_memory(task, node["Resources"].get("memory", 0), f"node {_name(node)}", slots)
+            slots, free = (
+                min(room_on(node["Resources"], request), most),
+                node["Resources"].get("memory", 0),
+            )
+            check_memory(task, free, f"node {_name(node)}", slots, options.seeds_per_trial)
     folder, word, module = run / MARKER, secrets.token_hex(8), task.trainable.__module__
     own = frozenset(path.stem for path in PROJECT.iterdir())
     expected = {**versions(), "project": sources(module)}

@@ -27,7 +27,7 @@ from tuning.engine.room import Room
 from tuning.engine.samplers import create_sampler, suggest
 from tuning.engine.start_up import StartUp
 from tuning.engine.study import RunStudy
-from tuning.options import SearchOptions
+from tuning.options import RUNGS, SearchOptions
 from tuning.seeds import trial_seed
 from tuning.task import Task
 
@@ -149,16 +149,19 @@ class StudySearch(RetryingSearcher):
                 f"{directory.path} holds files of a trial that the study does not know"
             )
         settings = space.choose(partial(suggest, trial))
-        seed = self._options.seed
-        if not self._options.train:
-            seed = trial_seed(seed, trial.number)
-        own = {"seed": seed, "trial": trial.number}
+        options = self._options
+        seed = trial_seed(options.seed, trial.number, options.seeds_per_trial)
+        own = {"seed": options.seed if options.train else seed, "trial": trial.number}
+        if options.seeds_per_trial > 1:
+            own["seeds_per_trial"] = options.seeds_per_trial
+            if options.scheduler in RUNGS:
+                own["first_seed_until"] = self._task.rungs.grace_steps
         config = {**settings, **space.fixed, **self._task.settings, **own}
         if "baseline" in trial.user_attrs:
             config["baseline"] = trial.user_attrs["baseline"]
         if place >= start_up.count and not start_up.endless:
             trial.set_user_attr("origin", start_up.attributes(place)["origin"])
-        trial.set_user_attr("seed", seed)
+        trial.set_user_attr("seed", own["seed"])
         trial.set_user_attr("directory", directory.path.name)
         directory.write(TrialRecord(trial.number, config))
         return config

@@ -331,6 +331,18 @@ class TestSuggestions:
         assert drawn[0] == drawn[1]
         assert len(set(drawn[0])) == 14
 
+    @pytest.mark.parametrize("scheduler", ["asha", "none"])
+    def test_a_trial_of_several_seeds_has_a_block_of_them(
+        self, scheduler: Any, options: LSTMOptions, task: Task, directory: RunDirectory
+    ) -> None:
+        several = dataclasses.replace(options, seeds_per_trial=3, scheduler=scheduler)
+        ours = search(several, task, directory)
+        for number in range(4):
+            config = ours.suggest(str(number))
+            assert config is not None
+            assert (config["seed"], config["seeds_per_trial"]) == (2_000_000 + 3 * number, 3)
+            assert config.get("first_seed_until") == (100 if scheduler == "asha" else None)
+
     @pytest.mark.slow
     def test_tpe_finds_the_good_region(
         self, options: LSTMOptions, task: Task, directory: RunDirectory
