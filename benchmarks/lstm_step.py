@@ -1,5 +1,5 @@
-"""One training step of the LSTM and the RNN at T = 20: our kernels, torch's own module, and the
-bare matrix products.
+"""One training step of the LSTM and the RNN at T = 20: our kernels, torch's own module, the bare
+matrix products, and five seeds at once.
 
     python -m benchmarks.lstm_step
 
@@ -9,11 +9,13 @@ themselves depend on the machine.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
+from torch.func import functional_call, stack_module_state, vmap
 from torch.nn.functional import cross_entropy
 from torch.nn.utils import clip_grad_norm_
 
@@ -25,6 +27,7 @@ from trainables.lstm.palindromes import draw_batch
 T, BATCH, HIDDEN = 20, 128, 128
 STEPS = 10
 """Steps that are timed at once."""
+SEEDS = 5
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,48 @@ def matrix_products(gates: int) -> Callable[[], None]:
     return step
 
 
+def in_turns(name: str) -> Callable[[], None]:
+    """A step of each of several networks in turns, as ``--seeds-per-trial`` takes them."""
+    steps = [training_step(MODELS[name](kernel="native")) for _ in range(SEEDS)]
+
+    def step() -> None:
+        for one in steps:
+            one()
+
+    return step
+
+
+def in_one_batch(name: str) -> Callable[[], None]:
+    """A step of several networks with their weights stacked along a batch dimension.
+
+    Source: https://docs.pytorch.org/tutorials/intermediate/ensembling.html
+    """
+    models = [MODELS[name](kernel="reference") for _ in range(SEEDS)]
+    weights, buffers = stack_module_state(list(models))
+    stream = torch.Generator().manual_seed(0)
+    optimizer = torch.optim.RMSprop(weights.values(), lr=1e-3)
+    run = vmap(partial(functional_call, models[0]))
+
+    def step() -> None:
+        batches = [draw_batch(BATCH, T, stream) for _ in range(SEEDS)]
+        x, target = (torch.stack(parts) for parts in zip(*batches, strict=True))
+        logits = run((weights, buffers), (x,))  # (seeds, B, C)
+        loss = SEEDS * cross_entropy(logits.flatten(0, 1), target.flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        squares = [
+            p.grad.flatten(1).square().sum(1) for p in weights.values() if p.grad is not None
+        ]
+        norms = torch.stack(squares).sum(0).sqrt()  # (seeds,)
+        factors = (1.0 / (norms + 1e-6)).clamp(max=1.0)
+        for p in weights.values():
+            if p.grad is not None:
+                p.grad *= factors.view(-1, *[1] * (p.grad.dim() - 1))
+        optimizer.step()
+
+    return step
+
+
 def main() -> None:
     options = read_arguments(Options)
     torch.set_num_threads(1)
@@ -93,6 +138,8 @@ def main() -> None:
             "native kernel": training_step(MODELS[name](kernel="native")),
             "reference loop": training_step(MODELS[name](kernel="reference")),
             "matrix products alone": matrix_products(gates),
+            f"{SEEDS} seeds in turns": in_turns(name),
+            f"{SEEDS} seeds in one batch": in_one_batch(name),
         }
         times = milliseconds(steps, options.rounds, STEPS)
         for step, ms in times.items():
