@@ -144,7 +144,8 @@ def task_of(run: Run, of_the_answer: Collection[str] = ()) -> dict[str, Any]:
     """
     options = ({*run.options} | {BUDGET}) & {*run.fixed} - {*of_the_answer}
     fresh = run.fresh_seeds[0].config if run.fresh_seeds else {}
-    changed = {name for name in run.fixed if name in fresh and fresh[name] != run.fixed[name]}
+    known = {*run.fixed} & {*fresh} - {*of_the_answer}
+    changed = {name for name in known if fresh[name] != run.fixed[name]}
     return {
         "experiment": run.experiment,
         **{name: run.fixed[name] for name in sorted(options)},
