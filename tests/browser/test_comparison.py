@@ -56,6 +56,7 @@ def test_the_first_column_of_a_comparison_stays_in_sight(page: Page, comparing: 
     assert first is not None
     assert last is not None
     assert 0 <= first["x"] < last["x"]
+    assert first["width"] < page.evaluate("window.innerWidth") / 2  # however long a name is
     assert last["x"] + last["width"] <= page.evaluate("window.innerWidth")
 
 
