@@ -110,9 +110,9 @@ def starts(run: Run, records: list[TrialRecord]) -> str:
         parts.append((len(others) - designed, "settings that the sampler chose"))
     else:
         parts.append((len(others), "quasi-random settings or settings that the sampler chose"))
-    words = listed(f"{count:,} {what}" for count, what in parts if count)
+    words = listed(f"{count:,} with {what}" for count, what in parts if count)
     none = "" if known else " No hand-tuned settings were tried."
-    return (f"The trials began with {words}." if words else "") + none
+    return (f"Of them, {words.replace(' with', ' began with', 1)}." if words else "") + none
 
 
 def several_seeds(run: Run) -> str:
