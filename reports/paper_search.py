@@ -98,9 +98,12 @@ def starts(run: Run, records: list[TrialRecord]) -> str:
     about, name = run.search.get("methods", {}), str(run.options.get("sampler", ""))
     warm = len(run.search.get("warm_start", []))
     earlier = sum(one.number < warm for one in records)
-    known = sum("baseline" in one.config for one in records)
+    baselines = [f"“{one.config['baseline']}”" for one in records if "baseline" in one.config]
     others = [one for one in records if "baseline" not in one.config and one.number >= warm]
-    parts = [(earlier, "the best settings of earlier runs"), (known, "hand-tuned settings")]
+    parts = [
+        (earlier, "the best settings of earlier runs"),
+        (len(baselines), f"known settings ({', '.join(baselines)})"),
+    ]
     if name == "random":
         parts.append((len(others), "settings drawn at random"))
     elif "start_up_trials" in about or name == "qmc":
@@ -111,7 +114,7 @@ def starts(run: Run, records: list[TrialRecord]) -> str:
     else:
         parts.append((len(others), "quasi-random settings or settings that the sampler chose"))
     words = listed(f"{count:,} with {what}" for count, what in parts if count)
-    none = "" if known else " No hand-tuned settings were tried."
+    none = "" if baselines else " No known settings were tried as baselines."
     return (f"Of them, {words.replace(' with', ' began with', 1)}." if words else "") + none
 
 
@@ -152,7 +155,7 @@ def early_stopping(run: Run, page: Page) -> str:
     best, at = about.get("reduction_factor"), listed(f"{one:,}" for one in rungs)
     weak = f"the trials that were not among the best 1/{best:g} there" if best else "weak trials"
     own = ", each at the rungs of its bracket" if name == "hyperband" else ""
-    spared = ", but no hand-tuned settings" if about.get("protects_baselines") else ""
+    spared = ", but no baselines" if about.get("protects_baselines") else ""
     audit = run.options.get("audit") or 0
     let = f" Of those to be stopped, a random {100 * audit:g}% ran to the end." if audit else ""
     return f"At {at} {unit}, {RUNGS[name]} stopped {weak}{own}{spared}.{let}"
@@ -202,5 +205,5 @@ def last_session(run: Run) -> Mapping[str, Any]:
 
 def listed(words: Iterable[str]) -> str:
     """One, two and three."""
-    *most, last = words
-    return f"{', '.join(most)} and {last}" if most else last
+    *most, last = ["", *words]
+    return f"{', '.join(most[1:])} and {last}" if most[1:] else last

@@ -115,9 +115,10 @@ def test_the_methods_of_a_search_are_those_of_its_files(
     for words in (
         "varied 2 parameters: lr from 0.0001 to 0.1 (logarithmic scale)",
         "the tree-structured Parzen estimator (TPE) of Optuna, with seed 0. It ran 6 trials.",
-        f"{known} began with hand-tuned settings and {len(trials) - known} with quasi-random settings",
+        f"{known} began with known settings (“hand-tuned, defaults”, “hand-tuned, T=15”,",
+        f"and {len(trials) - known} with quasi-random settings",
         "At 500 training steps, asynchronous successive halving (ASHA) stopped the trials that were"
-        " not among the best 1/3 there, but no hand-tuned settings.",
+        " not among the best 1/3 there, but no baselines.",
         "A training had at most 700 steps.",
         f"{ways['stopped early']} stopped early",
         "trained again on 2 fresh seeds (900000 to 900001)",
@@ -247,7 +248,7 @@ class TestMade:
         assert_balanced(tex)
 
     def test_a_search_that_was_killed_says_so(self, lstm: MadeRun, tmp_path: Path) -> None:
-        lstm.trial(0, OWN, None, ended=None)  # type: ignore[arg-type]
+        lstm.trial(0, OWN, None, ended=None)
         session = {"started": 0.0, "ended": None, "how": "running"}
         lstm.describe(options={"num_samples": 8, "scheduler": "none"}, sessions=[session])
         page, tex = paper(lstm.opened, tmp_path / "out")
@@ -256,7 +257,7 @@ class TestMade:
             "It ran 1 of the 8 trials that were asked for.",
             "1 trial had not ended.",
             "The last session of the run was without a recorded end",
-            "No hand-tuned settings were tried.",
+            "No known settings were tried as baselines.",
             "No trial was stopped early for being worse than others.",
         ):
             assert words in page
@@ -266,7 +267,7 @@ class TestMade:
 
     def test_starts_seeds_and_rungs_are_counted(self, lstm: MadeRun, tmp_path: Path) -> None:
         for number in range(9):
-            known = {"baseline": "hand-tuned"} if number == 2 else {}
+            known: dict[str, Any] = {"baseline": "hand-tuned"} if number == 2 else {}
             lstm.trial(number, OWN, 0.5, **known)
         lstm.describe(
             warm_start=[[{}, "one"], [{}, "two"]],
@@ -275,8 +276,8 @@ class TestMade:
         )
         page, _ = paper(lstm.opened, tmp_path / "out")
         for words in (
-            "Of them, 2 began with the best settings of earlier runs, 1 with hand-tuned settings, 3",
-            " with quasi-random settings (a Sobol sequence) and 3 with settings that the sampler chose.",
+            "2 began with the best settings of earlier runs, 1 with known settings (“hand-tuned”),",
+            "3 with quasi-random settings (a Sobol sequence) and 3 with settings that the sampler",
             "Each trial trained its settings on 3 seeds, of which the mean counts.",
             "At 100 and 300 training steps, asynchronous HyperBand stopped the trials",
             "a random 25% ran to the end",
