@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from optuna.distributions import CategoricalDistribution
 
 from records.checks.check import amount
+from records.objective import Goal
 from records.run import Run
 from records.versus_baseline import versus_baseline
 from reports.figures.printed import Scale
@@ -161,7 +162,7 @@ def answer(
     values = [one[goal.metric] for one in every if pd.notna(one.get(goal.metric))]
     steps = [one["steps_to_converge"] for one in every if one.get("steps_to_converge")]
     worst = shown(goal.metric, (min if least else max)(values), 3) if values else "—"
-    value, bound = shown(selected, row.get(selected), 3), shown(goal.metric, goal.bound, 6)
+    value = shown(selected, row.get(selected), 3)
     return Answer(
         number=run.winner.number,
         settings=settings(run, run.winner.settings),
@@ -169,7 +170,7 @@ def answer(
         step=row.get("step", math.nan),
         selected=value,
         selected_words=f"{selected.replace('_', ' ')} {value}",
-        goal=f"{goal.metric.replace('_', ' ')} {bound}{'' if least else ' or less'}",
+        goal=goal_words(goal, shown),
         seeds=len(every),
         reached=sum(map(goal.reached, every)),
         worst=worst,
@@ -182,6 +183,12 @@ def answer(
         versus=versus.words if versus else "",
         seeds_needed=versus.seeds_needed if versus else None,
     )
+
+
+def goal_words(goal: Goal, shown: Callable[[str, Any, int], str]) -> str:
+    """A goal for a reader; ``shown`` prints a metric's value with so many digits."""
+    bound = shown(goal.metric, goal.bound, 6)
+    return f"{goal.metric.replace('_', ' ')} {bound}{'' if goal.at == 'least' else ' or less'}"
 
 
 def _mean(values: list[float], seeds: int, shown: Callable[[float], str]) -> str:
