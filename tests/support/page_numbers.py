@@ -85,8 +85,9 @@ def agrees(printed: str, value: Any) -> bool:
         return False
     digits = Decimal(printed.strip("<>%").replace(",", ""))
     exact = 100 * value if printed.endswith("%") else float(value)
-    if printed[0] in "<>":
-        return 0 < exact < digits if printed[0] == "<" else digits < exact < 100
+    if printed[0] in "<>" or printed == "0%":
+        rounded = {"0%": exact == 0, "<1%": 0 < exact < 0.5, ">99%": 99.5 <= exact < 100}
+        return rounded.get(printed, False)
     whole = 100 if printed.endswith("%") else 1
     if abs(digits) == whole or printed == "99.99%":
         return exact == digits or (printed == "99.99%" and 99.985 <= exact < 100)

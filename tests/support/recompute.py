@@ -42,7 +42,7 @@ def answer(run: RawRun) -> list[Item]:
         "step", best.last["step"],
     ]  # fmt: skip
     seeds = [*run.on_seeds(best).values()]
-    fresh = [*_fresh(run, seeds), *_versus(run, best)] if seeds else []
+    fresh = [*_fresh(run, seeds), *versus(run, best)] if seeds else []
     return [*run.settings(exported), *fresh, *in_search, *_final(run, best)]
 
 
@@ -64,7 +64,7 @@ def _fresh(run: RawRun, seeds: Sequence[Trial]) -> list[Item]:
     return items
 
 
-def _versus(run: RawRun, winner: Trial) -> list[Item]:
+def versus(run: RawRun, winner: Trial) -> list[Item]:
     """The best settings that are no baseline, compared with the best baseline seed by seed."""
     items: list[Item] = ["are a baseline", winner.config["baseline"]] if winner.is_baseline else []
     baseline = next((one for one in run.finalists if one.is_baseline), None)
