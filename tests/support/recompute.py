@@ -56,7 +56,7 @@ def _fresh(run: RawRun, seeds: Sequence[Trial]) -> list[Item]:
     items: list[Item] = [sum(map(run.reaches, seeds)), "of", n, _plain(metric), bound]
     items += ["lowest" if least else "highest", worst, "mean", average(values) if values else None]
     items += [len(values), "with a result"] if 0 < len(values) < n else []
-    items += [min(steps), "to", max(steps), "median", int(median(steps))] if steps else []
+    items += [min(steps), "to", max(steps), "median", median(steps)] if steps else []
     if chance is not None and values:
         best = max(values) if least else min(values)
         learned = (best - chance) / (bound - chance)  # the fraction of the way to the goal

@@ -87,8 +87,11 @@ def seed02(run: RawRun) -> Said:
     every = [better * one.last[metric] for one in others]
     start = max(known) if known else median(every) if every else math.inf
     gain = better * selected - start
-    share: list[Item] = [min(1.0, lost / gain), "baseline" if known else "median"]
-    return "tip", [*items, "flattered it by", lost, *(share if gain > 0 else [])]
+    than = "best other baseline" if best.is_baseline else "best baseline"
+    share: list[Item] = (
+        [min(1.0, lost / gain), than if known else "median trial"] if gain > 0 else []
+    )
+    return "tip", [*items, "flattered it by", lost, *share]
 
 
 def seed03(run: RawRun) -> Said:
