@@ -24,6 +24,7 @@ from records.store import read_json
 if TYPE_CHECKING:
     import pandas as pd
 
+NOT_ENDED = str(None)
 NO_GOAL = {"metric": "objective", "at": "least", "bound": math.inf}
 
 
@@ -87,11 +88,26 @@ class Run:
         return self._finished(self.directory)
 
     def _finished(self, directory: RunDirectory) -> list[FinishedTrial]:
+        return [one for one in self._begun(directory) if one.ended not in (NOT_ENDED, *CUT_OFF)]
+
+    def _begun(self, directory: RunDirectory) -> list[FinishedTrial]:
         return [
             FinishedTrial.read(trial, record, self.varied, self.time_attr, self.objective)
             for trial, record in directory.trials()
-            if record.ended not in (None, *CUT_OFF)
         ]
+
+    def at_rung(self, rung: float) -> dict[int, float]:
+        """The metric that each trial has on a rung, by number, as early stopping compares it.
+
+        Trials that have not ended count; an audited trial counts up to the rung at which it would
+        have been stopped.
+        """
+        return {
+            one.number: self.value(loss)
+            for one in self._begun(self.directory)
+            if math.isfinite(loss := one.loss_at(rung))
+            and (one.audited is None or rung <= one.audited)
+        }
 
     @cached_property
     def complete(self) -> list[FinishedTrial]:

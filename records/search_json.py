@@ -32,6 +32,13 @@ WRONG = (
 )
 """What reading a file raises that was cut off or edited."""
 
+OF_EVERY_SEARCH = (
+    "format", "id", "experiment", "name", "path", "sessions", "options", "versions", "commit",
+    "host", "warm_start", "space", "fixed", "baselines", "objectives", "goal", "time_attr",
+    "outcomes", "rungs", "startup_trials",
+)  # fmt: skip
+"""Entries that every search records. The others are what its experiment prepared."""
+
 
 class NotARun(ValueError):
     """The folder is not a run of this project; the message is one line."""

@@ -79,10 +79,15 @@ class VersusBaseline:
         return "no" if signs and told_apart and all(sign < 0 for sign in signs) else "not shown"
 
     @property
+    def short(self) -> str:
+        """The verdict, after the trial's number if that is not the run's best."""
+        return self.verdict if self.is_winner else f"trial {self.best.number}: {self.verdict}"
+
+    @property
     def words(self) -> str:
         """The verdict and what it rests on, in a sentence that names the trial if it is not the
         run's best."""
-        verdict = self.verdict if self.is_winner else f"trial {self.best.number}: {self.verdict}"
+        verdict = self.short
         than, n = f"“{self.baseline.config['baseline']}”", len(self.seeds)
         if self.interval is None:
             worse, better = (
@@ -131,7 +136,7 @@ def versus_baseline(run: Run) -> VersusBaseline | None:
         baseline,
         run.metric,
         seeds,
-        tuple(run.value(_loss(mine[seed])) - run.value(_loss(its[seed])) for seed in seeds),
+        tuple(run.value(loss_of(mine[seed])) - run.value(loss_of(its[seed])) for seed in seeds),
         -1 if run.minimizes else 1,
         len(others),
         best is run.winner,
@@ -144,11 +149,11 @@ def _leading(run: Run, others: Sequence[FinishedTrial]) -> FinishedTrial:
 
     def rank(one: FinishedTrial) -> tuple[int, float]:
         results = run.on_fresh_seeds[one.number].values()
-        return -len(results), mean(map(_loss, results))
+        return -len(results), mean(map(loss_of, results))
 
     return min(others, key=rank)
 
 
-def _loss(trained: FinishedTrial) -> float:
+def loss_of(trained: FinishedTrial) -> float:
     """The loss on a fresh seed; infinite if the training broke, whatever it had reported before."""
     return math.inf if trained.ended == ERROR.name else trained.loss

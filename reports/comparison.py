@@ -1,5 +1,5 @@
-"""Several runs of an experiment side by side: a table, the best trials' curves, and what the
-experiment's own page adds."""
+"""Several runs of an experiment side by side: the best trials' curves, what the experiment's own
+page adds, the best settings on fresh seeds, and runs of the same task compared in pairs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from records.run import Run
+from records.versus_run import compare_runs
 from reports.content import Answer, number
 from reports.experiments import page_of
 from reports.experiments.default import Page, Section, best_hand_tuned
@@ -15,6 +16,7 @@ from reports.figures.interactive import curves
 from reports.figures.scripts import Plot, write_variants
 from reports.figures.style import SERIES
 from reports.figures.traces import digits
+from reports.fresh_seeds import Fresh, Pair, fresh, shown_pair
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class Compared:
     Attributes:
         curve: The best trial's reports by column; None if there is no best trial.
         hand_tuned: What the best hand-tuned settings reached in this run, in words.
+        fresh: What the best settings reached on fresh seeds, in words.
         own: What the experiment's own page needs of the run.
     """
 
@@ -33,16 +36,24 @@ class Compared:
     answer: Answer | None
     curve: dict[str, Any] | None
     hand_tuned: str
+    fresh: Fresh
     own: Any
 
 
 @dataclass(frozen=True)
 class Group:
-    """The runs of one experiment, at least two, with what is shown of them."""
+    """The runs of one experiment, at least two, with what is shown of them.
+
+    Attributes:
+        pairs: Every two runs of the same task.
+        alone: The runs that are compared with no other, and why.
+    """
 
     section: Section
     runs: list[Compared]
     plots: dict[str, Plot]
+    pairs: list[Pair]
+    alone: list[tuple[Run, str]]
 
 
 def compared(run: Run) -> Compared | None:
@@ -57,8 +68,16 @@ def compared(run: Run) -> Compared | None:
         reports = run.reports(run.best)
         columns = ("step", *page.comparable(run))
         curve = {column: digits(reports[column]) for column in columns if column in reports}
-    words = hand_tuned(run, page)
-    return Compared(run, page, page.title(run), page.answer(run), curve, words, page.compared(run))
+    return Compared(
+        run=run,
+        page=page,
+        title=page.title(run),
+        answer=page.answer(run),
+        curve=curve,
+        hand_tuned=hand_tuned(run, page),
+        fresh=fresh(run, page),
+        own=page.compared(run),
+    )
 
 
 def hand_tuned(run: Run, page: Page) -> str:
@@ -84,7 +103,10 @@ def compare(runs: list[Compared], names: Mapping[Path, str], folder: Path) -> li
         if len(same) > 1:
             section = same[0].page.section(same, folder)
             drawn = best_curves(same, names, f"best-{len(groups)}", folder)
-            groups.append(Group(section, same, drawn))
+            versus = compare_runs([one.run for one in same], same[0].page.of_the_answer)
+            told_apart = zip(versus.pairs, versus.tasks, strict=True)
+            pairs = [shown_pair(pair, task, same[0].page) for pair, task in told_apart]
+            groups.append(Group(section, same, drawn, pairs, versus.alone))
     return groups
 
 

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from optuna.distributions import CategoricalDistribution
 
 from records.checks.check import amount
+from records.objective import Goal
 from records.run import Run
 from records.versus_baseline import versus_baseline
 from reports.figures.printed import Scale
@@ -161,7 +162,7 @@ def answer(
     values = [one[goal.metric] for one in every if pd.notna(one.get(goal.metric))]
     steps = [one["steps_to_converge"] for one in every if one.get("steps_to_converge")]
     worst = shown(goal.metric, (min if least else max)(values), 3) if values else "—"
-    value, bound = shown(selected, row.get(selected), 3), shown(goal.metric, goal.bound, 6)
+    value = shown(selected, row.get(selected), 3)
     return Answer(
         number=run.winner.number,
         settings=settings(run, run.winner.settings),
@@ -169,7 +170,7 @@ def answer(
         step=row.get("step", math.nan),
         selected=value,
         selected_words=f"{selected.replace('_', ' ')} {value}",
-        goal=f"{goal.metric.replace('_', ' ')} {bound}{'' if least else ' or less'}",
+        goal=goal_words(goal, shown),
         seeds=len(every),
         reached=sum(map(goal.reached, every)),
         worst=worst,
@@ -184,6 +185,12 @@ def answer(
     )
 
 
+def goal_words(goal: Goal, shown: Callable[[str, Any, int], str]) -> str:
+    """A goal for a reader; ``shown`` prints a metric's value with so many digits."""
+    bound = shown(goal.metric, goal.bound, 6)
+    return f"{goal.metric.replace('_', ' ')} {bound}{'' if goal.at == 'least' else ' or less'}"
+
+
 def _mean(values: list[float], seeds: int, shown: Callable[[float], str]) -> str:
     if not values:
         return "—"
@@ -193,8 +200,8 @@ def _mean(values: list[float], seeds: int, shown: Callable[[float], str]) -> str
 def _pace(steps: list[float]) -> str:
     if not steps:
         return ""
-    middle = number(int(median(steps)))
-    return f"converged at step {number(min(steps))} to {number(max(steps))}, median {middle}"
+    low, high, middle = map(number, (min(steps), max(steps), median(steps)))
+    return f"converged at step {low} to {high}, median {middle}"
 
 
 def confirmations(run: Run) -> list[dict[str, Any]]:

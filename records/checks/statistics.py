@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from statistics import mean, stdev
+from statistics import mean, stdev, variance
 
 from records.checks.check import Interval
 
@@ -27,6 +27,25 @@ def half_width(spread: float, n: int, confidence: float = 0.95) -> float:
     from scipy.stats import t
 
     return float(t.ppf((1 + confidence) / 2, n - 1)) * spread / math.sqrt(n)
+
+
+def welch_interval(
+    first: Sequence[float], second: Sequence[float], confidence: float = 0.95
+) -> Interval:
+    """Welch's interval for the mean of ``first`` minus that of ``second``, whose spreads may
+    differ: two or more values each, not all equal in both.
+
+    Source: Student's t with Welch and Satterthwaite's degrees of freedom
+    (a + b)² / (a² / (n − 1) + b² / (m − 1)), where a = s² / n and b = r² / m.
+    """
+    from scipy.stats import t
+
+    n, m = len(first), len(second)
+    a, b = variance(first) / n, variance(second) / m
+    freedom = (a + b) ** 2 / (a**2 / (n - 1) + b**2 / (m - 1))
+    half = float(t.ppf((1 + confidence) / 2, freedom)) * math.sqrt(a + b)
+    middle = mean(first) - mean(second)
+    return Interval(middle - half, middle + half)
 
 
 def prediction_half_width(values: Sequence[float], confidence: float = 0.95) -> float:

@@ -54,6 +54,8 @@ class Page:
         costs: What the unit of a trial's cost is called, by its column.
         logarithmic: Metrics that are drawn on a logarithmic scale; None: see ``is_logarithmic``.
         percentages: Metrics that are printed as percentages.
+        of_the_answer: The script's options that are part of the answer and not of the task, such as
+            a choice between two models: runs that differ only in these are compared.
     """
 
     template: ClassVar[str] = "run.html"
@@ -61,6 +63,7 @@ class Page:
     costs: ClassVar[Mapping[str, str]] = {"step": "training steps"}
     logarithmic: ClassVar[tuple[str, ...] | None] = None
     percentages: ClassVar[tuple[str, ...]] = ()
+    of_the_answer: ClassVar[tuple[str, ...]] = ()
 
     def suits(self, run: Run) -> bool:
         """Whether the run has what this page reads, and not only the experiment's name."""

@@ -37,6 +37,7 @@ class Page(default.Page):
     costs: ClassVar = {"step": "training steps", "work": "time steps trained"}
     logarithmic = ("loss", *default.TO_CONVERGE)
     percentages = ("accuracy", "mean_accuracy", "test_accuracy")
+    of_the_answer = ("model",)
 
     def suits(self, run: Run) -> bool:
         return {"model", "input_length"} <= {*run.fixed}

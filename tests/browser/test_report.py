@@ -119,12 +119,15 @@ def test_loads_whole_and_alone(
     ["index.html", "digits/index.html", "small/index.html", "small/trials/0003.html"],
 )
 def test_keeps_no_reader_out(name: str, page: Page, site: Path) -> None:
-    """axe-core's rules, which follow WCAG 2: https://github.com/dequelabs/axe-core"""
     page.goto((site / name).as_uri())
     look_at_all(page)
+    assert found_by_axe(page) == []
+
+
+def found_by_axe(page: Page) -> list[tuple[str, list[str]]]:
+    """What breaks axe-core's rules, which follow WCAG 2: https://github.com/dequelabs/axe-core"""
     violations = Axe().run(page).response["violations"]
-    found = [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in violations]
-    assert found == []
+    return [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in violations]
 
 
 def test_no_button_of_a_figure_sends_anything_anywhere(small: Page) -> None:
@@ -200,6 +203,24 @@ def test_the_table_sorts_by_any_column_either_way(small: Page) -> None:
     small.click("#trials th[data-name=lr] button")
     assert small.evaluate(rates) == sorted(rising, reverse=True)
     assert small.get_attribute("#trials th[data-name=lr]", "aria-sort") == "descending"
+
+
+def test_two_trials_are_shown_side_by_side_where_they_differ(small: Page) -> None:
+    small.select_option("#two [name=one]", "0")
+    small.select_option("#two [name=other]", "1")
+    shown = [row.split("\t") for row in small.inner_text("#difference tbody").splitlines()]
+    heads = small.locator("#trials thead th").all_inner_texts()
+    one, other = (
+        small.locator(f"#trials tr[data-trial='{number}'] td").all_inner_texts()
+        for number in (0, 1)
+    )
+    columns = zip(heads, one, other, strict=True)
+    assert (
+        shown == [[head.split("\n")[0].rstrip(" ▲▼"), a, b] for head, a, b in columns if a != b][1:]
+    )
+    assert ["max_norm", "10", "0.1"] in shown
+    small.select_option("#two [name=other]", "0")
+    assert small.inner_text("#difference") == "They do not differ in any column of the table."
 
 
 def test_another_setting_can_be_chosen_from_the_keyboard(small: Page) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from records.run import Run
+from records.search_json import OF_EVERY_SEARCH
+from records.versus_run import task_of
 from tests.conftest import SmallGANSearch, SmallSearch, start
 from tests.reports.conftest import build
 from tests.reports.test_build import made_run
@@ -32,7 +34,9 @@ def test_lengths_stand_in_one_table_with_hand_tuned_values_and_the_courseworks(
     rows = page.split("<tbody>")[1].split("</tbody>")[0].split("<tr>")[1:]
     assert ["<td>100%</td>" in row for row in rows] == [True, False]
     assert ["<td>90%</td>" in row for row in rows] == [False, True]
-    assert all("hand-tuned, " in row and "2 of 2" in row for row in rows)
+    assert all("hand-tuned, " in row for row in rows)
+    assert page.count("<td>2 of 2</td>") == 2
+    assert page.count("its best settings have 2 fresh seeds, and a comparison takes 4") == 2
     assert (tmp_path / "site" / "lengths.png").stat().st_size > 10_000
     script = (tmp_path / "site" / "best-0-0.js").read_text()
     figure = json.loads(script[script.index("{") : script.rindex("}") + 1])
@@ -41,6 +45,48 @@ def test_lengths_stand_in_one_table_with_hand_tuned_values_and_the_courseworks(
     run = Run.open(longer)
     best = run.reports(int(run.best or 0))
     assert figure["data"][1]["y"] == pytest.approx(best["accuracy"].tolist(), rel=1e-5)
+
+
+def test_what_every_search_records_is_told_from_what_an_experiment_prepares(
+    small_search: SmallSearch, small_gan_search: SmallGANSearch
+) -> None:
+    lstm, gan = (Run.open(one.path).search for one in (small_search, small_gan_search))
+    assert {*lstm} == {*OF_EVERY_SEARCH}
+    assert {*gan} - {*OF_EVERY_SEARCH} == {"images", "judges", "cautions"}
+
+
+def test_a_model_is_part_of_the_answer_and_a_length_of_the_task(
+    small_search: SmallSearch, tmp_path: Path, unsaved: set[str]
+) -> None:
+    run, paths = Run.open(small_search.path), []
+    assert {*task_of(run)} == {"experiment", "goal", "input_length", "max_steps", "model"}
+    for name in ("lstm", "rnn"):
+        copy = Path(shutil.copytree(small_search.path, tmp_path / name))
+        search = json.loads((copy / "search.json").read_text())
+        search["fixed"]["model"] = search["options"]["model"] = name
+        (copy / "search.json").write_text(json.dumps(search))
+        more_seeds(copy)
+        paths.append(copy)
+    build(*paths, to=tmp_path / "site")
+    page = (tmp_path / "site" / "comparison.html").read_text()
+    pairs = page.split('aria-label="Runs of the same task, in pairs"')[1]
+    assert "<td>4 and 4</td>" in pairs
+    assert '<td class="word">not shown</td>' in pairs
+    assert "points" in pairs
+
+
+def more_seeds(run: Path) -> None:
+    """Repeat the trainings of a run's best settings on fresh seeds under two other seeds."""
+    best = Run.open(run).best
+    for folder in sorted((run / "confirmation").glob("trial_*")):
+        record = json.loads((folder / "trial.json").read_text())
+        if record["config"]["confirms"] == best:
+            number = record["number"] + 100
+            copy = Path(shutil.copytree(folder, folder.parent / f"trial_{number:04d}"))
+            own = {**record["config"], "seed": record["config"]["seed"] + 100, "trial": number}
+            (copy / "trial.json").write_text(
+                json.dumps({**record, "number": number, "config": own})
+            )
 
 
 def test_one_run_of_a_kind_is_compared_with_nothing(

@@ -1,9 +1,14 @@
 import numpy as np
 import pytest
 from scipy.optimize import brentq
-from scipy.stats import binom
+from scipy.stats import binom, ttest_ind
 
-from records.checks.statistics import fraction_interval, mean_interval, prediction_half_width
+from records.checks.statistics import (
+    fraction_interval,
+    mean_interval,
+    prediction_half_width,
+    welch_interval,
+)
 
 
 @pytest.mark.parametrize(("count", "n"), [(5, 5), (0, 4), (3, 10), (1, 50)])
@@ -33,6 +38,15 @@ def test_the_means_interval_covers_it_95_times_in_100() -> None:
 
 def test_equal_values_leave_no_doubt_of_their_mean() -> None:
     assert mean_interval([0.9] * 3) == (0.9, 0.9)
+
+
+@pytest.mark.parametrize("confidence", [0.95, 0.99])
+@pytest.mark.parametrize("second", [[0.1, 0.9], [3.0, 3.0, 3.0], [1e-9, 2e-9, 4e-9, 5e-9]])
+def test_the_interval_of_a_difference_is_welchs(second: list[float], confidence: float) -> None:
+    first = [0.91, 0.82, 0.73, 0.64, 0.9]
+    test = ttest_ind(first, second, equal_var=False)
+    expected = test.confidence_interval(confidence)
+    assert welch_interval(first, second, confidence) == pytest.approx((expected.low, expected.high))
 
 
 def test_one_more_value_lies_in_the_prediction_interval_95_times_in_100() -> None:
