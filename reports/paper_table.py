@@ -100,7 +100,7 @@ class OnFreshSeeds:
         if not self.steps:
             return NONE
         some = self._some(len(self.steps))
-        return amount(int(median(self.steps))) + f" ({some})" * bool(some)
+        return amount(median(self.steps)) + f" ({some})" * bool(some)
 
 
 def table(run: Run, page: Page) -> Table | None:

@@ -232,6 +232,14 @@ class TestMade:
         assert "on 2 of 3 fresh seeds and worse on 1" in page
         assert "sign test" in page
 
+    def test_the_median_of_steps_is_not_rounded_down(self, lstm: MadeRun, tmp_path: Path) -> None:
+        lstm.trial(0, OWN, 0.9)
+        steps = (503, 500, None)
+        rows = [{"test_accuracy": 1.0, "steps_to_converge": one} for one in steps]
+        lstm.confirmed(0, OWN, rows)
+        page, _ = paper(lstm.opened, tmp_path / "out")
+        assert cells(page)[0]["Median steps to converge"] == "502 (2 of 3 seeds)"
+
     def test_without_confirmation_nothing_is_said_of_fresh_seeds(
         self, lstm: MadeRun, tmp_path: Path
     ) -> None:
