@@ -148,3 +148,14 @@ def test_an_interval_takes_two_seeds(lstm: MadeRun, count: int) -> None:
 def test_without_a_winner_there_is_nothing_to_hold(lstm: MadeRun) -> None:
     assert holds_on_fresh_seeds(lstm.opened).status == "not applicable"
     assert flattered_by_selection(lstm.opened).status == "not applicable"
+
+
+def test_a_training_that_broke_after_a_good_report_has_no_result(lstm: MadeRun) -> None:
+    lstm.trial(0, SETTINGS, 0.95)
+    lstm.confirmed(0, SETTINGS, seeds(1.0, 1.0, 1.0))
+    broken = lstm.run.confirmation().trial(2)
+    record = broken.read()
+    assert record is not None
+    record.ended = "error"
+    broken.write(record)
+    assert "on 2 of 3 fresh seeds" in holds_on_fresh_seeds(lstm.opened).sentence
