@@ -1,8 +1,8 @@
 """The numbers on the pages of real runs, recomputed from the runs' raw files.
 
 ``tests.support.recompute`` computes them by their definitions and imports nothing of the project.
-Every number in the answer, in the tables of trials and of fresh seeds, in the count of outcomes and
-in the sentences of seven checks must be one of those.
+Every number in the answer, in the count of outcomes, in the tables of trials, of fresh seeds and of
+a GAN's quality, and in the sentences of seven checks must be one of those.
 """
 
 import ast
@@ -32,7 +32,7 @@ from tests.conftest import ROOT, SmallGANSearch, SmallSearch, run
 from tests.reports.conftest import SPACE, invented, page_of_run, scores
 from tests.support.page_numbers import NUMBER, Element, agrees, differences, read_page
 from tests.support.raw_run import Item, RawRun
-from tests.support.recompute import answer, counts, table_of_seeds, table_of_trials, versus
+from tests.support.recompute import answer, counts, quality, table_of_seeds, table_of_trials, versus
 from tests.support.recompute_checks import CHECKS, NOT_APPLICABLE
 
 SUMS = "--p 11 --max-steps 200 --num-samples 3 --confirm 2 --no-dashboard --name sums"
@@ -48,9 +48,12 @@ class Parts:
     trials: Element
     seeds: Element
     checks: dict[str, Element]
+    quality: list[Element]
+    """The rows of the table of a GAN's quality; empty on another page."""
 
     def __iter__(self) -> Iterator[Element]:
-        yield from (self.answer, self.outcomes, self.trials, self.seeds, *self.checks.values())
+        yield from (self.answer, self.outcomes, self.trials, self.seeds)
+        yield from (*self.checks.values(), *self.quality)
 
 
 def parts_of(page: Element) -> Parts:
@@ -68,7 +71,9 @@ def parts_of(page: Element) -> Parts:
     details = {code: page.every("details", id=code) for code in CHECKS}
     sentences = {code: check.every("summary")[0] for code, (check,) in details.items()}
     (box,), (trials, seeds) = boxes, tables
-    return Parts(box, outcomes, trials, seeds, sentences)
+    images = page.every("div", **{"aria-label": "Quality of images"})
+    rows = [row for table in images for body in table.every("tbody") for row in body.every("tr")]
+    return Parts(box, outcomes, trials, seeds, sentences, rows)
 
 
 def compare(run: RawRun, page: Parts) -> list[str]:
@@ -79,6 +84,7 @@ def compare(run: RawRun, page: Parts) -> list[str]:
         *_trials(run, page.trials),
         *_seeds(run, page.seeds),
         *_checks(run, page.checks),
+        *_quality(run, page.quality),
     ]
 
 
@@ -134,6 +140,13 @@ def _checks(run: RawRun, sentences: dict[str, Element]) -> list[str]:
         found += [] if shown == [status] else [f"{code} {shown[0]} is {status} by the files"]
         found += differences(sentence.text, [code, *items])
     return found
+
+
+def _quality(run: RawRun, rows: list[Element]) -> list[str]:
+    expected = _once(quality, run) if run.search["experiment"] == "gan" else []
+    assert len(rows) == len(expected)
+    pairs = zip(rows, expected, strict=True)
+    return [line for row, items in pairs for line in differences(row.text, items)]
 
 
 def _cell(cell: Element, row: dict[str, Any], heading: str, known: set[str]) -> list[str]:
