@@ -7,7 +7,7 @@ are from docs/decisions/finalists.md, the formulas from scipy.
 import json
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import median
 from typing import Any
@@ -22,6 +22,10 @@ FloatArray = NDArray[np.float64]
 
 RESULT = {"lstm": "accuracy", "gan": "fd_ratio"}
 """The metric in the answer's last sentence, by experiment; any other has its objective there."""
+
+HAND_TUNED = "hand-tuned, defaults"
+QUALITY = ("fd", "fd_ratio", "clean", "coverage", "density", "manifold_coverage", "copied")
+"""The columns of the table of a GAN's quality."""
 
 
 def counts(run: RawRun) -> list[Item]:
@@ -108,11 +112,17 @@ def _by_interval(
     return items + (["--confirm", int(enough[0])] if told == "not shown" and len(enough) else [])
 
 
+def _trained_on(run: RawRun, best: Trial) -> Trial | None:
+    """The winner's final training, if it has ended."""
+    folder = run.path / "final" / f"trial_{best.number:04d}"
+    trained = run.read_trial(folder) if folder.exists() else None
+    return trained if trained and trained.ended == "budget" else None
+
+
 def _final(run: RawRun, best: Trial) -> list[Item]:
     """What the final training reached, which is stated with three decimals."""
-    file = run.path / "final" / f"trial_{best.number:04d}"
-    trained = run.read_trial(file) if file.exists() else None
-    if trained is None or trained.ended != "budget":
+    trained = _trained_on(run, best)
+    if trained is None:
         return []
     last, real = trained.last, run.search["judges"]["final"]["floor"]
     clean, floor, coverage = (
@@ -122,6 +132,30 @@ def _final(run: RawRun, best: Trial) -> list[Item]:
         "step", last["step"], "fd", last["fd_ratio"], "clean", clean, "real images", floor,
         "coverage", coverage,
     ]  # fmt: skip
+
+
+def quality(run: RawRun) -> list[list[Item]]:
+    """The rows of the table of a GAN's quality: the search's judge, then the final one."""
+    best, judges = run.winner, run.search["judges"]
+    searching, final = (judges[name]["floor"] for name in ("search", "final"))  # of real images
+    tuned = [one for one in run.trials if one.config.get("baseline") == HAND_TUNED]
+    measured = [one.last for one in (*tuned[:1], best) if one]
+    rows = [_row(["step", one["step"]], one, searching) for one in measured]
+    rows.append(_row(["search's judge"], searching, searching))
+    seeds = [*run.on_seeds(best).values()] if best else []
+    fresh = [one.last for one in seeds if one.last.get("fd") is not None]
+    if fresh:
+        means = {name: average(one[name] for one in fresh) for name in QUALITY}
+        rows.append(_row(["mean of", len(fresh)], means, final))
+    if best and (trained := _trained_on(run, best)):
+        rows.append(_row(["step", trained.last["step"]], trained.last, final))
+    return [*rows, _row(["final judge"], final, final)]
+
+
+def _row(label: list[Item], values: Mapping[str, Any], real: Mapping[str, float]) -> list[Item]:
+    """A row's items; ``fd_ratio`` is the distance divided by that of ``real`` images."""
+    shown = {**values, "fd_ratio": values["fd"] / real["fd"]}
+    return [*label, *(shown.get(name) for name in QUALITY)]
 
 
 def table_of_trials(run: RawRun) -> list[dict[str, Item]]:
