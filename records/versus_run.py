@@ -26,8 +26,8 @@ from records.search_json import OF_EVERY_SEARCH
 from records.versus_baseline import MISSED, loss_of
 
 LEAST_SEEDS = 4
-"""Fresh seeds of each run, at least. With fewer beside many, Welch's interval misses too often:
-3 beside 20 in 8% of the cases, 4 beside 20 in 6% (docs/report.md)."""
+"""Fresh seeds of each run, at least: with fewer beside many, Welch's interval misses too often
+(docs/report.md)."""
 BUDGET = "max_steps"
 """The setting that every experiment has."""
 

@@ -43,10 +43,10 @@ def test_each_run_has_its_intervals_and_two_of_the_same_task_are_compared(
     first, second = rows(page, "The best settings on fresh seeds")
     share, student = binomtest(4, 5).proportion_ci(), ttest_1samp(GOOD, 0).confidence_interval()
     assert first == [
-        "a", "score 0.9", "4 of 5", f"{share.low:.0%} to {share.high:.0%}", "0.934",
-        f"{student.low:.3g} to {student.high:.3g}", "5", "—", "—",
+        "a", "—", "score 0.9", "4 of 5", f"{share.low:.0%} to {share.high:.0%}", "0.934",
+        f"{student.low:.3g} to {student.high:.3g}", "5", "—",
     ]  # fmt: skip
-    assert second[:4] == ["b", "score 0.9", "0 of 5", "0% to 52%"]
+    assert second[:5] == ["b", "—", "score 0.9", "0 of 5", "0% to 52%"]
     welch = ttest_ind(GOOD, POOR, equal_var=False).confidence_interval()
     (pair,) = rows(page, "Runs of the same task, in pairs")
     assert pair == [
@@ -72,7 +72,7 @@ def test_runs_of_other_tasks_and_without_fresh_seeds_say_why_they_are_not_compar
         assert f"{name} is compared with no other run: {reason}" in words
     assert "none is compared with no other run: its best settings have 0 fresh seeds" in words
     last = rows(page, "The best settings on fresh seeds")[2]
-    assert last == ["none", "score 0.9", "0 of 0", "—", "—", "—", "0", "—", "—"]
+    assert last == ["none", "—", "score 0.9", "0 of 0", "—", "—", "—", "0", "—"]
 
 
 def test_pairs_of_two_tasks_name_their_task(tmp_path: Path, unsaved: set[str]) -> None:
@@ -83,7 +83,6 @@ def test_pairs_of_two_tasks_name_their_task(tmp_path: Path, unsaved: set[str]) -
         ["5a", "5b", "size 5", "not shown"],
         ["6a", "6b", "size 6", "not shown"],
     ]
-    assert "there are 2 pairs" in words_of(page)
 
 
 @pytest.mark.parametrize("last", [None, 0.72])
@@ -93,7 +92,7 @@ def test_a_failed_seed_and_equal_seeds_leave_ranks(
     equal = made(tmp_path / "equal", *[0.95] * 5)
     other = made(tmp_path / "other", *[0.72] * 4, last)
     page = comparison([other, equal], tmp_path / "site")
-    assert rows(page, "The best settings on fresh seeds")[1][4:7] == ["0.95", "all equal", "5"]
+    assert rows(page, "The best settings on fresh seeds")[1][5:8] == ["0.95", "all equal", "5"]
     (pair,) = rows(page, "Runs of the same task, in pairs")
     assert pair[2] == "no, by ranks"
     assert pair[5] == "—"
