@@ -25,7 +25,7 @@ from tuning.engine.tuner import drop_tune_state, set_up_libraries, with_shared_d
 from tuning.finalists import DROPPED_AT, FIRST_SEEDS, MORE_SEEDS
 from tuning.interruption import FAILED, NOTHING_BEGUN, early_exit
 from tuning.options import SearchOptions, flag
-from tuning.phases import End, Phases, finished_trials
+from tuning.phases import End, Phases
 from tuning.preflight import check_machine, check_space
 from tuning.task import Prepared, Task
 from tuning.trouble import failure_line, words, write_traceback
@@ -118,7 +118,7 @@ class Search:
             ray_processes.kill()
 
     def _interrupted_line(self) -> str:
-        done = sum(finished_trials(self.directory).values())
+        done = self.directory.outcomes().total()
         return (
             f"interrupted with {done} of {self.options.num_samples} trials done; go on with:"
             f" {self._resume_command()}"
