@@ -95,6 +95,7 @@ def lstm_task(options: LSTMOptions) -> "Task":
             "max_steps": max_steps,
             # Training steps of the whole length between two reports
             "report_every": min(max(10, 1000 // length), 20) if extended else REPORT_EVERY,
+            **({"first_report": 5 * length} if extended else {}),  # in units of work
         },
         objectives=tuple(_objective(name, max_steps) for name in objectives),
         console_metrics=tuple(dict.fromkeys(("accuracy", *objectives))),

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from records.objective import Objective
-from records.outcome import COMPLETE, CONVERGED
+from records.outcome import COMPLETE, CONVERGED, STOPPED_EARLY
 from records.trial_directory import TrialDirectory, TrialRecord
 
 
@@ -74,6 +74,11 @@ class FinishedTrial:
     def complete(self) -> bool:
         """Whether its metrics cover its whole budget."""
         return self.ended in COMPLETE and math.isfinite(self.loss)
+
+    def stopped_at(self, cost: float) -> bool:
+        """Whether it was stopped early with its first report at or beyond ``cost``, a rung."""
+        reports = int((self.curve[:, 0] >= cost).sum())
+        return self.ended == STOPPED_EARLY.name and reports == 1
 
     def loss_at(self, cost: float) -> float:
         """The loss by which early stopping compares it at a rung: that of the first report at or

@@ -8,6 +8,7 @@ written.
 import math
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from command_line import from_here
 from records.commands import Commands
 from records.finished_trial import FinishedTrial
 from records.objective import Goal, Objective
-from records.outcome import CUT_OFF, STOPPED_EARLY, Outcome, register
+from records.outcome import CUT_OFF, ERROR, STOPPED_EARLY, Outcome, register
 from records.run_directory import RunDirectory
 from records.search_json import WRONG, NotARun, parameters_of, read_search
 from records.store import read_json
@@ -24,6 +25,7 @@ from records.store import read_json
 if TYPE_CHECKING:
     import pandas as pd
 
+NOT_ENDED = str(None)
 NO_GOAL = {"metric": "objective", "at": "least", "bound": math.inf}
 
 
@@ -87,11 +89,26 @@ class Run:
         return self._finished(self.directory)
 
     def _finished(self, directory: RunDirectory) -> list[FinishedTrial]:
+        return [one for one in self._begun(directory) if one.ended not in (NOT_ENDED, *CUT_OFF)]
+
+    def _begun(self, directory: RunDirectory) -> list[FinishedTrial]:
         return [
             FinishedTrial.read(trial, record, self.varied, self.time_attr, self.objective)
             for trial, record in directory.trials()
-            if record.ended not in (None, *CUT_OFF)
         ]
+
+    def at_rung(self, rung: float) -> dict[int, float]:
+        """The metric that each trial has on a rung, by number, as early stopping compares it.
+
+        Trials that have not ended count; an audited trial counts up to the rung at which it would
+        have been stopped.
+        """
+        return {
+            one.number: self.value(loss)
+            for one in self._begun(self.directory)
+            if math.isfinite(loss := one.loss_at(rung))
+            and (one.audited is None or rung <= one.audited)
+        }
 
     @cached_property
     def complete(self) -> list[FinishedTrial]:
@@ -134,9 +151,14 @@ class Run:
 
     @cached_property
     def on_fresh_seeds(self) -> dict[int, dict[int, FinishedTrial]]:
-        """By trial and seed: the trainings of its settings on fresh seeds that have ended."""
+        """By trial and seed: the trainings of its settings on fresh seeds that have ended.
+
+        One that broke has no result, whatever it reported before.
+        """
         found: dict[int, dict[int, FinishedTrial]] = {}
-        for one in self._finished(self.directory.confirmation()):
+        for ended in self._finished(self.directory.confirmation()):
+            broke = ended.ended == ERROR.name
+            one = replace(ended, last={}, loss=math.inf) if broke else ended
             if {"confirms", "seed"} <= one.config.keys():  # else somebody edited the record
                 found.setdefault(one.config["confirms"], {})[one.config["seed"]] = one
         return found

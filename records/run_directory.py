@@ -28,6 +28,7 @@ import re
 import subprocess
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -38,6 +39,7 @@ from filelock import FileLock, Timeout
 from command_line import UsageError
 from records.checkpoint import settings_of
 from records.commands import command
+from records.outcome import CUT_OFF
 from records.store import read_json, write_json
 from records.trial_directory import TrialDirectory, TrialRecord
 
@@ -111,6 +113,12 @@ class RunDirectory:
             if (found := re.search(r"trial_(\d+)$", path.name))
         ]
         return max(numbers, default=-1) + 1
+
+    def outcomes(self) -> Counter[str]:
+        """The number of trials with each outcome. Trials that the end of a search cut off do not
+        count, because a resumed search replaces them."""
+        found = (record.ended for _, record in self.trials())
+        return Counter(one for one in found if one and one not in CUT_OFF)
 
     def replay(self, number: int) -> tuple[dict[str, Any], list[int]]:
         """Settings that train the trial's weights again, and the trials that the weights came from.

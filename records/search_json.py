@@ -35,7 +35,7 @@ WRONG = (
 OF_EVERY_SEARCH = (
     "format", "id", "experiment", "name", "path", "sessions", "options", "versions", "commit",
     "host", "warm_start", "space", "fixed", "baselines", "objectives", "goal", "time_attr",
-    "outcomes", "rungs", "startup_trials",
+    "outcomes", "rungs", "startup_trials", "methods",
 )  # fmt: skip
 """Entries that every search records. The others are what its experiment prepared."""
 

@@ -200,8 +200,8 @@ def _mean(values: list[float], seeds: int, shown: Callable[[float], str]) -> str
 def _pace(steps: list[float]) -> str:
     if not steps:
         return ""
-    middle = number(int(median(steps)))
-    return f"converged at step {number(min(steps))} to {number(max(steps))}, median {middle}"
+    low, high, middle = map(number, (min(steps), max(steps), median(steps)))
+    return f"converged at step {low} to {high}, median {middle}"
 
 
 def confirmations(run: Run) -> list[dict[str, Any]]:

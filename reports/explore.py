@@ -16,7 +16,7 @@ from records.checks.early_stopping import let_run_on
 from records.checks.fresh_seeds import selected_and_confirmed
 from records.checks.statistics import mean_interval
 from records.checks.what_mattered import importances_by_budget
-from records.outcome import STOPPED_EARLY, outcome_of
+from records.outcome import outcome_of
 from records.run import Run
 from records.tables import stretches
 from reports.content import attempt, number, scales, settings
@@ -127,21 +127,20 @@ class Explorer:
         return "Which trial ran when", alt, [("", figure)]
 
     def _rungs(self) -> Drawn | None:
-        cost, metric, histories = self.run.time_attr, self.y.column, self.run.histories
-        if cost not in histories:
+        ended = {one.number: one for one in self.run.finished}
+        found = [
+            {
+                "number": number,
+                self.y.column: value,
+                interactive.RUNG: rung,
+                interactive.STOPPED: number in ended and ended[number].stopped_at(rung),
+            }
+            for rung in self.run.search.get("rungs", [])
+            for number, value in self.run.at_rung(rung).items()
+        ]
+        if not found:
             return None
-        ends = self.trials.set_index("number")
-        found = []
-        for rung in self.run.search.get("rungs", []):
-            there = histories[histories[cost] >= rung].groupby("number").head(1).set_index("number")
-            early = ends["ended"].reindex(there.index) == STOPPED_EARLY.name
-            stopped = early & (there[cost] >= ends[cost].reindex(there.index))
-            columns = {interactive.RUNG: rung, interactive.STOPPED: stopped}
-            table = pd.DataFrame({metric: there[metric], **columns})
-            found.append(table.reset_index())
-        table = pd.concat(found).dropna() if found else pd.DataFrame()
-        if table.empty:
-            return None
+        table = pd.DataFrame(found)
         alt = f"{self.y.title} of every trial at each rung that it reached, and which were stopped."
         return "Rungs", alt, [("", interactive.rungs(table, self.cost.title, self.y))]
 

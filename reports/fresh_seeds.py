@@ -120,7 +120,7 @@ def shown_pair(pair: VersusRun, task: str, page: Page) -> Pair:
 def _steps(steps: Sequence[float]) -> str:
     if not steps:
         return NONE
-    middle, least, most = (number(int(one)) for one in (median(steps), min(steps), max(steps)))
+    middle, least, most = (number(round(one)) for one in (median(steps), min(steps), max(steps)))
     return f"{middle} ({least} to {most})"
 
 

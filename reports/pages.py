@@ -33,6 +33,7 @@ from reports.comparison import compare, compared
 from reports.content import address, attempt, confirmations, moment, number, percentage, rows
 from reports.experiments import page_of
 from reports.explore import Explorer
+from reports.paper import write_paper
 from reports.single_file import SingleFile
 from reports.trial_pages import command, trial_pages
 
@@ -207,6 +208,8 @@ class Site:
             **page.extra(run, self.companions),
         }
         export(run, folder)
+        refusal = "the table for a paper cannot be written"
+        entry["paper"] = attempt(run, refusal, lambda: write_paper(run, page, folder))
         self._render(page.template, folder / "index.html", entry)
         if self.single_file:
             figures = (file for plot in entry["plots"].values() for file in plot.variants)

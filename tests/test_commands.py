@@ -211,7 +211,7 @@ def test_a_copys_test_runs_with_the_projects_settings(tmp_path: Path) -> None:
         check=False,
     )
     assert result.returncode == 0, result.stdout
-    assert "1 passed, 2 deselected" in result.stdout
+    assert "1 passed, 3 deselected" in result.stdout
     assert "Warning" not in result.stdout
 
 

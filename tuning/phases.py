@@ -15,7 +15,7 @@ from enum import StrEnum
 from functools import partial
 from typing import Any
 
-from records.outcome import COMPLETE, CUT_OFF, NOT_ASKED_FOR, TARGET_REACHED, TIME_BUDGET, Outcome
+from records.outcome import COMPLETE, NOT_ASKED_FOR, TARGET_REACHED, TIME_BUDGET, Outcome
 from records.run_directory import RunDirectory
 from records.store import write_json
 from trainables.resumable import ResumableTrainable
@@ -79,7 +79,7 @@ class Phases:
 
     def run(self, notes: Sequence[str]) -> End:
         """Do what is left of the search. ``notes``: lines that the plan shows the user."""
-        ended = finished_trials(self.directory)
+        ended = self.directory.outcomes()
         if not self.options.quiet:
             lines = plan(self.options, self.task, self.cluster, self.directory, ended, notes)
             print(lines, file=sys.stderr)
@@ -133,7 +133,7 @@ class Phases:
         ]
 
     def _search(self, deadline: float | None) -> End:
-        ended, wanted = finished_trials(self.directory), self.options.num_samples
+        ended, wanted = self.directory.outcomes(), self.options.num_samples
         if ended.total() >= wanted:
             self._close(NOT_ASKED_FOR)
             return End.FINISHED
@@ -144,7 +144,7 @@ class Phases:
             return End.TARGET_REACHED
         cut_off = self._close(TIME_BUDGET if deadline else NOT_ASKED_FOR)
         # The time may also be over between two trials, when none is cut off.
-        missing = finished_trials(self.directory).total() < wanted
+        missing = self.directory.outcomes().total() < wanted
         return End.TIME_BUDGET if deadline and (cut_off or missing) else End.FINISHED
 
     def _search_stage(self, ended: Counter[str], deadline: float | None) -> Stage:
@@ -294,10 +294,3 @@ class Phases:
     @staticmethod
     def _place(run: RunDirectory) -> str:
         return f"the run directory {run.path}"
-
-
-def finished_trials(run: RunDirectory) -> Counter[str]:
-    """The number of trials with each outcome. Trials that the end of a search cut off do not count,
-    because a resumed search replaces them."""
-    outcomes = (record.ended for _, record in run.trials())
-    return Counter(outcome for outcome in outcomes if outcome and outcome not in CUT_OFF)

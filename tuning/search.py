@@ -19,12 +19,13 @@ from tuning.engine.in_process import this_process
 from tuning.engine.nodes import check_nodes
 from tuning.engine.patience import Patience
 from tuning.engine.ray_processes import ray_processes
-from tuning.engine.start_up import STARTUP_TRIALS
+from tuning.engine.start_up import STARTUP_TRIALS, StartUp
 from tuning.engine.study import RunStudy
 from tuning.engine.tuner import drop_tune_state, set_up_libraries, with_shared_data
+from tuning.finalists import DROPPED_AT, FIRST_SEEDS, MORE_SEEDS
 from tuning.interruption import FAILED, NOTHING_BEGUN, early_exit
 from tuning.options import SearchOptions, flag
-from tuning.phases import End, Phases, finished_trials
+from tuning.phases import End, Phases
 from tuning.preflight import check_machine, check_space
 from tuning.task import Prepared, Task
 from tuning.trouble import failure_line, words, write_traceback
@@ -117,7 +118,7 @@ class Search:
             ray_processes.kill()
 
     def _interrupted_line(self) -> str:
-        done = sum(finished_trials(self.directory).values())
+        done = self.directory.outcomes().total()
         return (
             f"interrupted with {done} of {self.options.num_samples} trials done; go on with:"
             f" {self._resume_command()}"
@@ -173,7 +174,19 @@ class Search:
             "outcomes": [asdict(outcome) for outcome in self.task.trainable.outcomes],
             "rungs": self.task.rungs.steps(self.task.budget),
             "startup_trials": STARTUP_TRIALS,
+            "methods": self._methods(),
             **self.prepared.about,
+        }
+
+    def _methods(self) -> dict[str, object]:
+        """What a report says of the methods and cannot see in the trials."""
+        warm_start = self.study.warm_start if self.study else ()
+        return {
+            "start_up_trials": StartUp(self.options, self.task, warm_start).count,
+            "reduction_factor": self.task.rungs.reduction_factor,
+            "protects_baselines": self.task.protect_baselines,
+            "over_seeds": self.task.over_seeds,
+            "race": {"first_seeds": FIRST_SEEDS, "more_seeds": MORE_SEEDS, "level": DROPPED_AT},
         }
 
     def _say(self, line: str) -> None:

@@ -30,7 +30,7 @@ flattered = partial(
     "SEED02",
     detected="The winner's metric in the search, compared with Student's prediction interval for"
     " one more training of the same settings, from the fresh seeds. The search's gain is what the"
-    " winner was better than the best baseline, or than the median of the other trials.",
+    " winner was better than the best baseline but itself, or than the median of the other trials.",
     matters="The value that a trial was selected by is the best of many, so part of it is luck"
     " (overtuning). The mean on fresh seeds is what to expect of these settings.",
 )
@@ -101,7 +101,8 @@ def _share_of_the_gain(run: Run, metric: str, better: int, selected: float, lost
         return ""
     start = max(baselines) if baselines else median(value for _, value in values)
     gain = better * selected - start
-    than = "the best baseline's" if baselines else "the median trial's"
+    other = " other" * (run.winner is not None and "baseline" in run.winner.config)
+    than = f"the best{other} baseline's" if baselines else "the median trial's"
     return f", {percent(min(1.0, lost / gain))} of its gain over {than}" if gain > 0 else ""
 
 

@@ -222,11 +222,43 @@ const report = (() => {
     table.tBodies[0].append(...[...table.tBodies[0].rows].sort(compare));
   }
 
+  // Two trials side by side: the columns of the table in which they differ.
+  function comparing() {
+    const [form, table] = [document.querySelector("#two"), document.querySelector("#trials")];
+    const place = document.querySelector("#difference");
+    if (!form || !table) return;
+    const heads = [...table.tHead.rows[0].cells].map((cell) => cell.textContent.trim());
+    const row = (number) => table.querySelector(`tr[data-trial="${number}"]`);
+    const line = (tag, words) => {
+      const made = document.createElement("tr");
+      for (const word of words) {
+        made.append(Object.assign(document.createElement(tag), { textContent: word }));
+      }
+      return made;
+    };
+    form.addEventListener("input", () => {
+      const numbers = [form.elements.one.value, form.elements.other.value];
+      place.replaceChildren();
+      if (numbers.includes("")) return;
+      const [one, other] = numbers.map((number) =>
+        [...row(number).cells].map((cell) => cell.textContent.trim()),
+      );
+      const both = document.createElement("table");
+      both.createTHead().append(line("th", ["", ...numbers.map((number) => `trial ${number}`)]));
+      const columns = [...heads.keys()].slice(1).filter((at) => one[at] !== other[at]);
+      const rows = columns.map((at) => line("td", [heads[at], one[at], other[at]]));
+      both.createTBody().append(...rows);
+      place.append(rows.length ? both : "They do not differ in any column of the table.");
+    });
+    form.hidden = false;
+  }
+
   document.currentSource = document.currentScript.src.replace(/[^/]*$/, "");
   document.addEventListener("DOMContentLoaded", () => {
     document.documentElement.classList.add("scripted");
     sorting();
     filter();
+    comparing();
     figures();
     unfold();
   });

@@ -205,6 +205,24 @@ def test_the_table_sorts_by_any_column_either_way(small: Page) -> None:
     assert small.get_attribute("#trials th[data-name=lr]", "aria-sort") == "descending"
 
 
+def test_two_trials_are_shown_side_by_side_where_they_differ(small: Page) -> None:
+    small.select_option("#two [name=one]", "0")
+    small.select_option("#two [name=other]", "1")
+    shown = [row.split("\t") for row in small.inner_text("#difference tbody").splitlines()]
+    heads = small.locator("#trials thead th").all_inner_texts()
+    one, other = (
+        small.locator(f"#trials tr[data-trial='{number}'] td").all_inner_texts()
+        for number in (0, 1)
+    )
+    columns = zip(heads, one, other, strict=True)
+    assert (
+        shown == [[head.split("\n")[0].rstrip(" ▲▼"), a, b] for head, a, b in columns if a != b][1:]
+    )
+    assert ["max_norm", "10", "0.1"] in shown
+    small.select_option("#two [name=other]", "0")
+    assert small.inner_text("#difference") == "They do not differ in any column of the table."
+
+
 def test_another_setting_can_be_chosen_from_the_keyboard(small: Page) -> None:
     small.focus("select[data-for=plot-slices]")
     small.keyboard.press("ArrowDown")

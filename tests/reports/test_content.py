@@ -52,6 +52,14 @@ def test_a_goal_is_not_rounded_to_what_is_easier_to_reach(tmp_path: Path) -> Non
     assert (answer.goal, answer.reached, answer.seeds) == ("score 0.98765", 1, 2)
 
 
+def test_the_median_step_of_two_seeds_is_not_rounded_down(tmp_path: Path) -> None:
+    seeds = [[{"score": 1.0, "steps_to_converge": steps}] for steps in (25, 50)]
+    run = Run.open(invented(tmp_path / "run", four(), fresh_seeds=seeds))
+    answer = page_of(run).answer(run)
+    assert answer is not None
+    assert answer.pace == "converged at step 25 to 50, median 37.5"
+
+
 def with_a_baseline(path: Path, *values: float) -> Run:
     """A run whose trial 0 is a baseline with these scores on the best trial's fresh seeds."""
     run = RunDirectory(path)

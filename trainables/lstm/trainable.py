@@ -44,6 +44,7 @@ EVALUATION_BATCH = 500
 """Small enough that the hidden states of a batch stay in a core's cache."""
 
 WORK_BATCH = 128
+EARLY_FACTOR = 3
 CHANCE = 1 / NUM_DIGITS
 SETTLING = 0.99
 """Factor of a settling learning rate at every step once the task is solved in training."""
@@ -56,12 +57,14 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 
 class LSTMTrial(ResumableTrainable):
     """Config: ``model`` (lstm, rnn), ``input_length``, ``hidden_dim``, ``batch_size``,
-    ``max_steps``, ``seed``; ``optimizer`` (rmsprop, adam), ``lr``, ``max_norm``; ``lr_schedule``:
-    constant, exponential (times ``lr_gamma`` over 1,000 steps) or settling (times 0.99 a step once
-    training accuracy is 0.99 at the whole length); ``averaging``: the decay of a running average of
-    the weights, which is then measured and exported; 0: none; ``encoding`` (see ``model.py``);
-    ``init_scale``, ``recurrent_init``, and for the LSTM ``forget_init``: constant at
-    ``forget_bias``, or chrono (see ``initialisation.py``); ``curriculum``: none, or growing with
+    ``max_steps``, ``seed``; ``report_every``, in steps on whole palindromes, and ``first_report``,
+    with which reports are due at the same work in every trial (see ``next_report``); ``optimizer``
+    (rmsprop, adam), ``lr``, ``max_norm``; ``lr_schedule``: constant, exponential (times
+    ``lr_gamma`` over 1,000 steps) or settling (times 0.99 a step once training accuracy is 0.99 at
+    the whole length); ``averaging``: the decay of a running average of the weights, which is then
+    measured and exported; 0: none; ``encoding`` (see ``model.py``); ``init_scale``,
+    ``recurrent_init``, and for the LSTM ``forget_init``: constant at ``forget_bias``, or chrono
+    (see ``initialisation.py``); ``curriculum``: none, or growing with
     ``start_length``, ``length_growth``, ``length_threshold`` (see ``curriculum.py``).
 
     A report's row: ``step``; ``work`` so far and ``length``, the one trained on now; ``loss`` and
@@ -111,8 +114,13 @@ class LSTMTrial(ResumableTrainable):
         self.converged_since: tuple[int, float] | None = None
 
     def report_due(self, steps: int) -> bool:
-        every = int(self.config.get("report_every", REPORT_EVERY))
-        due = self.time_steps_since_report >= every * int(self.config["input_length"])
+        every = int(self.config.get("report_every", REPORT_EVERY)) * int(
+            self.config["input_length"]
+        )
+        if first := self.config.get("first_report"):
+            due = self.work >= next_report(self.progress_work, first, every)
+        else:
+            due = self.time_steps_since_report >= every
         return due or self.work >= self.max_work
 
     def advance(self) -> dict[str, Tensor]:
@@ -216,6 +224,15 @@ class LSTMTrial(ResumableTrainable):
         remembered = accuracies.flip(0).cummax(0).values  # at each delay or a longer one
         progress = ((remembered - CHANCE) / (1 - CHANCE)).clamp(min=0).mean()
         return cross_entropy(logits[-1], target).item(), accuracies[-1].item(), progress.item()
+
+
+def next_report(last: float, first: int, every: int) -> int:
+    """The work at which a report is due after one at ``last``: ``first``, ``EARLY_FACTOR`` times as
+    much, and so on below ``every``, then the multiples of ``every``."""
+    early, late = first, int(last // every + 1) * every
+    while early <= last:
+        early *= EARLY_FACTOR
+    return early if early < every else late
 
 
 def ladder(length: int) -> list[int]:

@@ -77,6 +77,15 @@ def test_what_the_search_saw_is_compared_with_one_more_training(lstm: MadeRun) -
     )
 
 
+def test_the_gain_of_a_baseline_is_over_the_best_other_one(lstm: MadeRun) -> None:
+    for number, figure in enumerate((0.95, 0.85, 0.75)):
+        lstm.trial(number, SETTINGS, figure, baseline=f"hand-tuned {number}")
+    rows = [{"mean_accuracy": one, "test_accuracy": 1.0} for one in FIGURES]
+    lstm.confirmed(0, SETTINGS, rows)
+    words = "flattered it by 0.046, 46% of its gain over the best other baseline's."  # 0.046 / 0.1
+    assert flattered_by_selection(lstm.opened).sentence.endswith(words)
+
+
 def test_without_a_baseline_the_gain_is_over_the_median_trial(lstm: MadeRun) -> None:
     lstm.trial(0, SETTINGS, 0.95)
     for number, figure in enumerate((0.3, 0.8, 0.87), start=1):
@@ -139,3 +148,14 @@ def test_an_interval_takes_two_seeds(lstm: MadeRun, count: int) -> None:
 def test_without_a_winner_there_is_nothing_to_hold(lstm: MadeRun) -> None:
     assert holds_on_fresh_seeds(lstm.opened).status == "not applicable"
     assert flattered_by_selection(lstm.opened).status == "not applicable"
+
+
+def test_a_training_that_broke_after_a_good_report_has_no_result(lstm: MadeRun) -> None:
+    lstm.trial(0, SETTINGS, 0.95)
+    lstm.confirmed(0, SETTINGS, seeds(1.0, 1.0, 1.0))
+    broken = lstm.run.confirmation().trial(2)
+    record = broken.read()
+    assert record is not None
+    record.ended = "error"
+    broken.write(record)
+    assert "on 2 of 3 fresh seeds" in holds_on_fresh_seeds(lstm.opened).sentence
