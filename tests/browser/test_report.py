@@ -89,8 +89,8 @@ def points(page: Page, figure: str) -> int:
         ("index.html", 2, 0),
         ("digits/index.html", 8, 7),
         ("small/trials/0003.html", 0, 1),
-        ("small/index.html", 3, 8),
-        ("small/small-single.html", 3, 8),
+        ("small/index.html", 2, 8),
+        ("small/small-single.html", 2, 8),
     ],
 )
 def test_loads_whole_and_alone(

@@ -197,8 +197,8 @@ def rate_of_alarms(trials: int, *samples: tuple[int, int, float], seed: int) -> 
         (1, (1, 1), 0.05),
         (1, (1, 3), 0.06),
         (1, (1, 1, 2), 0.05),
-        (3, (1, 2, 1), 0.05),
-        (2, (1, 1, 1, 1), 0.05),
+        pytest.param(3, (1, 2, 1), 0.05, marks=pytest.mark.slow),
+        pytest.param(2, (1, 1, 1, 1), 0.05, marks=pytest.mark.slow),
     ],
 )
 def test_at_most_1_comparison_in_20_finds_a_difference_that_is_not_there(

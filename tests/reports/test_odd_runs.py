@@ -146,7 +146,7 @@ def test_a_picture_or_table_that_breaks_is_a_note_on_the_page(
 def test_what_scrolls_is_reached_by_the_keyboard(tmp_path: Path, unsaved: set[str]) -> None:
     page_of_run(invented(tmp_path / "run", four(), fresh_seeds=[scores(0.5)]), tmp_path)
     for page in (tmp_path / "site").rglob("*.html"):
-        boxes = re.findall('<div class="scroll"[^>]*>', page.read_text())
+        boxes = re.findall('<div class="scroll[^>]*>', page.read_text())
         assert boxes
         assert all('tabindex="0"' in box and 'aria-label="' in box for box in boxes)
 

@@ -16,7 +16,7 @@ from trainables.several_seeds import OverSeeds, SeveralSeeds, several_seeds
 
 ACCURACY = Objective("mean_accuracy", "max")
 LSTM = {
-    "model": "lstm", "input_length": 3, "hidden_dim": 16, "batch_size": 16, "max_steps": 60,
+    "model": "lstm", "input_length": 3, "hidden_dim": 16, "batch_size": 16, "max_steps": 50,
     "report_every": 10, "optimizer": "rmsprop", "lr": 0.01, "max_norm": 1.0, "averaging": 0.0,
     "lr_schedule": "constant", "encoding": "raw", "init_scale": 1.0, "recurrent_init": "normal",
     "curriculum": "none", "forget_init": "constant", "forget_bias": 0.0, "seed": 40, "trial": 2,
@@ -48,7 +48,7 @@ def by_seed(rows: list[Row], seed: int) -> list[Row]:
 def test_each_seed_trains_as_it_would_alone_to_the_last_bit() -> None:
     trial = lstm()
     together = reports(trial)
-    assert [row["step"] for row in together] == [10, 20, 30, 40, 50, 60]
+    assert [row["step"] for row in together] == [10, 20, 30, 40, 50]
     for place, seed in enumerate((40, 41, 42)):
         single = LSTMTrial({**LSTM, "seed": seed})
         alone = [
@@ -73,7 +73,7 @@ def test_the_worst_seed_is_reported_whole_and_the_mean_is_of_every_number() -> N
         assert isinstance(row["step"], int)
 
 
-@pytest.mark.parametrize("reports_before", [0, 1, 3, 5])
+@pytest.mark.parametrize("reports_before", [1, 3])
 @pytest.mark.parametrize("over_seeds", ["worst", "mean"])
 def test_it_goes_on_from_a_checkpoint_bit_for_bit(
     over_seeds: OverSeeds, reports_before: int, tmp_path: Path
@@ -90,7 +90,7 @@ def test_it_goes_on_from_a_checkpoint_bit_for_bit(
 
 def test_the_first_seed_trains_alone_up_to_the_first_rung_and_the_others_catch_up() -> None:
     rows = reports(lstm(first_seed_until=20))
-    assert [len(row["seeds"]) for row in rows] == [1, 1, 3, 3, 3, 3]
+    assert [len(row["seeds"]) for row in rows] == [1, 1, 3, 3, 3]
     assert rows[2:] == reports(lstm())[2:]
 
 
