@@ -381,7 +381,7 @@ class TestCreateShared:
     def test_says_its_cautions_and_puts_them_where_a_report_finds_them(
         self, digits: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(judge, "TRAINING_STEPS", 40)
+        monkeypatch.setattr(judge, "TRAINING_STEPS", 15)
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
         few = replace(digits, test=digits.test[:200], test_labels=digits.test_labels[:200])
         said: list[str] = []
@@ -396,7 +396,7 @@ class TestCreateShared:
     def test_a_judge_that_has_learned_nothing_is_refused_before_another_is_trained(
         self, digits: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(judge, "TRAINING_STEPS", 40)
+        monkeypatch.setattr(judge, "TRAINING_STEPS", 15)
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
         labels = np.random.default_rng(0).permutation(digits.train_labels)
         shuffled = replace(digits, train_labels=labels)

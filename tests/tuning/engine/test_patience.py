@@ -151,7 +151,10 @@ class TestALockedDatabase:
             options, task, directory, study, trials_done=0, slots=100, patience=patience
         )
 
-    @pytest.mark.parametrize("what", ["hand out", "report", "end"])
+    @pytest.mark.parametrize(
+        "what",
+        ["report", *(pytest.param(what, marks=pytest.mark.slow) for what in ("hand out", "end"))],
+    )
     def test_costs_time_and_nothing_else(
         self, what: str, searcher: StudySearch, directory: RunDirectory, lines: Lines
     ) -> None:
