@@ -196,7 +196,7 @@ def rate_of_alarms(trials: int, *samples: tuple[int, int, float], seed: int) -> 
     [
         (1, (1, 1), 0.05),
         (1, (1, 3), 0.06),
-        (1, (1, 1, 2), 0.05),
+        pytest.param(1, (1, 1, 2), 0.05, marks=pytest.mark.slow),
         pytest.param(3, (1, 2, 1), 0.05, marks=pytest.mark.slow),
         pytest.param(2, (1, 1, 1, 1), 0.05, marks=pytest.mark.slow),
     ],

@@ -20,6 +20,8 @@ from trainables.lstm.trainable import LSTMTrial, next_report
 from tune_lstm import LSTMOptions, lstm_task
 from tuning.engine.asha import RungScheduler, create_scheduler
 
+pytestmark = pytest.mark.training
+
 KINDS: list[dict[str, Any]] = [
     {"batch_size": 512},
     {"batch_size": 32},
