@@ -9,13 +9,14 @@ import pandas as pd
 
 from records.checks.check import counted
 from records.run import Run
-from reports.content import Answer, answer, number
+from reports.content import Answer, answer, number, percentage
 from reports.experiments import default
 from reports.experiments.default import Section
 from reports.experiments.gan_pictures import Drawing, hand_tuned_trial, winning_trial
 
 TRIAL_METRICS = ("fd", "fd_ratio", "clean", "coverage", "epoch")
 QUALITY = ("fd", "fd_ratio", "clean", "coverage", "density", "manifold_coverage", "copied")
+FRACTIONS = ("clean", "coverage", "manifold_coverage", "copied")
 
 
 class Page(default.Page):
@@ -24,7 +25,7 @@ class Page(default.Page):
     template = "gan.html"
     front_page = "samples"
     logarithmic = ("fd", "fd_ratio")
-    percentages = ("clean", "coverage")
+    percentages = FRACTIONS
 
     def suits(self, run: Run) -> bool:
         return "dataset" in run.fixed and "judges" in run.search
@@ -74,8 +75,9 @@ def final_words(run: Run) -> str:
     row, real = run.final_reports.iloc[-1], run.search["judges"]["final"]["floor"]
     return (
         f"Trained on to step {number(row['step'])} and judged by a judge that no trial had seen:"
-        f" fd {number(row['fd_ratio'])} times that of real images, clean {row['clean']:.3f}"
-        f" (real images {real['clean']:.3f}), coverage {row['coverage']:.3f}."
+        f" fd {number(row['fd_ratio'])} times that of real images, clean"
+        f" {percentage(row['clean'])} (real images {percentage(real['clean'])}), coverage"
+        f" {percentage(row['coverage'])}."
     )
 
 
@@ -105,6 +107,10 @@ def quality_table(run: Run) -> list[dict[str, Any]]:
     real = {**judges["final"]["floor"], "fd_ratio": 1.0}
     measured.append(("real images, by the final judge", real))
     return [
-        {"name": name, "cells": [number(values.get(column)) for column in QUALITY]}
+        {"name": name, "cells": [_shown(column, values.get(column)) for column in QUALITY]}
         for name, values in measured
     ]
+
+
+def _shown(column: str, value: Any) -> str:
+    return percentage(value) if column in FRACTIONS else number(value)

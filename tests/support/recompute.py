@@ -120,17 +120,14 @@ def _trained_on(run: RawRun, best: Trial) -> Trial | None:
 
 
 def _final(run: RawRun, best: Trial) -> list[Item]:
-    """What the final training reached, which is stated with three decimals."""
+    """What the final training reached."""
     trained = _trained_on(run, best)
     if trained is None:
         return []
     last, real = trained.last, run.search["judges"]["final"]["floor"]
-    clean, floor, coverage = (
-        round(value, 3) for value in (last["clean"], real["clean"], last["coverage"])
-    )
     return [
-        "step", last["step"], "fd", last["fd_ratio"], "clean", clean, "real images", floor,
-        "coverage", coverage,
+        "step", last["step"], "fd", last["fd_ratio"], "clean", last["clean"],
+        "real images", real["clean"], "coverage", last["coverage"],
     ]  # fmt: skip
 
 
