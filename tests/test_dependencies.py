@@ -138,7 +138,10 @@ def test_no_module_of_these_folders_names_an_experiment_but_its_own() -> None:
     for room in ROOMS:
         for file in (ROOT / room).rglob("*"):
             place = str(file.relative_to(ROOT))
-            if file.suffix not in (".py", ".html", ".js") or any(name in place for name in own):
+            built = place.startswith("reports/site/")  # the reports of a user's own runs
+            if file.suffix not in (".py", ".html", ".js") or built:
+                continue
+            if any(name in place for name in own):
                 continue
             text = file.read_text(encoding="utf-8").lower()
             names = rf"\b(lstm|gan|palindromes?|mnist|tune_lstm|tune_gan|{others})\b"
