@@ -153,7 +153,7 @@ class Run:
     def on_fresh_seeds(self) -> dict[int, dict[int, FinishedTrial]]:
         """By trial and seed: the trainings of its settings on fresh seeds that have ended.
 
-        One that broke has no result, whatever it reported before.
+        A training that broke has no result, whatever it reported before.
         """
         found: dict[int, dict[int, FinishedTrial]] = {}
         for ended in self._finished(self.directory.confirmation()):

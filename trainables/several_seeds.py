@@ -9,11 +9,10 @@ the trial ends as that seed did.
 """
 
 import math
-from collections.abc import Mapping
 from statistics import fmean
 from typing import Any, ClassVar, Literal
 
-from torch import Tensor, nn
+from torch import nn
 
 from records.objective import Objective
 from records.outcome import BUDGET, outcome_of
@@ -55,12 +54,6 @@ class SeveralSeeds(ResumableTrainable):
         """The network of the first seed."""
         network: nn.Module = self.trainings[0].model
         return network
-
-    def advance(self) -> dict[str, Tensor]:
-        raise NotImplementedError("each seed takes its own steps")
-
-    def evaluate(self, curves: Mapping[str, list[float]]) -> Row:
-        raise NotImplementedError("each seed evaluates itself")
 
     def _train_and_report(self) -> Row:
         first, *others = range(len(self.trainings))

@@ -277,7 +277,8 @@ class Phases:
         best, trained = self.directory.path / "best", self.directory.trial(winner.number)
         final = final_training(winner, self.directory)
         last_row = final.rows()[-1] if final else winner.last_row
-        weights_row = last_row.get("seeds", [last_row])[0]  # weights are of the first seed
+        # A trial of several seeds exports the weights of its first seed, with that seed's metrics.
+        weights_row = last_row.get("seeds", [last_row])[0]
         own = {"trial": winner.number, "trained_on": final is not None}
         write_json(best / "config.json", winner.config)
         write_json(best / "metrics.json", {**weights_row, **own})

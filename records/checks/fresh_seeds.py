@@ -30,7 +30,7 @@ flattered = partial(
     "SEED02",
     detected="The winner's metric in the search, compared with Student's prediction interval for"
     " one more training of the same settings, from the fresh seeds. The search's gain is what the"
-    " winner was better than the best baseline but itself, or than the median of the other trials.",
+    " winner was better than the best other baseline, or than the median of the other trials.",
     matters="The value that a trial was selected by is the best of many, so part of it is luck"
     " (overtuning). The mean on fresh seeds is what to expect of these settings.",
 )

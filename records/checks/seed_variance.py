@@ -13,9 +13,9 @@ differ = partial(
     Check,
     "SEED03",
     detected="The standard deviation between seeds of the same settings, pooled over settings, and"
-    " the one between the settings of the complete trials. The seeds are those of each trial, if it"
-    " has several, or else the fresh seeds of the finalists. It passes if settings differ by more"
-    " than their seeds explain, in an F-test at 5%.",
+    " the standard deviation between the settings of the complete trials. The seeds are those of"
+    " each trial, if it has several, or else the fresh seeds of the finalists. It passes if"
+    " settings differ by more than their seeds explain, in an F-test at 5%.",
     matters="If seeds differ as much as settings, a search of one seed a trial selects lucky seeds."
     " Several seeds a trial (--seeds-per-trial) make the chance part smaller.",
 )

@@ -88,8 +88,6 @@ class RawRun:
         cost, metric = self.search.get("time_attr", "step"), self.objective["metric"]
         losses = [(row[cost], self._loss(row.get(metric))) for row in ordered]
         last = ordered[-1] if ordered else {}
-        if "seeds" in last:
-            raise NotImplementedError(f"{folder}: several seeds a trial")
         took = record["finished"] and (record["finished"] - record["started"]) / 60
         about = {name: record[name] for name in ("number", "config", "ended", "error")}
         return Trial(**about, minutes=took, last=last, losses=losses)

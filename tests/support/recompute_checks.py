@@ -101,14 +101,18 @@ def seed03(run: RawRun) -> Said:
     losses = [np.array([o.loss for o in group if math.isfinite(o.loss)]) for group in tried]
     alike = run.winner is not None and measured_alike(run, run.winner)
     groups = [one for one in losses if len(one) > 1] if alike else []
+    metric, each = run.objective["metric"], 1
+    if several := [o.last["seeds"] for o in run.complete if len(o.last.get("seeds", ())) > 1]:
+        groups = [np.array([run.sign * one[metric] for one in seeds]) for seeds in several]
+        settings, each = np.array([one.mean() for one in groups]), len(groups[0])
     seeds = sum(map(len, groups))
     freedom = seeds - len(groups)
     if len(settings) < 2 or not freedom:
         return NOT_APPLICABLE, ["there are", len(settings), "such trial", seeds, "such seed"]
     within = sum(float(((one - one.mean()) ** 2).sum()) for one in groups) / freedom
     between = float(settings.var(ddof=1))
-    share = min(1.0, within / between) if between else float(within > 0)
-    items: list[Item] = [run.objective["metric"], math.sqrt(within), seeds, "seed", len(groups)]
+    share = min(1.0, within / each / between) if between else float(within > 0)
+    items: list[Item] = [metric, math.sqrt(within), seeds, "seed", len(groups)]
     items += ["by", math.sqrt(between), "between", len(settings), "seeds make", share]
     p = float(stats.f.sf(1 / share, len(settings) - 1, freedom)) if share else 0.0
     return "passed" if p < 0.05 else "inconclusive", items

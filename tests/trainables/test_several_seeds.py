@@ -1,5 +1,5 @@
-"""Several seeds as one trial: each trains as it would alone, and the report is of the worst or the
-mean."""
+"""A trial of several seeds: each seed trains as it would alone. The trial reports what the worst
+seed reports, or the mean of all seeds."""
 
 import math
 from pathlib import Path
