@@ -75,7 +75,7 @@ def compared(run: Run) -> Compared | None:
         answer=page.answer(run),
         curve=curve,
         hand_tuned=hand_tuned(run, page),
-        fresh=fresh(run, page),
+        fresh=fresh(run),
         own=page.compared(run),
     )
 
@@ -85,7 +85,7 @@ def hand_tuned(run: Run, page: Page) -> str:
     row, metric = best_hand_tuned(run, page.result(run)), page.result(run)
     if row is None:
         return ""
-    return f"{row['baseline']}: {page.shown(metric, row[metric])} at step {number(row['step'])}"
+    return f"{row['baseline']}: {number(row[metric])} at step {number(row['step'])}"
 
 
 def compare(runs: list[Compared], names: Mapping[Path, str], folder: Path) -> list[Group]:
@@ -105,7 +105,7 @@ def compare(runs: list[Compared], names: Mapping[Path, str], folder: Path) -> li
             drawn = best_curves(same, names, f"best-{len(groups)}", folder)
             versus = compare_runs([one.run for one in same], same[0].page.of_the_answer)
             told_apart = zip(versus.pairs, versus.tasks, strict=True)
-            pairs = [shown_pair(pair, task, same[0].page) for pair, task in told_apart]
+            pairs = [shown_pair(pair, task) for pair, task in told_apart]
             groups.append(Group(section, same, drawn, pairs, versus.alone))
     return groups
 

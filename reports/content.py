@@ -73,14 +73,6 @@ def number(value: Any, digits: int = 3) -> str:
     return "—" if value is None or pd.isna(value) else amount(value, digits)
 
 
-def percentage(value: Any) -> str:
-    """A fraction as a percentage that never rounds up to 100%; a dash if there is none."""
-    if value is None or pd.isna(value):
-        return "—"
-    percent = round(100 * value, 2)
-    return f"{99.99 if percent == 100 and value < 1 else percent:.2f}%"
-
-
 def moment(seconds: float | None) -> str:
     """Seconds since 1970 as local date and time."""
     return datetime.datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M") if seconds else "—"
@@ -144,14 +136,11 @@ def rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def answer(
-    run: Run, selected: str, shown: Callable[[str, Any, int], str], final: str = ""
-) -> Answer | None:
+def answer(run: Run, selected: str, final: str = "") -> Answer | None:
     """The winner in words; None if the search has none.
 
     Args:
         selected: The metric that tells the search's own result.
-        shown: Prints a metric's value with so many digits.
         final: What the final training reached, in a sentence.
     """
     if run.winner is None:
@@ -161,8 +150,8 @@ def answer(
     every = [one.last for one in run.fresh_seeds]
     values = [one[goal.metric] for one in every if pd.notna(one.get(goal.metric))]
     steps = [one["steps_to_converge"] for one in every if one.get("steps_to_converge")]
-    worst = shown(goal.metric, (min if least else max)(values), 3) if values else "—"
-    value = shown(selected, row.get(selected), 3)
+    worst = number((min if least else max)(values)) if values else "—"
+    value = number(row.get(selected))
     return Answer(
         number=run.winner.number,
         settings=settings(run, run.winner.settings),
@@ -170,14 +159,14 @@ def answer(
         step=row.get("step", math.nan),
         selected=value,
         selected_words=f"{selected.replace('_', ' ')} {value}",
-        goal=goal_words(goal, shown),
+        goal=goal_words(goal),
         seeds=len(every),
         reached=sum(map(goal.reached, every)),
         worst=worst,
         worst_words=f"{'lowest' if least else 'highest'} {worst}",
-        mean=_mean(values, len(every), lambda value: shown(goal.metric, value, 3)),
+        mean=_mean(values, len(every)),
         pace=_pace(steps),
-        guess=shown(goal.metric, goal.chance, 3) if goal.guessed(every or [row]) else "",
+        guess=number(goal.chance) if goal.guessed(every or [row]) else "",
         final=final,
         baseline=str(run.winner.config.get("baseline", "")),
         versus=versus.words if versus else "",
@@ -185,16 +174,16 @@ def answer(
     )
 
 
-def goal_words(goal: Goal, shown: Callable[[str, Any, int], str]) -> str:
-    """A goal for a reader; ``shown`` prints a metric's value with so many digits."""
-    bound = shown(goal.metric, goal.bound, 6)
-    return f"{goal.metric.replace('_', ' ')} {bound}{'' if goal.at == 'least' else ' or less'}"
+def goal_words(goal: Goal) -> str:
+    """A goal for a reader."""
+    less = "" if goal.at == "least" else " or less"
+    return f"{goal.metric.replace('_', ' ')} {number(goal.bound, 6)}{less}"
 
 
-def _mean(values: list[float], seeds: int, shown: Callable[[float], str]) -> str:
+def _mean(values: list[float], seeds: int) -> str:
     if not values:
         return "—"
-    return shown(mean(values)) + f" of the {len(values)} with a result" * (len(values) < seeds)
+    return number(mean(values)) + f" of the {len(values)} with a result" * (len(values) < seeds)
 
 
 def _pace(steps: list[float]) -> str:

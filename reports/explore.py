@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from optuna.distributions import BaseDistribution
 
@@ -14,6 +15,7 @@ from records.checks.ablation import stages
 from records.checks.check import counted
 from records.checks.early_stopping import let_run_on
 from records.checks.fresh_seeds import selected_and_confirmed
+from records.checks.more_trials import LEAST, drawn_and_chosen
 from records.checks.statistics import mean_interval
 from records.checks.what_mattered import importances_by_budget
 from records.outcome import outcome_of
@@ -22,12 +24,13 @@ from records.tables import stretches
 from reports.content import attempt, number, scales, settings
 from reports.experiments.default import Page
 from reports.figures import evidence, from_optuna, interactive
+from reports.figures.random_search import beside_random, best_of_random
 from reports.figures.scripts import Plot, Variant, write_variants
 from reports.figures.traces import WORDS, Axis
 from search_spaces.unit_scale import place
 
 FOLDER = "figures"
-OVER_ALL = ("importances", "path")
+OVER_ALL = ("importances", "path", "beside-random")
 """Figures without a point for each trial, which the page's filter leaves as they are."""
 
 Drawn = tuple[str, str, list[Variant]]
@@ -85,6 +88,7 @@ class Explorer:
             "pareto": self._pareto,
             "curse": self._curse,
             "audit": self._audit,
+            "beside-random": self._beside_random,
         }
 
     def _history(self) -> Drawn:
@@ -248,6 +252,24 @@ class Explorer:
         trials = counted(len(rows), "trial")
         alt = f"{trials} that early stopping would have ended, there and in the end."
         return "What early stopping would have ended", alt, [("", figure)]
+
+    def _beside_random(self) -> Drawn | None:
+        drawn, chosen = drawn_and_chosen(self.run)
+        losses = np.array([*drawn, *chosen])
+        finite = losses[np.isfinite(losses)]
+        if len(drawn) < LEAST or not len(finite):
+            return None
+        bounds = best_of_random(drawn, len(losses)).clip(finite.min(), finite.max())
+        best = [self.run.value(loss) for loss in np.minimum.accumulate(losses).tolist()]
+        low, middle, high = ([self.run.value(loss) for loss in row] for row in bounds.tolist())
+        title = f"{self.y.title} at the first rung"
+        figure = beside_random(best, (low, middle, high), Axis(self.y.column, title, self.y.log))
+        alt = (
+            f"The best {title} after each trial: {number(best[-1])} in the end. From"
+            f" {counted(len(drawn), 'random draw')}: as many draws would reach {number(middle[-1])}"
+            f" half of the time (95% band {' to '.join(map(number, sorted((low[-1], high[-1]))))})."
+        )
+        return "Beside random draws", alt, [("", figure)]
 
     def _places(self) -> pd.DataFrame:
         """Where each setting lies in its range, 0 to 1, a column for each parameter."""

@@ -12,7 +12,6 @@ from records.run import Run
 from records.versus_baseline import versus_baseline
 from records.versus_run import VersusRun
 from reports.content import goal_words, number
-from reports.experiments.default import Page
 
 NONE = "—"
 MINUS = "−"
@@ -66,22 +65,17 @@ class Pair:
     verdict: str
 
 
-def fresh(run: Run, page: Page) -> Fresh:
+def fresh(run: Run) -> Fresh:
     """The run's results in words."""
-    found, metric, versus = fresh_results(run), run.goal.metric, versus_baseline(run)
-    n, is_fraction = len(found.values), metric in page.percentages
-
-    def end(value: float) -> str:
-        return page.shown(metric, min(1.0, max(0.0, value)) if is_fraction else value)
-
-    interval = _ends(found.mean, end)
+    found, versus = fresh_results(run), versus_baseline(run)
+    n, interval = len(found.values), _ends(found.mean, number)
     if n > 1 and found.mean is None:
         interval = "all equal"
     return Fresh(
-        goal=goal_words(run.goal, page.shown),
+        goal=goal_words(run.goal),
         reached=f"{found.reached} of {found.seeds}",
         share=between(found.fraction) if found.fraction else NONE,
-        mean=page.shown(metric, mean(found.values)) if n else NONE,
+        mean=number(mean(found.values)) if n else NONE,
         interval=interval,
         n=str(n),
         steps=_steps(found.steps),
@@ -90,18 +84,14 @@ def fresh(run: Run, page: Page) -> Fresh:
     )
 
 
-def shown_pair(pair: VersusRun, task: str, page: Page) -> Pair:
+def shown_pair(pair: VersusRun, task: str) -> Pair:
     """A comparison in words."""
-    is_fraction = pair.metric in page.percentages
 
     def change(value: float) -> str:
-        size = f"{100 * abs(value):.2f}" if is_fraction else amount(abs(value))
-        return f"{'+' if value >= 0 else MINUS}{size}"
+        return f"{'+' if value >= 0 else MINUS}{amount(abs(value))}"
 
-    unit = " points" * is_fraction
     first, second = (
-        page.shown(pair.metric, mean(one)) if all(map(math.isfinite, one)) else NONE
-        for one in pair.values
+        number(mean(one)) if all(map(math.isfinite, one)) else NONE for one in pair.values
     )
     return Pair(
         first=pair.first,
@@ -109,7 +99,7 @@ def shown_pair(pair: VersusRun, task: str, page: Page) -> Pair:
         task=task,
         metric=pair.metric.replace("_", " "),
         means=(first, second),
-        difference=NONE if pair.difference is None else change(pair.difference) + unit,
+        difference=NONE if pair.difference is None else change(pair.difference),
         change=pair.difference,
         interval=_ends(pair.interval, change),
         n=f"{len(pair.values[0])} and {len(pair.values[1])}",

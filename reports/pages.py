@@ -30,7 +30,7 @@ from records.run import Run, readable
 from records.search_json import NotARun
 from records.tables import checkpoints, events, minutes
 from reports.comparison import compare, compared
-from reports.content import address, attempt, confirmations, moment, number, percentage, rows
+from reports.content import address, attempt, confirmations, moment, number, rows
 from reports.experiments import page_of
 from reports.explore import Explorer
 from reports.paper import write_paper
@@ -56,7 +56,6 @@ def environment() -> Environment:
     )
     pages.filters.update(
         number=number,
-        percentage=percentage,
         moment=moment,
         outcome=lambda ended: outcome_of(ended).words,
         counted=counted,
@@ -201,7 +200,6 @@ class Site:
             "confirmations": confirmations(run),
             "checks": run_checks(run),
             "columns": page.columns(run),
-            "percentages": page.percentages,
             "again_command": "" if run.best is None else command(run, run.best),
             "weights": weights(run, folder),
             "minutes": minutes(run),

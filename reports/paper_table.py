@@ -42,13 +42,12 @@ class OnFreshSeeds:
     """The last reports of one trial's settings on fresh seeds; empty for a training that failed."""
 
     run: Run
-    page: Page
     rows: list[Mapping[str, Any]]
 
     @classmethod
-    def read(cls, run: Run, page: Page, trial: FinishedTrial) -> "OnFreshSeeds":
+    def read(cls, run: Run, trial: FinishedTrial) -> "OnFreshSeeds":
         trained = run.on_fresh_seeds.get(trial.number, {}).values()
-        return cls(run, page, [{} if one.ended == ERROR.name else one.last for one in trained])
+        return cls(run, [{} if one.ended == ERROR.name else one.last for one in trained])
 
     @property
     def values(self) -> list[float]:
@@ -60,9 +59,6 @@ class OnFreshSeeds:
     def steps(self) -> list[float]:
         """When the trainings that converged did so."""
         return [row[TO_CONVERGE] for row in self.rows if row.get(TO_CONVERGE)]
-
-    def shown(self, value: float) -> str:
-        return self.page.shown(self.run.goal.metric, value)
 
     def _some(self, count: int) -> str:
         return f"{count} of {counted(len(self.rows), 'seed')}" if count < len(self.rows) else ""
@@ -83,16 +79,16 @@ class OnFreshSeeds:
             return NONE
         how = "one seed" if len(values) == 1 else "all equal"
         if len({*values}) > 1:
-            how = " to ".join(map(self.shown, mean_interval(values)))
+            how = " to ".join(map(number, mean_interval(values)))
         how = ", ".join(filter(None, (how, self._some(len(values)))))
-        return f"{self.shown(mean(values))} ({how})"
+        return f"{number(mean(values))} ({how})"
 
     @property
     def worst(self) -> str:
         """The worst value; a seed without a value is worse than any."""
         if not self.values or len(self.values) < len(self.rows):
             return "no result" if self.rows else NONE
-        return self.shown((min if self.run.goal.at == "least" else max)(self.values))
+        return number((min if self.run.goal.at == "least" else max)(self.values))
 
     @property
     def pace(self) -> str:
@@ -108,7 +104,7 @@ def table(run: Run, page: Page) -> Table | None:
     if run.winner is None:
         return None
     trials = shown_trials(run, run.winner)
-    fresh = [OnFreshSeeds.read(run, page, one) for one in trials]
+    fresh = [OnFreshSeeds.read(run, one) for one in trials]
     few = len(run.varied) <= LEGIBLE
     names = run.varied if few else ["Settings"]
     first = [[_name(run, one), *_settings(run, one, few)] for one in trials]
@@ -132,8 +128,8 @@ def shown_trials(run: Run, winner: FinishedTrial) -> list[FinishedTrial]:
 
 
 def goal_words(run: Run, page: Page) -> str:
-    """The goal, such as: test accuracy is at least 99.00%."""
-    bound = page.shown(run.goal.metric, run.goal.bound, 6)
+    """The goal, such as: test accuracy is at least 0.99."""
+    bound = number(run.goal.bound, 6)
     return f"{page.axis(run, run.goal.metric).title} is at {run.goal.at} {bound}"
 
 
@@ -167,7 +163,7 @@ def _in_the_search(
     """The same of the objective in the search."""
     values = [run.value(one.loss) if math.isfinite(one.loss) else None for one in trials]
     title = page.axis(run, run.metric).title
-    return [title[:1].upper() + title[1:]], [[page.shown(run.metric, one)] for one in values]
+    return [title[:1].upper() + title[1:]], [[number(one)] for one in values]
 
 
 def difference(run: Run, page: Page) -> str:
@@ -186,10 +182,9 @@ def difference(run: Run, page: Page) -> str:
             f"The {title} of {best} is better than that of {than}, on {better} of"
             f" {counted(n, 'fresh seed')} and worse on {worse}. {answer}"
         )
-    scale, unit = (100, " percentage points") if found.metric in page.percentages else (1, "")
-    centre, low, high = (amount(scale * one) for one in (mean(found.differences), *found.interval))
+    centre, low, high = (amount(one) for one in (mean(found.differences), *found.interval))
     return (
-        f"The {title} of {best} minus that of {than}, is {centre}{unit} on average over"
+        f"The {title} of {best} minus that of {than}, is {centre} on average over"
         f" {counted(n, 'fresh seed')} ({level(found.confidence)} interval {low} to {high})."
         f" {answer}"
     )

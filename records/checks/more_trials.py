@@ -1,5 +1,6 @@
 """MORE: has the sampler learned, so that more trials by it are worth more than random draws?"""
 
+import math
 from functools import partial
 from statistics import NormalDist
 
@@ -37,12 +38,11 @@ def has_the_sampler_learned(run: Run) -> Check:
         f" ({run.metric} {amount(run.value(best.loss))}{_gain(run, best)})."
     )
     do = run.commands.resume(*run.more_trials)
-    sampler = str(run.options.get("sampler", "tpe"))
-    if sampler in ("random", "qmc"):
+    if _all_drawn(run):
         sentence = f"All {total} trials were drawn at random: there is nothing to learn."
         return more("not applicable", f"{begun} {sentence}", do=do)
-    drawn, chosen = _drawn_and_chosen(run)
-    status, sentence = _told(drawn, chosen, sampler.upper())
+    sampler = str(run.options.get("sampler", "tpe")).upper()
+    status, sentence = _told(*drawn_and_chosen(run), sampler)
     return more(status, f"{begun} {sentence}", do=do)
 
 
@@ -72,9 +72,10 @@ def _told(drawn: list[float], chosen: list[float], sampler: str) -> tuple[Status
     return "inconclusive", f"{sentence} {words}"
 
 
-def _drawn_and_chosen(run: Run) -> tuple[list[float], list[float]]:
-    """The losses at the first rung of the trials drawn at random, and of those chosen."""
-    first = int(run.search.get("startup_trials", 0))
+def drawn_and_chosen(run: Run) -> tuple[list[float], list[float]]:
+    """The losses at the first rung, in order, of the trials drawn at random and of those that the
+    sampler chose; baselines belong to neither."""
+    first = math.inf if _all_drawn(run) else int(run.search.get("startup_trials", 0))
     rung = min(run.search.get("rungs", []), default=None)
     drawn: list[float] = []
     chosen: list[float] = []
@@ -83,6 +84,11 @@ def _drawn_and_chosen(run: Run) -> tuple[list[float], list[float]]:
             loss = one.loss if rung is None else one.loss_at(rung)
             (drawn if one.number < first else chosen).append(loss)
     return drawn, chosen
+
+
+def _all_drawn(run: Run) -> bool:
+    """Whether the sampler does not choose."""
+    return run.options.get("sampler") in ("random", "qmc")
 
 
 def trials_needed(beats: float, drawn: int) -> int | None:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from records.run import Run
 from records.tables import is_taken
-from reports.content import Answer, Picture, answer, number, percentage, save, scales, settings
+from reports.content import Answer, Picture, answer, save, scales, settings
 from reports.figures import printed
 from reports.figures.printed import Curve
 from reports.figures.traces import Axis
@@ -53,7 +53,6 @@ class Page:
         front_page: The picture for the index, by its name among ``pictures``.
         costs: What the unit of a trial's cost is called, by its column.
         logarithmic: Metrics that are drawn on a logarithmic scale; None: see ``is_logarithmic``.
-        percentages: Metrics that are printed as percentages.
         of_the_answer: The script's options that are part of the answer and not of the task, such as
             a choice between two models: runs that differ only in these are compared.
     """
@@ -62,7 +61,6 @@ class Page:
     front_page: ClassVar[str] = "curves"
     costs: ClassVar[Mapping[str, str]] = {"step": "training steps"}
     logarithmic: ClassVar[tuple[str, ...] | None] = None
-    percentages: ClassVar[tuple[str, ...]] = ()
     of_the_answer: ClassVar[tuple[str, ...]] = ()
 
     def suits(self, run: Run) -> bool:
@@ -112,17 +110,13 @@ class Page:
         values = pd.to_numeric(run.histories[column], errors="coerce")
         return bool(values.min() > 0 and values.max() > WIDE * values.min())
 
-    def shown(self, column: str, value: Any, digits: int = 3) -> str:
-        """A metric's value in a sentence."""
-        return percentage(value) if column in self.percentages else number(value, digits)
-
     def result(self, run: Run) -> str:
         """The metric that tells a trial's result in a sentence."""
         return run.metric
 
     def answer(self, run: Run) -> Answer | None:
         """The winner and its fresh seeds in words."""
-        return answer(run, self.result(run), self.shown)
+        return answer(run, self.result(run))
 
     def pictures(self, run: Run, companions: list[Run], folder: Path) -> Pictures:
         """The printed figures, drawn into ``folder``.

@@ -9,14 +9,13 @@ import pandas as pd
 
 from records.checks.check import counted
 from records.run import Run
-from reports.content import Answer, answer, number, percentage
+from reports.content import Answer, answer, number
 from reports.experiments import default
 from reports.experiments.default import Section
 from reports.experiments.gan_pictures import Drawing, hand_tuned_trial, winning_trial
 
 TRIAL_METRICS = ("fd", "fd_ratio", "clean", "coverage", "epoch")
 QUALITY = ("fd", "fd_ratio", "clean", "coverage", "density", "manifold_coverage", "copied")
-FRACTIONS = ("clean", "coverage", "manifold_coverage", "copied")
 
 
 class Page(default.Page):
@@ -25,7 +24,6 @@ class Page(default.Page):
     template = "gan.html"
     front_page = "samples"
     logarithmic = ("fd", "fd_ratio")
-    percentages = FRACTIONS
 
     def suits(self, run: Run) -> bool:
         return "dataset" in run.fixed and "judges" in run.search
@@ -46,7 +44,7 @@ class Page(default.Page):
         return "fd_ratio"
 
     def answer(self, run: Run) -> Answer | None:
-        return answer(run, self.result(run), self.shown, final_words(run))
+        return answer(run, self.result(run), final_words(run))
 
     def pictures(self, run: Run, companions: list[Run], folder: Path) -> default.Pictures:
         return Drawing(run, self, folder).pictures
@@ -76,8 +74,8 @@ def final_words(run: Run) -> str:
     return (
         f"Trained on to step {number(row['step'])} and judged by a judge that no trial had seen:"
         f" fd {number(row['fd_ratio'])} times that of real images, clean"
-        f" {percentage(row['clean'])} (real images {percentage(real['clean'])}), coverage"
-        f" {percentage(row['coverage'])}."
+        f" {number(row['clean'])} (real images {number(real['clean'])}), coverage"
+        f" {number(row['coverage'])}."
     )
 
 
@@ -107,10 +105,6 @@ def quality_table(run: Run) -> list[dict[str, Any]]:
     real = {**judges["final"]["floor"], "fd_ratio": 1.0}
     measured.append(("real images, by the final judge", real))
     return [
-        {"name": name, "cells": [_shown(column, values.get(column)) for column in QUALITY]}
+        {"name": name, "cells": [number(values.get(column)) for column in QUALITY]}
         for name, values in measured
     ]
-
-
-def _shown(column: str, value: Any) -> str:
-    return percentage(value) if column in FRACTIONS else number(value)

@@ -36,7 +36,6 @@ class Page(default.Page):
     template = "lstm.html"
     costs: ClassVar = {"step": "training steps", "work": "time steps trained"}
     logarithmic = ("loss", *default.TO_CONVERGE)
-    percentages = ("accuracy", "mean_accuracy", "test_accuracy")
     of_the_answer = ("model",)
 
     def suits(self, run: Run) -> bool:

@@ -10,7 +10,7 @@ import pytest
 from records.checks import run_checks
 from records.run import Run
 from reports.build import ReportOptions, build
-from reports.content import number, percentage
+from reports.content import number
 from tests.conftest import SmallSearch, run
 from tests.reports.conftest import page_of_run
 
@@ -32,9 +32,9 @@ def test_numbers_have_sensible_digits(value: object, text: str) -> None:
 
 
 def test_an_accuracy_never_rounds_up_to_all() -> None:
-    assert percentage(0.99999) == "99.99%"
-    assert percentage(1.0) == "100.00%"
-    assert percentage(0.57) == percentage(np.float32(0.57)) == "57.00%"
+    assert number(0.99999) == "0.99999"
+    assert number(1.0) == "1"
+    assert number(0.57) == number(np.float32(0.57)) == "0.57"
 
 
 class TestBuild:

@@ -14,7 +14,7 @@ from scipy.stats import beta, ttest_1samp, ttest_rel
 
 from records.run import Run
 from reports.build import ReportOptions, build
-from reports.content import percentage
+from reports.content import number as shown
 from reports.experiments import page_of
 from reports.paper import latex, markdown, write_paper
 from tests.conftest import SmallGANSearch, SmallSearch
@@ -99,8 +99,8 @@ def test_the_numbers_of_a_search_are_those_of_its_files(
         count, n = sum(value >= 0.99 for value in values), len(values)
         low, high = exact(count, n)
         assert row["Goal reached"] == f"{count}/{n} ({100 * low:.0f}% to {100 * high:.0f}%)"
-        assert row["Mean test accuracy"].startswith(f"{percentage(mean(values))} (")
-        assert row["Worst seed"] == percentage(min(values))
+        assert row["Mean test accuracy"].startswith(f"{shown(mean(values))} (")
+        assert row["Worst seed"] == shown(min(values))
         steps = [last["steps_to_converge"] for last in mine if last["steps_to_converge"]]
         assert row["Median steps to converge"].startswith(f"{median(steps):.0f}")
         config = json.loads((small_search.path / f"trial_{number:04d}" / "trial.json").read_bytes())
@@ -144,9 +144,9 @@ def test_the_paired_difference_is_that_of_the_raw_files(
     seeds = sorted(by_trial[False])
     mine, its = ([by_trial[known][seed] for seed in seeds] for known in (False, True))
     found = ttest_rel(mine, its).confidence_interval()
-    differences = [100 * (a - b) for a, b in zip(mine, its, strict=True)]
-    assert f"is {mean(differences):.3g} percentage points on average over 2 fresh seeds" in page
-    assert f"(95% interval {100 * found.low:.3g} to {100 * found.high:.3g})" in page
+    differences = [a - b for a, b in zip(mine, its, strict=True)]
+    assert f"is {mean(differences):.3g} on average over 2 fresh seeds" in page
+    assert f"(95% interval {found.low:.3g} to {found.high:.3g})" in page
     assert "$-$" in tex
 
 

@@ -89,8 +89,8 @@ def agrees(printed: str, value: Any) -> bool:
         rounded = {"0%": exact == 0, "<1%": 0 < exact < 0.5, ">99%": 99.5 <= exact < 100}
         return rounded.get(printed, False)
     whole = 100 if printed.endswith("%") else 1
-    if abs(digits) == whole or printed == "99.99%":
-        return exact == digits or (printed == "99.99%" and 99.985 <= exact < 100)
+    if abs(digits) == whole:
+        return exact == digits
     places = -int(digits.as_tuple().exponent)
     if not printed.endswith("%") and exact:
         wanted = 2 if isinstance(value, Rough) else 3

@@ -1,0 +1,63 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import ttest_1samp
+
+from benchmarks import verdict
+from benchmarks.verdict import FIRST_SEED, Options
+from tests.conftest import SmallSearch
+
+SETTINGS = [("", 0.01, 1.0), ("hand-tuned", 0.001, 10.0)]
+
+
+def table(here: Any, since: Any) -> pd.DataFrame:
+    """The trainings of one demo: the best settings' objective, where the baseline's is 0.5."""
+    rows = [
+        (demo, baseline or None, lr, max_norm, first + place, 0.5 if baseline else 0.5 + value, 900)
+        for demo, first, values in (("demo-0", 900_000, here), (None, FIRST_SEED, since))
+        for place, value in enumerate(values)
+        for baseline, lr, max_norm in SETTINGS
+    ]
+    return pd.DataFrame(rows, columns=verdict.COLUMNS)
+
+
+@pytest.mark.parametrize("truth", [0.1, 0.35])
+def test_a_demos_interval_is_students_and_is_compared_with_the_seeds_since(truth: float) -> None:
+    here = [0.1, 0.15, 0.05, 0.2, 0.08]
+    since = np.random.default_rng(1).normal(truth, 0.05, 60)
+    (demo,) = verdict.demos(table(here, since))
+    interval = ttest_1samp(here, 0).confidence_interval(0.95)
+    assert (demo.lr, demo.max_norm) == (0.01, 1.0)
+    assert demo.holds == (interval.low <= since.mean() <= interval.high) == (truth < 0.3)
+    assert 0.93 < demo.coverage(4000) < 0.97  # values are normal: Student's interval is exact
+
+
+def test_rare_disasters_make_students_interval_too_narrow() -> None:
+    """The table would show an interval that does not keep its promise."""
+    since = [0.0] * 95 + [-1.0] * 5
+    (demo,) = verdict.demos(table([0.1, 0.2, 0.3], np.array(since) + np.linspace(0, 1e-3, 100)))
+    assert demo.coverage(4000) < 0.5
+
+
+def test_seeds_that_one_of_the_settings_lacks_do_not_count() -> None:
+    trainings = table([0.1, 0.2, 0.3], [0.1] * 9)[:-1]
+    (demo,) = verdict.demos(trainings)
+    assert demo.since.tolist() == pytest.approx([0.1] * 8)
+
+
+@pytest.mark.slow
+def test_recording_goes_on_where_it_was_cut_off(small_search: SmallSearch, tmp_path: Path) -> None:
+    file = tmp_path / "verdict.csv"
+    options = Options((small_search.path,), file, seeds=2, processes=1)
+    verdict.record(options)
+    whole = file.read_text()
+    lines = whole.splitlines()
+    assert len(lines) == 1 + 2 * 2 + 2 * 2  # the demo's two seeds, then two more, of two settings
+    file.write_text("\n".join(lines[:-1]) + "\n")
+    verdict.record(options)
+    assert file.read_text() == whole
+    (demo,) = verdict.demos(verdict.read(file))
+    assert len(demo.differences) == len(demo.since) == 2
