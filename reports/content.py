@@ -2,13 +2,11 @@
 
 import datetime
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, median
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -27,10 +25,15 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure as a file beside its page, with its alternative text."""
+    """A figure as a file beside its page, with its alternative text.
+
+    Attributes:
+        narrow: The file for a narrow window, or empty.
+    """
 
     file: str
     alt: str
+    narrow: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,11 +81,6 @@ def moment(seconds: float | None) -> str:
     return datetime.datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M") if seconds else "—"
 
 
-def address(file: Path, folder: Path) -> str:
-    """A file's address from a page in ``folder``."""
-    return quote(os.fsencode(os.path.relpath(file, folder)))
-
-
 def settings(run: Run, row: Any) -> str:
     """The varied settings of a trial in words, without those that its other settings rule out."""
     values = {name: row[name] for name in run.varied if name in row}
@@ -116,13 +114,22 @@ def attempt(run: Run, refusal: str, make: Callable[[], Made]) -> Made | None:
         return None
 
 
-def save(figure: Figure, folder: Path, name: str, alt: str) -> Picture:
-    """Write a figure beside the page, as PNG to look at and as SVG to print, and close it."""
+def save(
+    figure: Figure, folder: Path, name: str, alt: str, narrow: Figure | None = None
+) -> Picture:
+    """Write a figure beside the page, as PNG to look at and as SVG to print, and close it.
+
+    ``narrow``: the same figure for a narrow window, also written as PNG.
+    """
     figure.savefig(folder / f"{name}.png")
     figure.set_layout_engine("none")  # keep what was laid out: doing it again is half of the time
     figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
     plt.close(figure)
-    return Picture(f"{name}.png", alt)
+    if narrow is None:
+        return Picture(f"{name}.png", alt)
+    narrow.savefig(folder / f"{name}-narrow.png")
+    plt.close(narrow)
+    return Picture(f"{name}.png", alt, f"{name}-narrow.png")
 
 
 def rows(table: pd.DataFrame) -> list[dict[str, Any]]:

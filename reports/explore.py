@@ -1,40 +1,28 @@
 """The interactive part of a run's page: each figure that the run has the data for."""
 
 import html
-import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from optuna.distributions import BaseDistribution
 
-from records.checks.ablation import stages
-from records.checks.check import counted
-from records.checks.early_stopping import let_run_on
-from records.checks.fresh_seeds import selected_and_confirmed
-from records.checks.more_trials import LEAST, drawn_and_chosen
-from records.checks.statistics import mean_interval
-from records.checks.what_mattered import importances_by_budget
 from records.outcome import outcome_of
 from records.run import Run
 from records.tables import stretches
+from reports import evidence
 from reports.content import attempt, number, scales, settings
 from reports.experiments.default import Page
-from reports.figures import evidence, from_optuna, interactive
-from reports.figures.random_search import beside_random, best_of_random
-from reports.figures.scripts import Plot, Variant, write_variants
+from reports.figures import from_optuna, interactive
+from reports.figures.scripts import Drawn, Plot, write_variants
 from reports.figures.traces import WORDS, Axis
 from search_spaces.unit_scale import place
 
 FOLDER = "figures"
 OVER_ALL = ("importances", "path", "beside-random")
 """Figures without a point for each trial, which the page's filter leaves as they are."""
-
-Drawn = tuple[str, str, list[Variant]]
-"""A title, an alternative text, and the figures to choose between."""
 
 
 class Explorer:
@@ -74,21 +62,22 @@ class Explorer:
         return plots
 
     def _figures(self) -> dict[str, Callable[[], Drawn | None]]:
+        run, y = self.run, self.y
         return {
             "history": self._history,
             "curves-of-all": self._curves,
             "timeline": self._timeline,
             "rungs": self._rungs,
-            "importances": self._importances,
-            "path": self._path,
+            "importances": partial(evidence.importances, run),
+            "path": partial(evidence.path, run, y),
             "slices": self._slices,
             "rank": self._rank,
             "parallel": self._parallel,
             "coverage": self._coverage,
             "pareto": self._pareto,
-            "curse": self._curse,
-            "audit": self._audit,
-            "beside-random": self._beside_random,
+            "curse": partial(evidence.winners_curse, run, self.page),
+            "audit": partial(evidence.audit, run, y),
+            "beside-random": partial(evidence.beside_random, run, y),
         }
 
     def _history(self) -> Drawn:
@@ -135,6 +124,7 @@ class Explorer:
         found = [
             {
                 "number": number,
+                "baseline": ended[number].config.get("baseline") if number in ended else None,
                 self.y.column: value,
                 interactive.RUNG: rung,
                 interactive.STOPPED: number in ended and ended[number].stopped_at(rung),
@@ -146,32 +136,11 @@ class Explorer:
             return None
         table = pd.DataFrame(found)
         alt = f"{self.y.title} of every trial at each rung that it reached, and which were stopped."
-        return "Rungs", alt, [("", interactive.rungs(table, self.cost.title, self.y))]
-
-    def _importances(self) -> Drawn | None:
-        shares = importances_by_budget(self.run)
-        if not shares:
-            return None
-        first = (
-            f"{budget}: {max(found, key=found.__getitem__)}" for budget, found in shares.items()
+        return (
+            "Rungs",
+            alt,
+            [("", interactive.rungs(table, self.cost.title, self.y, self.run.best))],
         )
-        alt = f"PED-ANOVA's importance of each parameter; the first is {'; '.join(first)}."
-        return "What decided, at each budget", alt, [("", evidence.importances(shares))]
-
-    def _path(self) -> Drawn | None:
-        places = [
-            (one.changed, [self.run.value(loss) for loss in one.losses.values()])
-            for one in stages(self.run)
-        ]
-        if not places:
-            return None
-        words = (
-            f"{changed or 'hand-tuned'}: {number(sum(values) / len(values))}"
-            for changed, values in places
-        )
-        alt = f"{self.y.title} after each change, on average. {'; '.join(words)}."
-        title = "From the hand-tuned settings to the winner's, one change at a time"
-        return title, alt, [("", evidence.path(places, self.y))]
 
     def _slices(self) -> Drawn:
         drawn = []
@@ -192,15 +161,20 @@ class Explorer:
         if not (plane := self._plane()):
             return None
         title = f"{plane[0].title} × {plane[1].title}, by rank"
-        figure = interactive.rank(self.trials, *plane, self._ranks())
+        figure = interactive.rank(self.trials, *plane, self._ranks(), self.run.best)
         alt = f"Every trial in the plane of {title}; whole trials are before those stopped early."
         return title, alt, [("", figure)]
 
     def _ranks(self) -> "pd.Series[float]":
         return self.trials["number"].map(self.run.ranks)
 
+    @property
+    def _plane_shows_all(self) -> bool:
+        """Whether the figure of two settings has all that a figure of all settings has."""
+        return not self.run.varied or (len(self.run.varied) == 2 and self._plane() is not None)
+
     def _parallel(self) -> Drawn | None:
-        if not self.run.varied:
+        if self._plane_shows_all:
             return None
         better_than = 1 - self._ranks() / max(1, len(self.run.ranks))
         places = self._places().assign(**{f"{self.y.title} (rank)": better_than})
@@ -209,7 +183,7 @@ class Explorer:
         return "All settings of all trials", alt, [("", figure)]
 
     def _coverage(self) -> Drawn | None:
-        if not self.run.varied:
+        if self._plane_shows_all:
             return None
         alt = "Where in its range every parameter was tried, a mark for each trial."
         figure = interactive.coverage(self.trials, self._places())
@@ -221,55 +195,6 @@ class Explorer:
         words = " and ".join(one.metric.replace("_", " ") for one in self.run.objectives)
         alt = f"Every whole trial by {words}; no trial beats those on the front in both."
         return f"Pareto front: {words}", alt, [("", from_optuna.front(self.run))]
-
-    def _curse(self) -> Drawn | None:
-        run = self.run
-        metric, selected, confirmed = selected_and_confirmed(run)
-        if selected is None or len(confirmed) < 2:
-            return None
-        y = self.page.axis(run, metric)
-        better_half = run.complete[: math.ceil(len(run.complete) / 2)]
-        rows = [(one.number, one.last.get(metric)) for one in better_half]
-        searched = pd.DataFrame(rows, columns=["number", metric]).dropna()
-        interval = mean_interval(confirmed)
-        figure = evidence.winners_curse(searched, selected, confirmed, interval, y)
-        mean = number(sum(confirmed) / len(confirmed), 4)
-        alt = f"{y.title}: {number(selected, 4)} in the search, {mean} on average on fresh seeds."
-        return "Was the winner lucky?", alt, [("", figure)]
-
-    def _audit(self) -> Drawn | None:
-        value = self.run.value
-        audited, others = let_run_on(self.run)
-        rows = []
-        for one in audited:
-            there = one.curve[one.curve[:, 0] >= float(one.audited or 0)]
-            if len(there):
-                rows.append((one.number, value(float(there[0, 1])), value(one.loss)))
-        if not rows:
-            return None
-        table = pd.DataFrame(rows, columns=["number", "there", "in_the_end"])
-        figure = evidence.audit(table, value(others[0].loss) if others else None, self.y)
-        trials = counted(len(rows), "trial")
-        alt = f"{trials} that early stopping would have ended, there and in the end."
-        return "What early stopping would have ended", alt, [("", figure)]
-
-    def _beside_random(self) -> Drawn | None:
-        drawn, chosen = drawn_and_chosen(self.run)
-        losses = np.array([*drawn, *chosen])
-        finite = losses[np.isfinite(losses)]
-        if len(drawn) < LEAST or not len(finite):
-            return None
-        bounds = best_of_random(drawn, len(losses)).clip(finite.min(), finite.max())
-        best = [self.run.value(loss) for loss in np.minimum.accumulate(losses).tolist()]
-        low, middle, high = ([self.run.value(loss) for loss in row] for row in bounds.tolist())
-        title = f"{self.y.title} at the first rung"
-        figure = beside_random(best, (low, middle, high), Axis(self.y.column, title, self.y.log))
-        alt = (
-            f"The best {title} after each trial: {number(best[-1])} in the end. From"
-            f" {counted(len(drawn), 'random draw')}: as many draws would reach {number(middle[-1])}"
-            f" half of the time (95% band {' to '.join(map(number, sorted((low[-1], high[-1]))))})."
-        )
-        return "Beside random draws", alt, [("", figure)]
 
     def _places(self) -> pd.DataFrame:
         """Where each setting lies in its range, 0 to 1, a column for each parameter."""

@@ -30,7 +30,7 @@ from records.run import Run, readable
 from records.search_json import NotARun
 from records.tables import checkpoints, events, minutes
 from reports.comparison import compare, compared
-from reports.content import address, attempt, confirmations, moment, number, rows
+from reports.content import attempt, confirmations, moment, number, rows
 from reports.experiments import page_of
 from reports.explore import Explorer
 from reports.paper import write_paper
@@ -201,7 +201,7 @@ class Site:
             "checks": run_checks(run),
             "columns": page.columns(run),
             "again_command": "" if run.best is None else command(run, run.best),
-            "weights": weights(run, folder),
+            "weights": weights(run),
             "minutes": minutes(run),
             **page.extra(run, self.companions),
         }
@@ -236,10 +236,10 @@ def folders(runs: list[Run]) -> dict[Path, str]:
     return taken
 
 
-def weights(run: Run, folder: Path) -> str:
-    """The address, from the run's page, of the winner's weights; empty if there are none."""
-    file = run.path / "best" / "model.safetensors"
-    return address(file, folder) if file.exists() else ""
+def weights(run: Run) -> str:
+    """The path of the winner's weights; empty if there are none."""
+    place = ("best", "model.safetensors")
+    return run.shown_path(*place) if run.path.joinpath(*place).exists() else ""
 
 
 def ranked(run: Run) -> pd.DataFrame:

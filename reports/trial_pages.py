@@ -7,7 +7,7 @@ from typing import Any
 
 from records.checkpoint import settings_of
 from records.run import Run
-from reports.content import address, rows
+from reports.content import rows
 from reports.experiments.default import Page
 from reports.figures.interactive import curves
 from reports.figures.scripts import Plot, write_variants
@@ -39,7 +39,7 @@ def trial_pages(run: Run, folder: Path, page: Page) -> Iterator[tuple[Path, dict
             "trial": trial,
             "settings": settings(run, number),
             "plots": learning.plots(number, pages),
-            "files": files(directory, pages),
+            "files": files(directory),
             "error": last_lines(directory / "error.txt"),
             "command": command(run, number),
             "neighbours": numbers[max(0, place - 1) : place] + numbers[place + 1 : place + 2],
@@ -105,13 +105,10 @@ def command(run: Run, number: int) -> str:
     return run.commands.again(flags=("--train", run.shown_path(*parts)), less=OF_A_SEARCH)
 
 
-def files(directory: Path, page: Path) -> list[tuple[str, str, int]]:
-    """Name, address from the page, and bytes of each file in the trial's folder."""
+def files(directory: Path) -> list[tuple[str, int]]:
+    """Name and bytes of each file in the trial's folder."""
     found = sorted(file for file in directory.rglob("*") if file.is_file())
-    return [
-        (str(file.relative_to(directory)), address(file, page), file.stat().st_size)
-        for file in found
-    ]
+    return [(str(file.relative_to(directory)), file.stat().st_size) for file in found]
 
 
 def last_lines(file: Path) -> str:

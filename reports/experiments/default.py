@@ -7,6 +7,7 @@ this folder. Its templates extend ``run.html`` and lie here too.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,6 +15,7 @@ import pandas as pd
 
 from records.run import Run
 from records.tables import is_taken
+from records.versus_baseline import versus_baseline
 from reports.content import Answer, Picture, answer, save, scales, settings
 from reports.figures import printed
 from reports.figures.printed import Curve
@@ -136,25 +138,30 @@ class Page:
         if not axes or not (hand_tuned or best):
             return None
         steps = self.axis(run, "step")
-        figure = printed.curves(hand_tuned, best, steps, axes, self.title(run))
+        draw = partial(printed.curves, hand_tuned, best, steps, axes, self.title(run))
         alt = f"{', '.join(axis.title for axis in axes)} over training steps."
-        return save(figure, folder, "curves", alt)
+        return save(draw(), folder, "curves", alt, draw(columns=1))
 
     def confirmation(
         self, run: Run, column: str, folder: Path, lines: Mapping[str, float] | None = None
     ) -> Picture | None:
-        """The winner's curves of the metric ``column`` on fresh seeds.
+        """The curves of the metric ``column`` on fresh seeds: the winner's, and those of the
+        settings that it is compared with.
 
         ``lines``: values to mark besides the goal, by their words.
         """
-        reports = {seed: rows for seed, rows in confirmed_reports(run).items() if column in rows}
+        reports, beside = confirmed_reports(run, run.best, column), {}
         if not reports:
             return None
+        if versus := versus_baseline(run):
+            other = versus.baseline if versus.is_winner else versus.best
+            name = str(other.config.get("baseline", f"trial {other.number}"))
+            beside[name] = confirmed_reports(run, other.number, column)
         axis, marked = self.axis(run, column), dict(lines or {})
         if run.goal.metric in (column, f"test_{column}"):
             marked = {f"goal {run.goal.bound:g}": run.goal.bound, **marked}
         title = "The best settings on fresh seeds"
-        figure = printed.confirmation_curves(reports, axis, marked, title)
+        figure = printed.confirmation_curves(reports, beside, axis, marked, title)
         return save(figure, folder, "confirmation", f"{title}: {axis.title}.")
 
     def extra(self, run: Run, companions: list[Run]) -> dict[str, Any]:
@@ -214,13 +221,13 @@ def label(name: str, run: Run, row: "pd.Series[Any]") -> str:
     return f"{name}: {settings(run, row)}" if few else f"{name} (trial {row['number']})"
 
 
-def confirmed_reports(run: Run) -> dict[int, pd.DataFrame]:
-    """The winner's reports on every fresh seed, by seed."""
+def confirmed_reports(run: Run, trial: int | None, column: str) -> dict[int, pd.DataFrame]:
+    """The reports of a trial's settings on every fresh seed that have ``column``, by seed."""
     table = run.confirmations
-    if table.empty or run.best is None:
+    if table.empty or trial is None:
         return {}
-    mine = table[table["confirms"] == run.best]
+    mine = table[table["confirms"] == trial]
     reports = {
         int(row["seed"]): run.confirmation_reports(int(row["number"])) for _, row in mine.iterrows()
     }
-    return {seed: rows for seed, rows in reports.items() if not rows.empty}
+    return {seed: rows for seed, rows in reports.items() if column in rows}

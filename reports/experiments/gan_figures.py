@@ -4,7 +4,7 @@ bytes out."""
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -57,14 +57,20 @@ def sample_grids(rows: Sequence[Samples], steps: Sequence[int], title: str) -> F
 
 
 def training_history(
-    hand_tuned: Curve | None, best: Curve, final_from: int | None, real_clean: float, title: str
+    hand_tuned: Curve | None,
+    best: Curve,
+    final_from: int | None,
+    real_clean: float,
+    title: str,
+    columns: Literal[1, 3] = 3,
 ) -> Figure:
     """Quality, losses and the discriminator's outputs over training steps.
 
     From ``final_from`` on the winner was trained alone. ``real_clean``: of real images.
     """
-    figure, places = plt.subplots(2, 3, figsize=(12, 6.4), layout="constrained")
-    fd, clean, coverage, d_best, d_hand, losses = places.flat
+    width = 12 if columns == 3 else printed.WIDTHS[1]
+    figure, places = printed.panels(6, columns, width, 3, title, margin=0.4)
+    fd, clean, coverage, d_best, d_hand, losses = places
     for curve, color, judged in ((hand_tuned, HAND_TUNED[0], d_hand), (best, BEST, d_best)):
         if curve is None:
             continue
@@ -86,7 +92,7 @@ def training_history(
     losses.set_yscale("symlog", linthresh=1)  # a generator's hinge loss has either sign
     fd.axhline(1, color=MUTED, linewidth=0.8, linestyle="--")
     clean.axhline(real_clean, color=MUTED, linewidth=0.8, linestyle="--")
-    for axes in places.flat:
+    for axes in places:
         printed.count_from_zero(axes, "training step")
         axes.locator_params(axis="x", nbins=5)
         if final_from is not None and axes is not d_hand:
@@ -94,7 +100,6 @@ def training_history(
     d_best.legend(loc="best")
     d_hand.legend(loc="best") if hand_tuned else d_hand.set_visible(False)
     figure.legend(*fd.get_legend_handles_labels(), loc="outside lower left", ncols=2)
-    printed.titled(figure, title)
     return figure
 
 
@@ -172,7 +177,7 @@ def schedules(
         for name, scale in scales.items()
         if name in changes and changes[name].notna().any()
     }
-    figure, places = printed.panels(len(shown), 3, (12, 2.2), title)
+    figure, places = printed.panels(len(shown), 3, 12, 2.2, title)
     steps = [step for step, _ in lineage]
     for axes, (name, scale) in zip(places, shown.items(), strict=True):
         choices = printed.in_order(changes[name], scale)

@@ -1,6 +1,6 @@
 """The pictures of a GAN run's page: what is drawn from which files of the run."""
 
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +123,8 @@ class Drawing:
             return None
         beside = pd.DataFrame() if hand is None else run.reports(int(hand["number"]))
         alone = not run.final_reports.empty and pd.notna(best["step"])
-        figure = figures.training_history(
+        draw = partial(
+            figures.training_history,
             None if beside.empty else Curve(HAND_TUNED, beside),
             Curve("best", reports),
             int(best["step"]) if alone else None,
@@ -133,7 +134,7 @@ class Drawing:
         alt = (
             "Fréchet distance, clean, coverage, D(x), D(G(z)) and both losses over training steps."
         )
-        return self._save(figure, "history", alt)
+        return save(draw(), self.folder, "history", alt, draw(columns=1))
 
     def digits(self) -> Picture | None:
         made = self._reports.get("digits", pd.Series(dtype=object)).dropna()

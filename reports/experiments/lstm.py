@@ -1,6 +1,7 @@
 """What an LSTM run's page shows: learning curves with those of hand-tuned settings and of the other
 model, fresh seeds, and the lr x max_norm map."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -81,11 +82,12 @@ class Page(default.Page):
         curves = [curve for curve in (*hand_tuned, beside, best) if curve]
         if not curves:
             return None
-        figure = lstm_figures.learning_curves(hand_tuned, beside, best, self.title(run))
+        draw = partial(lstm_figures.learning_curves, hand_tuned, beside, best, self.title(run))
         words = "; ".join(
             f"{curve.label}: accuracy {curve.reports['accuracy'].iloc[-1]:.2f}" for curve in curves
         )
-        return save(figure, folder, "curves", f"Loss and accuracy over training steps. {words}.")
+        alt = f"Loss and accuracy over training steps. {words}."
+        return save(draw(), folder, "curves", alt, draw(columns=1))
 
     def extra(self, run: Run, companions: list[Run]) -> dict[str, Any]:
         other = self.other_model(run, companions)

@@ -1,7 +1,7 @@
 """The figures of an LSTM run as pure functions: tables in, a matplotlib Figure out."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -20,13 +20,17 @@ CHANCE = 0.1
 
 
 def learning_curves(
-    hand_tuned: list[Curve], other_model: Curve | None, best: Curve | None, title: str
+    hand_tuned: list[Curve],
+    other_model: Curve | None,
+    best: Curve | None,
+    title: str,
+    columns: Literal[1, 2] = 2,
 ) -> Figure:
     """Loss and accuracy over training steps, the best trial on top.
 
     Lines are held-out values, pale traces are training batches.
     """
-    figure, panels = plt.subplots(1, 2, figsize=(10.5, 4.6), layout="constrained")
+    figure, panels = printed.panels(2, columns, printed.WIDTHS[columns], 3.6, title, margin=1)
     loss, accuracy = panels
     for curve, look in printed.looks(hand_tuned, (other_model, OTHER_MODEL), (best, BEST)):
         batches = training_curve(curve.reports)
@@ -42,10 +46,9 @@ def learning_curves(
     loss.set(title="Loss (cross-entropy, nats)", yscale="log")
     accuracy.set(title="Accuracy", ylim=(0, 1.03))
     printed.marked_line(accuracy, CHANCE, "chance", ":")
-    figure.legend(*accuracy.get_legend_handles_labels(), loc="outside lower left", ncols=2)
+    figure.legend(*accuracy.get_legend_handles_labels(), loc="outside lower left", ncols=columns)
     for axes in panels:
         printed.count_from_zero(axes, "training step")
-    printed.titled(figure, title)
     return figure
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from records.checks.check import amount
+from records.checks.statistics import mean_interval
 from reports.figures.style import BEST, HAND_TUNED, MUTED
 from reports.figures.traces import Axis, Figure, digits, mark
 
@@ -60,20 +61,21 @@ def winners_curse(
     searched: pd.DataFrame,
     selected: float,
     confirmed: Sequence[float],
-    interval: tuple[float, float],
+    beside: Mapping[str, Sequence[float]],
     y: Axis,
 ) -> Figure:
     """The metric by which the winner was selected, and the same metric on fresh seeds.
 
     Args:
         searched: Number and metric of the better half of the whole trials.
-        interval: The 95% interval of the mean of ``confirmed``.
+        beside: The metric of other settings on fresh seeds, by their name.
     """
-    figure = Figure()
-    winner = ["the winner, as selected", "the winner, on fresh seeds"]
-    columns = ["the better half of whole trials", *winner, "mean and 95% interval"]
+    figure, (low, high) = Figure(), mean_interval(confirmed)
+    winner = ["the winner,<br>as selected", "the winner,<br>fresh seeds", "mean, 95%<br>interval"]
+    others = [f"{name},<br>fresh seeds" for name in beside]
+    columns = ["better half<br>of trials", *winner, *others]
     middle = sum(confirmed) / len(confirmed)
-    bars = {"array": digits([interval[1] - middle]), "arrayminus": digits([middle - interval[0]])}
+    bars = {"array": digits([high - middle]), "arrayminus": digits([middle - low])}
     shown: dict[str, Any] = {"mode": "markers", "hoverinfo": "y", "showlegend": False}
     figure.add(
         "box", columns[:1] * len(searched), searched[y.column], searched["number"],
@@ -84,10 +86,14 @@ def winners_curse(
     seeds = mark(HAND_TUNED[0], "diamond", 9)
     figure.add("scatter", columns[2:3] * len(confirmed), confirmed, marker=seeds, **shown)
     figure.add(
-        "scatter", columns[3:], [middle], marker=mark(HAND_TUNED[0], "square", 11),
+        "scatter", columns[3:4], [middle], marker=mark(HAND_TUNED[0], "square", 11),
         error_y={"type": "data", "symmetric": False, **bars}, **shown,
     )  # fmt: skip
+    known = {**shown, "marker": mark(HAND_TUNED[1], "diamond-open", 9)}
+    for column, values in zip(others, beside.values(), strict=True):
+        figure.add("scatter", [column] * len(values), values, **known)
     figure.categories("xaxis", columns)
+    figure.layout["xaxis"] |= {"tickangle": 0, "tickfont": {"size": 11}}
     figure.scale(y=y)
     return figure
 

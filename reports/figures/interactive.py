@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from records.outcome import COMPLETE
-from reports.figures.style import BEST
+from reports.figures.style import BEST, HAND_TUNED
 from reports.figures.traces import (
     WORDS,
     Axis,
@@ -36,6 +36,8 @@ RANGE: dict[str, Any] = {"tickvals": [0, 0.5, 1], "ticktext": ["low end", "middl
 RUNG, STOPPED = "at the rung", "was stopped"
 """Columns of a table of rungs, beside the metric, which may have any other name."""
 BEST_LINE = {"color": BEST, "width": 3}
+KNOWN = HAND_TUNED[1]
+"""The colour around baselines."""
 
 
 def scatter(trials: pd.DataFrame, x: Axis, y: Axis, best: int | None) -> Figure:
@@ -45,15 +47,23 @@ def scatter(trials: pd.DataFrame, x: Axis, y: Axis, best: int | None) -> Figure:
     for outcome, rows in by_outcome(measured):
         look = {"name": in_legend(outcome, rows), "marker": outcome_mark(outcome)}
         figure.points(rows, rows[x.column], rows[y.column], **look)
-    winner = measured[measured["number"] == best]
-    if not winner.empty:
-        ring = mark(BEST, "circle-open", 17, line={"width": 2})
-        figure.add(
-            "scatter", winner[x.column], winner[y.column], winner["number"],
-            mode="markers", name="best", hoverinfo="skip", marker=ring,
-        )  # fmt: skip
+    rings(figure, measured, x, y, best)
     figure.scale(x=x, y=y)
     return figure
+
+
+def rings(figure: Figure, rows: pd.DataFrame, x: Axis, y: Axis, best: int | None) -> None:
+    """Draw a mark around the best trial and around every baseline."""
+    known = rows.dropna(subset=["baseline"]) if "baseline" in rows else rows[:0]
+    for name, ringed, look in (
+        (f"baseline ({known['number'].nunique()})", known, mark(KNOWN, "diamond-open", 14)),
+        ("best", rows[rows["number"] == best], mark(BEST, "circle-open", 17)),
+    ):
+        if not ringed.empty:
+            figure.add(
+                "scatter", ringed[x.column], ringed[y.column], ringed["number"], mode="markers",
+                name=name, hoverinfo="skip", marker={**look, "line": {"width": 2}},
+            )  # fmt: skip
 
 
 def history(trials: pd.DataFrame, x: Axis, y: Axis, best: int | None, minimizes: bool) -> Figure:
@@ -102,10 +112,11 @@ def timeline(trials: pd.DataFrame, stretches: pd.DataFrame) -> Figure:
     return figure
 
 
-def rungs(at_rungs: pd.DataFrame, cost: str, y: Axis) -> Figure:
+def rungs(at_rungs: pd.DataFrame, cost: str, y: Axis, best: int | None) -> Figure:
     """The metric of every trial at each rung that it reached.
 
-    ``at_rungs``: number, the metric, ``RUNG``, and ``STOPPED``: whether it was stopped there.
+    ``at_rungs``: number, baseline, the metric, ``RUNG``, and ``STOPPED``: whether it was stopped
+    there.
     """
     figure = Figure()
     order = [f"{rung:,.0f}" for rung in sorted(at_rungs[RUNG].unique())]
@@ -120,6 +131,7 @@ def rungs(at_rungs: pd.DataFrame, cost: str, y: Axis) -> Figure:
         rows = table[table[STOPPED] == stopped]
         look = {"name": f"{name} ({len(rows)})", "marker": marker}
         figure.points(rows, rows[RUNG], rows[y.column], **look)
+    rings(figure, table, Axis(RUNG, ""), y, best)
     figure.categories("xaxis", order, f"rung ({cost})")
     figure.scale(y=y)
     return figure
@@ -128,7 +140,7 @@ def rungs(at_rungs: pd.DataFrame, cost: str, y: Axis) -> Figure:
 def all_curves(
     histories: pd.DataFrame, trials: pd.DataFrame, x: Axis, y: Axis, best: int | None
 ) -> Figure:
-    """Every trial's learning curve, coloured by its outcome, the best one on top.
+    """Every trial's learning curve, coloured by its outcome, with baselines and the best on top.
 
     Long curves are thinned; their last points are kept.
     """
@@ -143,6 +155,13 @@ def all_curves(
             "scatter", **lines, mode="lines", name=in_legend(outcome, rows), opacity=0.6,
             text=[f"trial {number}" for number in lines["trials"]], hoverinfo="text+y",
             line={"color": outcome.color, "width": 1},
+        )  # fmt: skip
+    known = trials.loc[trials["baseline"].notna() & trials["number"].isin(own), "number"]
+    if not known.empty:
+        lines = joined((n, own[n][x.column], own[n][y.column]) for n in known)
+        figure.add(
+            "scatter", **lines, mode="lines", name=f"baseline ({len(known)})", hoverinfo="skip",
+            line={"color": KNOWN, "width": 1.5, "dash": "dash"},
         )  # fmt: skip
     if best is not None and best in own:
         x_best, y_best, numbers = (own[best][name] for name in (x.column, y.column, "number"))
@@ -195,7 +214,9 @@ def parallel(trials: pd.DataFrame, places: pd.DataFrame, best: int | None) -> Fi
     return figure
 
 
-def rank(trials: pd.DataFrame, x: Axis, y: Axis, ranks: "pd.Series[float]") -> Figure:
+def rank(
+    trials: pd.DataFrame, x: Axis, y: Axis, ranks: "pd.Series[float]", best: int | None
+) -> Figure:
     """Every trial in the plane of two settings, coloured by its rank: the best is dark."""
     there = ranks.notna() & trials[[x.column, y.column]].notna().all(axis=1)
     marker = {
@@ -204,6 +225,7 @@ def rank(trials: pd.DataFrame, x: Axis, y: Axis, ranks: "pd.Series[float]") -> F
     }  # fmt: skip
     figure, shown = Figure(), trials[there]
     figure.points(shown, shown[x.column], shown[y.column], showlegend=False, marker=marker)
+    rings(figure, shown, x, y, best)
     figure.scale(x=x, y=y)
     return figure
 

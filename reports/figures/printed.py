@@ -15,11 +15,15 @@ from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from records.checks.check import amount
 from records.outcome import Outcome
-from reports.figures.style import BEST, DASHES, INK, MUTED, hand_tuned_lines
+from reports.figures.style import BEST, DASHES, HAND_TUNED, INK, MUTED, hand_tuned_lines
 from reports.figures.traces import Axis, by_outcome
 
 Scale = Literal["log", "linear"] | tuple[Any, ...]
 """How a setting is drawn: on a scale, or as choices in this order."""
+
+
+WIDTHS = {1: 5.4, 2: 10.5}
+"""Inches, by the panels in a row: for a narrow window, and for a wide one."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ def parameter_slices(
     scales = {
         name: scale for name, scale in scales.items() if measured[name].notna().any()
     } or scales
-    figure, places = panels(len(scales), 5, (12, 2.3), title, sharey=True)
+    figure, places = panels(len(scales), 5, 12, 2.3, title, sharey=True)
     for axes, (name, scale) in zip(places, scales.items(), strict=True):
         chosen = measured.dropna(subset=[name])
         choices = in_order(chosen[name], scale)
@@ -77,10 +81,17 @@ def _name_choices(axes: Axes, choices: Sequence[Any]) -> None:
 
 
 def curves(
-    hand_tuned: list[Curve], best: Curve | None, x: Axis, metrics: Sequence[Axis], title: str
+    hand_tuned: list[Curve],
+    best: Curve | None,
+    x: Axis,
+    metrics: Sequence[Axis],
+    title: str,
+    columns: Literal[1, 2] = 2,
 ) -> Figure:
     """The learning curves of the best trial and of hand-tuned settings, a panel for each metric."""
-    figure, places = panels(len(metrics), min(2, len(metrics)), (10.5, 3.4), title, margin=0.8)
+    columns = 1 if len(metrics) == 1 else columns
+    width = WIDTHS[columns] if len(metrics) > 1 else 7.2
+    figure, places = panels(len(metrics), columns, width, 3.4, title, margin=0.8)
     for axes, metric in zip(places, metrics, strict=True):
         for curve, look in looks(hand_tuned, (best, BEST)):
             if metric.column in curve.reports:
@@ -88,7 +99,7 @@ def curves(
                 axes.plot(told[x.column], told[metric.column], **look, label=curve.label)
         axes.set(title=metric.title, yscale="log" if metric.log else "linear")
         count_from_zero(axes, x.title)
-    figure.legend(*places[0].get_legend_handles_labels(), loc="outside lower left", ncols=2)
+    figure.legend(*places[0].get_legend_handles_labels(), loc="outside lower left", ncols=columns)
     return figure
 
 
@@ -102,13 +113,25 @@ def looks(
 
 
 def confirmation_curves(
-    reports: Mapping[int, pd.DataFrame], metric: Axis, lines: Mapping[str, float], title: str
+    reports: Mapping[int, pd.DataFrame],
+    beside: Mapping[str, Mapping[int, pd.DataFrame]],
+    metric: Axis,
+    lines: Mapping[str, float],
+    title: str,
 ) -> Figure:
     """One metric of the same settings on every fresh seed.
 
-    ``reports``: by seed. ``lines``: values to mark, by their words.
+    Args:
+        reports: By seed.
+        beside: The reports of other settings on these seeds, by their name.
+        lines: Values to mark, by their words.
     """
-    figure, axes = plt.subplots(figsize=(7.2, 3.2), layout="constrained")
+    figure, axes = plt.subplots(figsize=(WIDTHS[1], 3.6), layout="constrained")
+    for name, others in beside.items():
+        look: dict[str, Any] = {"color": HAND_TUNED[1], "linestyle": "--", "linewidth": 1}
+        for place, rows in enumerate(others.values()):
+            label = "_" if place else f"{name}, the same seeds"
+            axes.plot(rows["step"], rows[metric.column], **look, alpha=0.6, label=label)
     for place, (seed, rows) in enumerate(sorted(reports.items())):
         shade = plt.get_cmap("viridis")(0.1 + 0.8 * place / max(1, len(reports) - 1))
         axes.plot(rows["step"], rows[metric.column], color=shade, label=f"seed {seed}")
@@ -116,28 +139,28 @@ def confirmation_curves(
         marked_line(axes, value, words, linestyle)
     scale = "log" if metric.log else "linear"
     axes.set(title=title, ylabel=metric.title, yscale=scale)
-    if pd.concat(reports)[metric.column].between(0, 1).all() and not metric.log:
+    shown = [*reports.values(), *(rows for others in beside.values() for rows in others.values())]
+    if pd.concat(shown)[metric.column].between(0, 1).all() and not metric.log:
         axes.set_ylim(0, 1.03)
     count_from_zero(axes, "training steps")
-    axes.legend(loc="best")
+    figure.legend(loc="outside lower left", ncols=3)
     return figure
 
 
 def panels(
     count: int,
     columns: int,
-    size: tuple[float, float],
+    width: float,
+    height: float,
     title: str,
     margin: float = 0.6,
     **more: Any,
 ) -> tuple[Figure, list[Axes]]:
     """A figure with ``count`` panels in rows of ``columns``.
 
-    ``size``: the figure's width and a row's height, in inches; ``margin``: height of title and
-    legend.
+    In inches: the figure's ``width``, a row's ``height``, and the ``margin`` for title and legend.
     """
     rows = -(-count // columns)
-    width, height = size
     figure, places = plt.subplots(
         rows, columns, figsize=(width, height * rows + margin), squeeze=False, layout="constrained",
         **more,

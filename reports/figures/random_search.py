@@ -45,16 +45,16 @@ def beside_random(
     """
     figure, (low, middle, high) = Figure(), random
     trials = list(range(1, len(best) + 1))
-    band = [*zip(trials, low, strict=True), *reversed([*zip(trials, high, strict=True)])]
-    look: dict[str, Any] = {"mode": "lines", "line": {"shape": "hv", "color": MUTED, "width": 1}}
-    figure.add(
-        "scatter", [x for x, _ in band], [value for _, value in band], mode="lines",
-        name="its 95% band", fill="toself", fillcolor=BAND, line={"color": CLEAR},
-        hoverinfo="skip",
-    )  # fmt: skip
-    figure.add("scatter", trials, middle, name="random draws, half of the time", **look)
-    look["line"] = {"shape": "hv", "color": BEST, "width": 2}
-    figure.add("scatter", trials, best, name="this search", **look)
+
+    def stairs(values: Sequence[float], color: str, width: int, **look: Any) -> None:
+        line = {"shape": "hv", "color": color, "width": width}
+        figure.add("scatter", trials, values, mode="lines", line=line, **look)
+
+    stairs(low, CLEAR, 0, showlegend=False, hoverinfo="skip")
+    fill = {"fill": "tonexty", "fillcolor": BAND, "hoverinfo": "skip"}
+    stairs(high, CLEAR, 0, name="95% band of the median", **fill)
+    stairs(middle, MUTED, 1, name="best of as many random draws, median")
+    stairs(best, BEST, 2, name="this search")
     figure.axis("xaxis", "trials, without baselines")
     figure.scale(y=y)
     return figure

@@ -15,6 +15,8 @@ from reports.figures.traces import Figure
 
 Variant = tuple[str, Figure]
 """The words of a choice, and the figure that it shows."""
+Drawn = tuple[str, str, list[Variant]]
+"""A title, an alternative text, and the figures to choose between."""
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,7 @@ def unsaved(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     written, save = set[str](), Figure.savefig
 
     def savefig(figure: Figure, file: Path, **options: Any) -> None:
-        if file.stem in written:
+        if file.stem.removesuffix("-narrow") in written:
             save(figure, file, **options)
 
     monkeypatch.setattr(Figure, "savefig", savefig)

@@ -62,6 +62,26 @@ def test_every_point_says_whose_it_is(lstm: Explored) -> None:
             assert set(trace["meta"]["trials"]) <= numbers
 
 
+def test_baselines_and_the_best_are_ringed_wherever_trials_are(lstm: Explored) -> None:
+    run, contents = lstm
+    known = {*run.trials.loc[run.trials["baseline"].notna(), "number"]}
+    assert len(known) == 3
+    for name in ("history-0", "history-1", "slices-0", "slices-1", "rank-0", "rungs-0"):
+        ringed = {trace.get("name"): {*trace["meta"]["trials"]} for trace in traces(contents[name])}
+        assert ringed["baseline (3)"] == known
+        assert ringed["best"] == {run.best}
+    drawn = [one for one in traces(contents["curves-of-all-0"]) if one["name"] == "baseline (3)"]
+    assert {*drawn[0]["meta"]["trials"]} == known
+
+
+def test_a_plane_is_not_shown_again_setting_by_setting(lstm: Explored, tmp_path: Path) -> None:
+    _, contents = lstm
+    assert {"rank-0"} <= contents.keys()
+    assert not {"parallel-0", "coverage-0"} & contents.keys()
+    _, of_three = explore(invented(tmp_path / "run", four()), tmp_path / "site")
+    assert {"parallel-0", "coverage-0"} <= of_three.keys()
+
+
 def test_a_point_lies_where_its_trial_does(lstm: Explored) -> None:
     run, contents = lstm
     trials = run.trials.set_index("number")
@@ -207,7 +227,7 @@ def test_a_trial_that_was_stopped_early_ranks_below_every_whole_one(
         ended = "budget" if number else "stopped early"
         file.write_text(json.dumps({**json.loads(file.read_text()), "ended": ended}))
     run, contents = explore(copy, tmp_path / "site")
-    (points,) = traces(contents["rank-0"])
+    points = traces(contents["rank-0"])[0]
     ranks = dict(zip(points["meta"]["trials"], points["marker"]["color"], strict=True))
     whole = run.trials[run.trials["ended"].isin(["converged", "budget"])]
     in_order = whole.sort_values(run.metric, ascending=run.minimizes, kind="stable")["number"]
@@ -220,12 +240,14 @@ def test_the_winner_stands_beside_all_its_fresh_seeds(
     lstm: Explored,
 ) -> None:
     run, contents = lstm
-    searched, selected, seeds, mean = contents["curse-0"]["data"]
+    searched, selected, seeds, mean, beside = contents["curse-0"]["data"]
     assert selected["y"] == pytest.approx(
         run.trials.loc[run.trials["number"] == run.best, run.metric].tolist(), rel=1e-5
     )
     assert sorted(seeds["y"]) == pytest.approx(sorted(run.confirmed[run.metric]), rel=1e-5)
     assert mean["y"] == pytest.approx([run.confirmed[run.metric].mean()], rel=1e-5)
+    others = run.confirmations[run.confirmations["confirms"] != run.best]
+    assert sorted(beside["y"]) == pytest.approx(sorted(others[run.metric]), rel=1e-5)
     assert set(searched["meta"]["trials"]) <= set(run.trials["number"])
 
 

@@ -15,7 +15,7 @@ from tests.support.raw_run import Item, Rough
 
 NUMBER = re.compile(r"(?<![\w.])[<>]?-?\d+(?:,\d{3})*(?:\.\d+)?(?:e[+-]\d+)?%?|—")
 """A number as a page prints it, or the dash for a missing one. The name ``beta1`` has none."""
-VOID = {"img", "meta", "input", "br", "link"}
+VOID = {"img", "meta", "input", "br", "link", "source"}
 """HTML's elements without an end tag."""
 
 

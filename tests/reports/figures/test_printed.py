@@ -101,12 +101,15 @@ def test_the_map_works_where_nothing_converged(trials: pd.DataFrame) -> None:
 def test_every_fresh_seed_has_its_curve() -> None:
     figure = printed.confirmation_curves(
         {900_000 + k: reports([0.5, 1.0]) for k in range(5)},
+        {"hand-tuned": {900_000 + k: reports([0.2, 0.4]) for k in range(3)}},
         Axis("accuracy", "accuracy"),
         {"goal": 0.99},
         "best",
     )
-    labels = [text.get_text() for text in figure.axes[0].get_legend().texts]  # type: ignore[union-attr]
-    assert labels == [f"seed {900_000 + k}" for k in range(5)]
+    labels = [text.get_text() for text in figure.legends[0].texts]
+    assert labels == ["hand-tuned, the same seeds", *(f"seed {900_000 + k}" for k in range(5))]
+    ends = [line.get_ydata()[-1] for line in figure.axes[0].lines if len(line.get_xdata()) == 2]  # type: ignore[arg-type,index]
+    assert (ends.count(0.4), ends.count(1.0)) == (3, 5)
 
 
 def test_any_number_of_hand_tuned_curves_is_drawn_and_told_apart() -> None:
