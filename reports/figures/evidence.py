@@ -11,7 +11,7 @@ from records.checks.statistics import mean_interval
 from reports.figures.style import BEST, HAND_TUNED, MUTED
 from reports.figures.traces import Axis, Figure, digits, mark
 
-SHADES = ("#56b4e9", "#0072b2", "#009e73", "#e69f00")
+SHADES = ("#56b4e9", "#cc79a7", "#009e73", "#e69f00")
 CLEAR = "rgba(0,0,0,0)"
 
 

@@ -221,7 +221,7 @@ def rank(
     there = ranks.notna() & trials[[x.column, y.column]].notna().all(axis=1)
     marker = {
         "color": digits(ranks[there]), "colorscale": "Viridis", "size": 10,
-        "line": {"width": 1, "color": "#222"}, "colorbar": {"title": {"text": "rank"}},
+        "line": {"width": 1, "color": "#888"}, "colorbar": {"title": {"text": "rank"}},
     }  # fmt: skip
     figure, shown = Figure(), trials[there]
     figure.points(shown, shown[x.column], shown[y.column], showlegend=False, marker=marker)

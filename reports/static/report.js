@@ -70,7 +70,7 @@ const report = (() => {
       return;
     }
     if (box.dataset.chosen !== name) return; // another variant was chosen meanwhile
-    const { data, layout: own } = contents[name];
+    const { data, layout: own } = visibleColors(contents[name]);
     const modeBarButtonsToRemove = ["select2d", "lasso2d"];
     const nothingLeaves = { showSendToCloud: false, plotlyServerURL: "" };
     const looks = { responsive: true, displaylogo: false, modeBarButtonsToRemove };
@@ -85,6 +85,20 @@ const report = (() => {
     const trial = data.meta?.trials?.[pointIndex];
     if (trial === undefined || !document.querySelector("#trials a")) return;
     location.href = `trials/${String(trial).padStart(4, "0")}.html`;
+  }
+
+  // The colour of what is best is too dark on a dark page.
+  const visibleColors = (content) =>
+    JSON.parse(JSON.stringify(content).replaceAll('"#0072b2"', JSON.stringify(color("--best"))));
+
+  // Paper is narrower than the window, and white.
+  function fitPaper() {
+    const colors = { "font.color": "#222", "xaxis.gridcolor": "#ddd", "yaxis.gridcolor": "#ddd" };
+    for (const box of shown.keys()) {
+      const width = box.parentElement.classList.contains("whole") ? 660 : 320;
+      const sizes = { "font.size": 9, "legend.font.size": 7, "xaxis.tickfont.size": 7 };
+      Plotly.relayout(box, { width, height: 270, ...sizes, ...colors });
+    }
   }
 
   function choose(box, name) {
@@ -108,6 +122,8 @@ const report = (() => {
       select?.addEventListener("change", () => choose(box, select.value));
     }
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+    addEventListener("beforeprint", fitPaper);
+    addEventListener("afterprint", redraw);
     drawWhenIdle([...document.querySelectorAll(".plot")]);
   }
 

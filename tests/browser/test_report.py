@@ -89,8 +89,8 @@ def points(page: Page, figure: str) -> int:
         ("index.html", 2, 0),
         ("digits/index.html", 8, 7),
         ("small/trials/0003.html", 0, 1),
-        ("small/index.html", 2, 8),
-        ("small/small-single.html", 2, 8),
+        ("small/index.html", 2, 7),
+        ("small/small-single.html", 2, 7),
     ],
 )
 def test_loads_whole_and_alone(
@@ -176,11 +176,35 @@ def test_a_printed_page_has_its_figures(page: Page, site: Path) -> None:
         page.wait_for_selector(f"#{one.get_attribute('id')}.drawn")
     page.emulate_media(media="print")
     assert not page.locator("#filter").is_visible()
+    assert page.locator(".on-paper").is_visible()
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    drawn = page.locator("#plot-history .main-svg").first
+    assert (drawn.bounding_box() or {})["width"] == 320  # two beside each other on A4
+    title = page.locator("#plot-history .ytitle").first
+    assert title.evaluate("one => getComputedStyle(one).fill") == "rgb(34, 34, 34)"
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
     page.emulate_media(media="screen")
+    assert not page.locator(".on-paper").is_visible()
+
+
+def test_a_narrow_window_has_pictures_of_its_own(page: Page, site: Path) -> None:
+    for name in ("small/index.html", "digits/index.html", "small/small-single.html"):
+        page.goto((site / name).as_uri())
+        shown = "all => all.map(one => one.naturalHeight / one.naturalWidth)"
+        tallest = max(page.eval_on_selector_all("picture img", shown))
+        narrow = (page.viewport_size or {})["width"] < 640
+        assert (tallest > 1.4) == narrow
+
+
+def test_the_best_is_bright_on_a_dark_page(small: Page) -> None:
+    dark = small.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+    best = small.locator("#plot-history .scatterlayer .trace .js-line").first
+    color = best.evaluate("one => getComputedStyle(one).stroke")
+    assert color == ("rgb(45, 159, 232)" if dark else "rgb(0, 114, 178)")
 
 
 def test_one_filter_holds_for_the_table_and_every_figure(small: Page) -> None:
-    assert points(small, "history") == 6 + 1  # the best is ringed
+    assert points(small, "history") == 6 + 1 + 3  # the best and the baselines are ringed
     small.select_option("[name=outcome]", "stopped early")
     small.wait_for_selector("#filtered:has-text(' of ')")
     shown = small.locator("#trials tbody tr:visible").count()
