@@ -11,7 +11,7 @@ from records.checks.check import counted
 from records.checks.early_stopping import let_run_on
 from records.checks.fresh_seeds import selected_and_confirmed
 from records.checks.more_trials import LEAST, drawn_and_chosen
-from records.checks.what_mattered import importances_by_budget
+from records.checks.what_mattered import at_budgets
 from records.run import Run
 from records.versus_baseline import versus_baseline
 from reports.content import number
@@ -24,12 +24,18 @@ from reports.figures.traces import Axis
 
 
 def importances(run: Run) -> Drawn | None:
-    shares = importances_by_budget(run)
-    if not shares:
+    found = [one for one in at_budgets(run) if one.importances]
+    if not found:
         return None
-    first = (f"{budget}: {max(found, key=found.__getitem__)}" for budget, found in shares.items())
-    alt = f"PED-ANOVA's importance of each parameter; the first is {'; '.join(first)}."
-    return "What decided, at each budget", alt, [("", figures.importances(shares))]
+    first = (
+        f"{one.label}: {max(one.importances, key=one.importances.__getitem__)}" for one in found
+    )
+    alt = (
+        "PED-ANOVA's importance of each parameter, with its 95% interval; the first is"
+        f" {'; '.join(first)}."
+    )
+    drawn = figures.importances({one.label: (one.importances, one.intervals) for one in found})
+    return "What decided, at each budget", alt, [("", drawn)]
 
 
 def path(run: Run, y: Axis) -> Drawn | None:

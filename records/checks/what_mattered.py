@@ -1,22 +1,19 @@
 """WHAT: which parameters mattered, at the end and at each rung?"""
 
 import math
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache, partial
 
 import numpy as np
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
 from records.checks.check import Check, Interval, Status, between, counted, percent
+from records.checks.importances import Importances, Sample, fanova, intervals, ped_anova, resamples
 from records.finished_trial import FinishedTrial
 from records.run import Run
 from records.surrogate import Surrogate
 from search_spaces import contains
 from search_spaces.set_syntax import texts_of
-from search_spaces.unit_scale import place
 
 ENOUGH = 10
 """With fewer comparable trials importances are noise."""
@@ -29,17 +26,10 @@ HARDLY = 0.05
 """A parameter whose interval ends below this fraction hardly mattered."""
 NAMED = 4
 """Parameters named in a sentence."""
-RESAMPLES = 24
 SURELY = 0.95
 """A parameter leads at a budget if it does so in this fraction of the resamples."""
 TREES = 32
 """Trees of a forest; a forest over a resample has an eighth of them."""
-TOP_TRIALS = 5
-"""The least that PED-ANOVA takes for the best tenth of the trials, as Optuna advises."""
-
-Sample = tuple[dict[str, Any], float]
-"""A trial's settings and its loss."""
-Importances = dict[str, float]
 
 at_the_end = partial(
     Check,
@@ -82,19 +72,17 @@ def importances(run: Run) -> Check:
         sentence += f" (out-of-bag R² {explained:.2f}, p = {surrogate.chance:.2f}), so no"
         sentence += f" importances are reported. {2 * len(samples)} trials may show more."
         return at_the_end("inconclusive", sentence, do=run.commands.resume(*run.more_trials))
-    fractions = _fanova(run, samples, varied, TREES)
+    fractions = fanova(run, samples, varied, TREES)
     if not fractions:
         return at_the_end("not applicable", f"{forest} finds no difference between them.")
-    resamples = _resamples(
-        samples, lambda drawn, seed: _fanova(run, drawn, varied, TREES // 8, seed)
-    )
-    intervals = _intervals(resamples)
-    sentence = _importances_sentence(run, samples, fractions, intervals)
+    resampled = resamples(samples, lambda drawn, seed: fanova(run, drawn, varied, TREES // 8, seed))
+    ends = intervals(resampled)
+    sentence = _importances_sentence(run, samples, fractions, ends)
     if unjudged := len(run.parameters) - len(varied):
         parameters = counted(unjudged, "parameter")
         sentence += f" Not judged: {parameters} that these trials do not all vary."
     sentence += f" The forest predicts {percent(explained)} of the variance of held-out trials."
-    hardly = [name for name in varied if intervals[name].high < HARDLY]
+    hardly = [name for name in varied if ends[name].high < HARDLY]
     if hardly and run.winner is not None:
         best = run.winner.settings
         changes = texts_of({name: best[name] for name in hardly if name in best})
@@ -104,13 +92,13 @@ def importances(run: Run) -> Check:
 
 
 def _importances_sentence(
-    run: Run, samples: list[Sample], fractions: Importances, intervals: dict[str, Interval]
+    run: Run, samples: list[Sample], fractions: Importances, ends: dict[str, Interval]
 ) -> str:
-    peds = _ped_anova(run, samples)
-    first = _first(peds)
+    peds = ped_anova(run, samples)
+    first = leader(peds)
     largest = sorted(fractions.items(), key=lambda one: -one[1])[:NAMED]
     told = "; ".join(
-        f"{name} {percent(fraction)} ({between(intervals[name])})" for name, fraction in largest
+        f"{name} {percent(fraction)} ({between(ends[name])})" for name, fraction in largest
     )
     return (
         f"fANOVA over {len(samples)} of {counted(len(run.finished), 'trial')}, those that"
@@ -121,18 +109,16 @@ def _importances_sentence(
 def importances_at_rungs(run: Run) -> Check:
     """WHAT02."""
     words, leaders, surely = [], [], set()
-    for label, samples in _by_budget(run):
-        if _too_few(run, samples) is not None:
-            words.append(f"{label}: {counted(len(samples), 'comparable trial')}, too few")
+    for one in at_budgets(run):
+        if not one.importances:
+            words.append(f"{one.budget}: {counted(one.trials, 'comparable trial')}, too few")
             continue
-        peds = _ped_anova(run, samples)
-        drawn = _resamples(samples, lambda drawn, seed: _ped_anova(run, drawn))
-        interval = _intervals(drawn)[leader := _first(peds)]
-        leads = sum(_first(one) == leader for one in drawn) / len(drawn)
-        leaders.append(leader)
-        surely |= {leader} if leads >= SURELY else set()
-        fraction = f"{percent(peds[leader])} ({between(interval)})"
-        words.append(f"{label}, {len(samples)} trials: {leader} {fraction}")
+        first = leader(one.importances)
+        leads = sum(leader(drawn) == first for drawn in one.resamples) / len(one.resamples)
+        leaders.append(first)
+        surely |= {first} if leads >= SURELY else set()
+        fraction = f"{percent(one.importances[first])} ({between(one.intervals[first])})"
+        words.append(f"{one.label}: {first} {fraction}")
     if len(leaders) < 2:
         sentence = f"It takes {ENOUGH} comparable trials at two budgets, not at {len(leaders)}"
         status = _more_would_tell(run, enough=not run.search.get("rungs"))
@@ -146,18 +132,46 @@ def importances_at_rungs(run: Run) -> Check:
     return at_rungs("inconclusive", f"{sentence} budget while another does at another.")
 
 
-def _first(importances: Importances) -> str:
+def leader(importances: Importances) -> str:
     """The parameter with the largest."""
     return max(importances, key=importances.__getitem__)
 
 
-def importances_by_budget(run: Run) -> dict[str, Importances]:
-    """PED-ANOVA's importances at every rung and at the end, if enough trials compare there."""
-    return {
-        f"{label}, {len(samples)} trials": _ped_anova(run, samples)
-        for label, samples in _by_budget(run)
-        if _too_few(run, samples) is None
-    }
+@dataclass(frozen=True)
+class AtBudget:
+    """PED-ANOVA's importances of the parameters at a budget.
+
+    Attributes:
+        trials: How many trials compare there.
+        importances: Empty if these are too few.
+        resamples: The importances in resamples of the trials.
+    """
+
+    budget: str
+    trials: int
+    importances: Importances
+    resamples: list[Importances]
+
+    @property
+    def label(self) -> str:
+        return f"{self.budget}, {self.trials} trials"
+
+    @property
+    def intervals(self) -> dict[str, Interval]:
+        """Each parameter's 95% interval."""
+        return intervals(self.resamples)
+
+
+@lru_cache(maxsize=1)  # the check and the figure need the same, which takes a second
+def at_budgets(run: Run) -> list[AtBudget]:
+    """The importances at every rung and at the end."""
+    found = []
+    for budget, samples in _by_budget(run):
+        compared = _too_few(run, samples) is None
+        importances = ped_anova(run, samples) if compared else {}
+        drawn = resamples(samples, lambda drawn, _: ped_anova(run, drawn)) if compared else []
+        found.append(AtBudget(budget, len(samples), importances, drawn))
+    return found
 
 
 def _by_budget(run: Run) -> Iterator[tuple[str, list[Sample]]]:
@@ -208,78 +222,3 @@ def _more_would_tell(run: Run, enough: bool) -> Status:
     ``enough``, none at all, or no parameter varies."""
     varied = any(not one.distribution.single() for one in run.parameters.values())
     return "inconclusive" if run.finished and varied and not enough else "not applicable"
-
-
-def _fanova(
-    run: Run, samples: list[Sample], names: list[str], trees: int, seed: int = 0
-) -> Importances:
-    from optuna.importance import FanovaImportanceEvaluator, get_param_importances
-
-    evaluator = FanovaImportanceEvaluator(n_trees=trees, seed=seed)
-    with _study(run, samples) as study:
-        try:
-            found = get_param_importances(study, evaluator=evaluator, params=names)
-        except RuntimeError:  # no tree found anything to split on
-            return {}
-    return {name: float(found[name]) for name in names}
-
-
-def _ped_anova(run: Run, samples: list[Sample]) -> Importances:
-    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
-
-    quantile = min(0.5, max(0.1, TOP_TRIALS / len(samples)))
-    evaluator = PedAnovaImportanceEvaluator(target_quantile=quantile)
-    with _study(run, samples) as study:
-        found = get_param_importances(study, evaluator=evaluator)
-    return {name: float(fraction) for name, fraction in found.items()}
-
-
-@contextmanager
-def _study(run: Run, samples: list[Sample]) -> Iterator[Any]:
-    """An Optuna study of the samples, with each number as its place in its range.
-
-    fANOVA would weigh a log range linearly. A range of one value has no places and is left out.
-    """
-    import optuna
-
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            study = optuna.create_study(direction="minimize")
-            for settings, loss in samples:
-                kinds: dict[str, BaseDistribution] = {}
-                values: dict[str, Any] = {}
-                for name, value in settings.items():
-                    distribution = run.parameters[name].distribution
-                    if distribution.single():
-                        continue
-                    categorical = isinstance(distribution, CategoricalDistribution)
-                    kinds[name] = distribution if categorical else FloatDistribution(0, 1)
-                    values[name] = value if categorical else place(value, distribution)
-                study.add_trial(optuna.create_trial(params=values, distributions=kinds, value=loss))
-            yield study
-    finally:
-        optuna.logging.set_verbosity(verbosity)
-
-
-def _resamples(
-    samples: list[Sample], importance: Callable[[list[Sample], int], Importances]
-) -> list[Importances]:
-    """The importances in resamples of the trials, drawn with replacement."""
-    draws = np.random.default_rng(0)
-    found = []
-    for seed in range(RESAMPLES):
-        drawn = [samples[place] for place in draws.integers(len(samples), size=len(samples))]
-        found += [fractions] if (fractions := importance(drawn, seed)) else []
-    return found
-
-
-def _intervals(found: list[Importances]) -> dict[str, Interval]:
-    """Each parameter's 95% interval over resamples."""
-    intervals = {}
-    for name in {name for fractions in found for name in fractions}:
-        values = [fractions.get(name, 0.0) for fractions in found]
-        intervals[name] = Interval(*map(float, np.quantile(values, [0.025, 0.975])))
-    return intervals

@@ -140,7 +140,7 @@ class Page:
         steps = self.axis(run, "step")
         draw = partial(printed.curves, hand_tuned, best, steps, axes, self.title(run))
         alt = f"{', '.join(axis.title for axis in axes)} over training steps."
-        return save(draw(), folder, "curves", alt, draw(columns=1))
+        return save(draw(), folder, "curves", alt, draw(narrow=True))
 
     def confirmation(
         self, run: Run, column: str, folder: Path, lines: Mapping[str, float] | None = None

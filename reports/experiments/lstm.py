@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from records.checks.check import counted
 from records.run import Run
-from reports.content import Picture, save
+from reports.content import Picture, number, save
 from reports.experiments import default, lstm_figures
 from reports.experiments.default import (
     Pictures,
@@ -18,6 +18,7 @@ from reports.experiments.default import (
     slices,
 )  # fmt: skip
 from reports.experiments.lstm_figures import Length
+from reports.figures import printed
 
 TRIAL_METRICS = (
     "accuracy", "mean_accuracy", "log_work", "test_accuracy", "loss", "steps_to_converge",
@@ -25,6 +26,9 @@ TRIAL_METRICS = (
 )  # fmt: skip
 OBJECTIVES = ("mean_accuracy", "log_work")
 """Of these, the table of trials shows the run's own objective only."""
+
+FIT_A_PHONE = 6
+"""Runs, at most, that have room beside one another in a narrow window."""
 
 COURSEWORK = {("lstm", 5): 1.0, ("lstm", 10): 1.0, ("lstm", 20): 0.9, ("rnn", 20): 0.45}
 """Held-out accuracy that the coursework reports for its own settings, by model and length; for
@@ -125,12 +129,14 @@ class Page(default.Page):
         runs.sort(key=lambda one: (one.own.length, one.own.model))
         points = [one.own for one in runs]
         words = "; ".join(
-            f"{one.model} T = {one.length}: lowest {100 * min(one.confirmed):.2f}%"
+            f"{one.model} T = {one.length}: lowest {number(min(one.confirmed))}"
             for one in points
             if one.confirmed
         )
         alt = f"Accuracy on fresh seeds and with hand-tuned settings, by length. {words}."
-        picture = save(lstm_figures.lengths(points), folder, "lengths", alt)
+        draw = partial(lstm_figures.lengths, points)
+        narrow = draw(printed.WIDTHS[1]) if len(points) <= FIT_A_PHONE else None
+        picture = save(draw(), folder, "lengths", alt, narrow)
         return Section("Palindromes by length", "lstm_compared.html", {"picture": picture})
 
 

@@ -102,9 +102,9 @@ class Length:
     coursework: float | None
 
 
-def lengths(points: list[Length]) -> Figure:
+def lengths(points: list[Length], width: float = 9) -> Figure:
     """Accuracy by model and length: each fresh seed of the winner, and hand-tuned settings."""
-    figure, axes = plt.subplots(figsize=(9, 4.2), layout="constrained")
+    figure, axes = plt.subplots(figsize=(width, 4.2), layout="constrained")
     drawn = (
         (-0.15, "coursework", "X", HAND_TUNED[1], "reported by the coursework"),
         (0.0, "hand_tuned", "s", HAND_TUNED[0], "best hand-tuned settings, trained in this search"),
@@ -122,5 +122,5 @@ def lengths(points: list[Length]) -> Figure:
     printed.marked_line(axes, CHANCE, "chance", ":")
     axes.set_xticks(range(len(points)), [f"{one.model}\nT = {one.length}" for one in points])
     axes.set(ylabel="held-out accuracy", ylim=(0, 1.05), xlim=(-0.6, len(points) - 0.4))
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3)
+    figure.legend(loc="outside lower left", ncols=3 if width > 6 else 1)
     return figure

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from records.checks.check import amount
+from records.checks.check import Interval, amount
 from records.checks.statistics import mean_interval
 from reports.figures.style import BEST, HAND_TUNED, MUTED
 from reports.figures.traces import Axis, Figure, digits, mark
@@ -15,17 +15,27 @@ SHADES = ("#56b4e9", "#cc79a7", "#009e73", "#e69f00")
 CLEAR = "rgba(0,0,0,0)"
 
 
-def importances(shares: Mapping[str, Mapping[str, float]]) -> Figure:
-    """How much each parameter decided, at each budget.
+def importances(
+    budgets: Mapping[str, tuple[Mapping[str, float], Mapping[str, Interval]]],
+) -> Figure:
+    """How much each parameter decided, at each budget, with its interval.
 
-    ``shares``: by budget, the least first, then by parameter; 1 in all.
+    ``budgets``: the least first; by parameter, its part of 1 and the interval of this part.
     """
-    figure, (*_, last) = Figure(), shares.values()
-    names = sorted(set().union(*shares.values()), key=lambda name: last.get(name, 0.0))
-    for (budget, found), shade in zip(shares.items(), cycle(SHADES), strict=False):
-        percent = [100 * found.get(name, 0.0) for name in names]
-        marker = {"color": shade}
-        figure.add("bar", percent, names, name=budget, orientation="h", marker=marker)
+    figure, (*_, (last, _)) = Figure(), budgets.values()
+    every = set().union(*(found for found, _ in budgets.values()))
+    names = sorted(every, key=lambda name: last.get(name, 0.0))
+    for (budget, (found, intervals)), shade in zip(budgets.items(), cycle(SHADES), strict=False):
+        parts = [found.get(name, 0.0) for name in names]
+        ends = [intervals.get(name, (part, part)) for name, part in zip(names, parts, strict=True)]
+        above = [max(0, 100 * (high - part)) for part, (_, high) in zip(parts, ends, strict=True)]
+        below = [max(0, 100 * (part - low)) for part, (low, _) in zip(parts, ends, strict=True)]
+        bars = {"type": "data", "symmetric": False, "thickness": 1.5, "color": MUTED}
+        figure.add(
+            "bar", [100 * part for part in parts], names, name=budget, orientation="h",
+            marker={"color": shade},
+            error_x={**bars, "array": digits(above), "arrayminus": digits(below)},
+        )  # fmt: skip
     figure.axis("xaxis", "importance, %")
     return figure
 

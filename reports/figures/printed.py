@@ -86,11 +86,11 @@ def curves(
     x: Axis,
     metrics: Sequence[Axis],
     title: str,
-    columns: Literal[1, 2] = 2,
+    narrow: bool = False,
 ) -> Figure:
     """The learning curves of the best trial and of hand-tuned settings, a panel for each metric."""
-    columns = 1 if len(metrics) == 1 else columns
-    width = WIDTHS[columns] if len(metrics) > 1 else 7.2
+    columns = 1 if narrow else {1: 1, 3: 3}.get(len(metrics), 2)
+    width = WIDTHS[1] if columns == 1 else WIDTHS[2]
     figure, places = panels(len(metrics), columns, width, 3.4, title, margin=0.8)
     for axes, metric in zip(places, metrics, strict=True):
         for curve, look in looks(hand_tuned, (best, BEST)):
@@ -99,7 +99,9 @@ def curves(
                 axes.plot(told[x.column], told[metric.column], **look, label=curve.label)
         axes.set(title=metric.title, yscale="log" if metric.log else "linear")
         count_from_zero(axes, x.title)
-    figure.legend(*places[0].get_legend_handles_labels(), loc="outside lower left", ncols=columns)
+    figure.legend(
+        *places[0].get_legend_handles_labels(), loc="outside lower left", ncols=min(2, columns)
+    )
     return figure
 
 

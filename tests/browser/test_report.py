@@ -179,7 +179,9 @@ def test_a_printed_page_has_its_figures(page: Page, site: Path) -> None:
     assert page.locator(".on-paper").is_visible()
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     drawn = page.locator("#plot-history .main-svg").first
-    assert (drawn.bounding_box() or {})["width"] == 320  # two beside each other on A4
+    box = drawn.bounding_box()
+    assert box is not None
+    assert box["width"] == 320  # two beside each other on A4
     title = page.locator("#plot-history .ytitle").first
     assert title.evaluate("one => getComputedStyle(one).fill") == "rgb(34, 34, 34)"
     page.evaluate("dispatchEvent(new Event('afterprint'))")
@@ -192,8 +194,7 @@ def test_a_narrow_window_has_pictures_of_its_own(page: Page, site: Path) -> None
         page.goto((site / name).as_uri())
         shown = "all => all.map(one => one.naturalHeight / one.naturalWidth)"
         tallest = max(page.eval_on_selector_all("picture img", shown))
-        narrow = (page.viewport_size or {})["width"] < 640
-        assert (tallest > 1.4) == narrow
+        assert (tallest > 1.4) == page.evaluate("innerWidth < 640")
 
 
 def test_the_best_is_bright_on_a_dark_page(small: Page) -> None:

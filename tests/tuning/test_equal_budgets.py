@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from records.checks.what_mattered import importances_by_budget
+from records.checks.what_mattered import at_budgets
 from records.run import Run
 from records.run_directory import RunDirectory
 from records.trial_directory import TrialRecord
@@ -137,8 +137,8 @@ def test_the_pages_rungs_and_importances_are_of_the_trials_that_were_compared_th
     assert sum(counts) == sum(map(len, compared.values()))
     stopped = sum(one.ended == "stopped early" for one in run.finished)
     assert counts[-1] == stopped
-    for label in importances_by_budget(run):
-        if found := re.fullmatch(r"work ([\d,]+), (\d+) trials", label):
+    for one in at_budgets(run):
+        if one.importances and (found := re.fullmatch(r"work ([\d,]+)", one.budget)):
             audited = {one.number for one in run.finished if one.audited is not None}
             there = compared[int(found[1].replace(",", ""))].keys() | audited
-            assert int(found[2]) <= len(there)
+            assert one.trials <= len(there)
