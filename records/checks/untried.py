@@ -7,7 +7,7 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
-from records.checks.check import Check, counted
+from records.checks.check import Check, amount, counted
 from records.run import Run
 from search_spaces.set_syntax import override_text, token
 
@@ -44,7 +44,7 @@ def rarely_tried_choices(run: Run) -> Check:
             continue
         enough = _enough(n, LEVEL / number)
         for option in options:
-            told = f"{name}={option} {counts[option]} of {n} times"
+            told = f"{name}={amount(option)} {counts[option]} of {n} times"
             tried.append((counts[option] * len(options) / n, told))
             if counts[option] < enough:
                 words.append(f"{told} ({enough} would tell)")

@@ -46,6 +46,7 @@ const report = (() => {
       const powers = { exponentformat: "power", nticks: narrow ? 3 : 6 };
       const scale = own[name]?.type === "log" ? powers : { exponentformat: "none" };
       merged[name] = { ...axis, ...scale, ...(own[name] ?? {}) };
+      if (narrow) merged[name].tickangle = "auto";
     }
     return merged;
   }
