@@ -1,11 +1,12 @@
 """How often the interval of a demo's answer holds what many more fresh seeds show.
 
-    python -m benchmarks.verdict                                # the table, from verdict.csv
-    python -m benchmarks.verdict --record runs/demo-lstm-*      # first train what it lacks
+    python -m benchmarks.verdict                             # the table, from verdict.csv
+    python -m benchmarks.verdict --demos runs/demo-lstm-*    # first add the demos in these runs
+    python -m benchmarks.verdict --record                    # first train what is lacking
 
 A demo trains the best settings of its search and the best baseline on the same 5 fresh seeds and
 gives an interval for the mean difference of the objective. ``--record`` trains both settings of
-each run on up to 100 more seeds, about 20 s each on a core, and goes on where it was cut off. Each
+each demo on up to 100 more seeds, about 25 s each on a core, and goes on where it was cut off. Each
 of the seeds is trained with all settings before the next one.
 
 The table has, for each demo, its interval, the mean difference over the seeds recorded since, and
@@ -29,9 +30,13 @@ from benchmarks.common import in_processes, train_lstm
 from command_line import UsageError, read_arguments, run_script
 from records.checks.statistics import fraction_interval, mean_interval
 from records.run import Run
-from records.versus_baseline import VersusBaseline, versus_baseline
+from records.versus_baseline import versus_baseline
+from search_spaces.lstm import SPACES
 
-COLUMNS = ("demo", "baseline", "lr", "max_norm", "seed", "mean_accuracy", "steps_to_converge")
+TASK = ("input_length", "max_steps")
+SETTINGS = ("lr", "max_norm")
+METRICS = ("mean_accuracy", "steps_to_converge")
+COLUMNS = ("demo", "baseline", *TASK, *SETTINGS, "seed", *METRICS)
 """``demo``: the run's name, or nothing for a seed that was trained since. ``baseline``: its name,
 or nothing for settings that the search found."""
 FIRST_SEED = 800_000_000
@@ -43,8 +48,10 @@ CONFIDENCE = 0.95
 class Options:
     """Compare the interval of each demo's answer with many more fresh seeds."""
 
-    record: tuple[Path, ...] = ()
-    """First train the settings of these runs of the LSTM (core space) on more fresh seeds."""
+    demos: tuple[Path, ...] = ()
+    """First add the demos in these runs of the LSTM's core space to the table."""
+    record: bool = False
+    """First train the settings of all demos on more fresh seeds."""
     trainings: Path = Path(__file__).parent / "verdict.csv"
     """The recorded trainings."""
     seeds: int = 100
@@ -60,59 +67,66 @@ class Options:
                 raise UsageError(f"--{name} must be at least 1, got {getattr(self, name)}")
 
 
-def train(task: tuple[dict[str, Any], dict[str, Any]]) -> dict[str, Any]:
-    """One training with its fixed settings and its values of ``COLUMNS``; returns these, filled
-    in."""
-    fixed, row = task
-    last = train_lstm({**fixed, **{name: row[name] for name in ("lr", "max_norm", "seed")}})[-1]
-    return {**row, **{name: last[name] for name in ("mean_accuracy", "steps_to_converge")}}
+def train(row: dict[str, Any]) -> dict[str, Any]:
+    """The training that a row of the table names, with its ``METRICS`` filled in."""
+    config = {**SPACES["lstm", "core"].fixed, "model": "lstm"}
+    config |= {name: row[name] for name in (*TASK, *SETTINGS, "seed")}
+    last = train_lstm(config)[-1]
+    return {**row, **{name: last[name] for name in METRICS}}
 
 
-def demo_rows(answer: VersusBaseline, run: Run) -> list[dict[str, Any]]:
-    """What the demo itself has trained on fresh seeds."""
-    return [
+def add_demo(path: Path, trainings: Path) -> None:
+    """Add a demo's trainings on fresh seeds to the table, unless it has them.
+
+    Raises UsageError if the run did not train both settings.
+    """
+    run = Run.open(path)
+    answer = versus_baseline(run)
+    if answer is None:
+        raise UsageError(f"{path} has no best settings and baseline on fresh seeds")
+    known = read(trainings)
+    rows = [
         {
             "demo": run.name,
             "baseline": one.config.get("baseline"),
-            **one.settings,
+            **{name: one.config[name] for name in (*TASK, *SETTINGS)},
             "seed": seed,
-            **{name: trained.last.get(name) for name in ("mean_accuracy", "steps_to_converge")},
+            **{name: trained.last.get(name) for name in METRICS},
         }
         for one in (answer.best, answer.baseline)
         for seed, trained in run.on_fresh_seeds[one.number].items()
     ]
+    if run.name not in {*known["demo"]}:
+        table = pd.concat([known, pd.DataFrame(rows)], ignore_index=True)
+        table.to_csv(trainings, index=False)
 
 
 def record(options: Options) -> None:
-    """Add to the table the demos' own trainings, then those on more seeds, as they end."""
-    runs = [Run.open(path) for path in options.record]
-    known = read(options.trainings) if options.trainings.exists() else pd.DataFrame(columns=COLUMNS)
-    since = known[known["demo"].isna()]
+    """Train each demo's settings on the seeds that the table lacks; each is added as it ends."""
+    table = read(options.trainings)
+    settings = ["baseline", *TASK, *SETTINGS]
+    wanted = table.dropna(subset="demo")[settings].drop_duplicates().to_dict("records")
+    since = table[table["demo"].isna()]
     trained = {*zip(since["lr"], since["max_norm"], since["seed"], strict=True)}
-    wanted: dict[tuple[Any, ...], tuple[dict[str, Any], dict[str, Any]]] = {}
+    tasks = [
+        {**{str(name): value for name, value in one.items() if value is not pd.NA}, "seed": seed}
+        for seed in range(FIRST_SEED, FIRST_SEED + options.seeds)
+        for one in wanted
+        if (one["lr"], one["max_norm"], seed) not in trained
+    ]
     with options.trainings.open("a", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, COLUMNS)
-        if known.empty:
-            table.writeheader()
-        for run in runs:
-            answer = versus_baseline(run)
-            if answer is None:
-                raise UsageError(f"{run.path} has no best settings and baseline on fresh seeds")
-            if run.name not in {*known["demo"]}:
-                table.writerows(demo_rows(answer, run))
-            for one in (answer.best, answer.baseline):
-                for seed in range(FIRST_SEED, FIRST_SEED + options.seeds):
-                    row = {"baseline": one.config.get("baseline"), **one.settings, "seed": seed}
-                    wanted[row["lr"], row["max_norm"], seed] = (dict(run.fixed), row)
-        file.flush()
-        tasks = [wanted[key] for key in sorted(wanted.keys() - trained, key=lambda key: key[2])]
+        writer = csv.DictWriter(file, COLUMNS)
         for row in in_processes(train, tasks, options.processes, "training"):
-            table.writerow(row)
+            writer.writerow(row)
             file.flush()
 
 
 def read(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path, dtype={"demo": "string", "baseline": "string"})
+    """The table in a file; empty if there is none."""
+    text = {"demo": "string", "baseline": "string"}
+    if not path.exists():
+        return pd.DataFrame(columns=COLUMNS).astype(text)
+    return pd.read_csv(path, dtype=text)
 
 
 @dataclass(frozen=True)
@@ -196,6 +210,8 @@ def print_table(found: list[Demo], draws: int) -> None:
 
 def main() -> None:
     options = read_arguments(Options)
+    for path in options.demos:
+        add_demo(path, options.trainings)
     if options.record:
         record(options)
     found = demos(read(options.trainings))

@@ -16,7 +16,17 @@ SETTINGS = [("", 0.01, 1.0), ("hand-tuned", 0.001, 10.0)]
 def table(here: Any, since: Any) -> pd.DataFrame:
     """The trainings of one demo: the best settings' objective, where the baseline's is 0.5."""
     rows = [
-        (demo, baseline or None, lr, max_norm, first + place, 0.5 if baseline else 0.5 + value, 900)
+        (
+            demo,
+            baseline or None,
+            20,
+            4000,
+            lr,
+            max_norm,
+            first + place,
+            0.5 if baseline else 0.5 + value,
+            900,
+        )
         for demo, first, values in (("demo-0", 900_000, here), (None, FIRST_SEED, since))
         for place, value in enumerate(values)
         for baseline, lr, max_norm in SETTINGS
@@ -51,7 +61,9 @@ def test_seeds_that_one_of_the_settings_lacks_do_not_count() -> None:
 @pytest.mark.slow
 def test_recording_goes_on_where_it_was_cut_off(small_search: SmallSearch, tmp_path: Path) -> None:
     file = tmp_path / "verdict.csv"
-    options = Options((small_search.path,), file, seeds=2, processes=1)
+    options = Options(trainings=file, seeds=2, processes=1)
+    for _ in range(2):
+        verdict.add_demo(small_search.path, file)
     verdict.record(options)
     whole = file.read_text()
     lines = whole.splitlines()
@@ -61,3 +73,6 @@ def test_recording_goes_on_where_it_was_cut_off(small_search: SmallSearch, tmp_p
     assert file.read_text() == whole
     (demo,) = verdict.demos(verdict.read(file))
     assert len(demo.differences) == len(demo.since) == 2
+    row = {str(name): value for name, value in verdict.read(file).iloc[0].items()}
+    again = verdict.train(row)
+    assert again["mean_accuracy"] == row["mean_accuracy"]  # the search's own training, again
