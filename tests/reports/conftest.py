@@ -17,8 +17,12 @@ from records.store import write_json
 from records.trial_directory import TrialRecord
 from reports.figures.style import apply
 from reports.pages import Site
+from tests.conftest import SmallGANSearch, SmallSearch, run
 
 SPACE = {"lr": FloatDistribution(1e-4, 1, log=True), "width": FloatDistribution(0, 64)}
+SUMS = "--p 11 --max-steps 200 --num-samples 3 --confirm 2 --no-dashboard --name sums"
+"""The search of examples/modular_addition that its own test makes."""
+
 Reports = Sequence[Mapping[str, Any]]
 Trials = Sequence[tuple[Mapping[str, Any], Reports]]
 
@@ -112,3 +116,21 @@ def unsaved(monkeypatch: pytest.MonkeyPatch) -> set[str]:
 
     monkeypatch.setattr(Figure, "savefig", savefig)
     return written
+
+
+def sums(folder: Path) -> Path:
+    """The directory of a small search of the example."""
+    result = run("examples/modular_addition/tune.py", *SUMS.split(), cwd=folder)
+    assert result.returncode == 0, result.stderr
+    return folder / "runs" / "sums"
+
+
+@pytest.fixture(
+    params=["small_search", "small_gan_search", pytest.param("sums", marks=pytest.mark.slow)]
+)
+def real_run(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """The directory of a real run: of an LSTM, a GAN and the example's transformer."""
+    if request.param == "sums":
+        return sums(tmp_path)
+    found: SmallSearch | SmallGANSearch = request.getfixturevalue(request.param)
+    return found.path

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT, SmallGANSearch, SmallSearch, run
+from tests.conftest import ROOT, SmallSearch
 from tests.reports.conftest import page_of_run
 from tests.support.page_numbers import Element, agrees, differences, other_texts, read_page
 from tests.support.raw_run import Item, RawRun
@@ -29,9 +29,6 @@ from tests.support.recompute_trained import TRAINED
 from tests.support.recompute_what import WHAT
 
 CHECKS = {**OF_TRIALS, **WHAT, **TRAINED}
-SUMS = "--p 11 --max-steps 200 --num-samples 3 --confirm 2 --no-dashboard --name sums"
-"""The search of examples/modular_addition that its own test makes."""
-
 SHARED = ("page_numbers", "raw_run")
 LIBRARIES = ("numpy", "scipy", "optuna", "sklearn")
 """What the judge may import, beside Python's own and its own modules."""
@@ -166,28 +163,10 @@ def _exact(attribute: str, value: Item) -> list[str]:
     return [] if same else [f"the attribute {attribute} is {value} in the files"]
 
 
-def sums(folder: Path) -> Path:
-    """The directory of a small search of the example."""
-    result = run("examples/modular_addition/tune.py", *SUMS.split(), cwd=folder)
-    assert result.returncode == 0, result.stderr
-    return folder / "runs" / "sums"
-
-
-@pytest.fixture(
-    params=["small_search", "small_gan_search", pytest.param("sums", marks=pytest.mark.slow)]
-)
-def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """The directory of a real run: of an LSTM, a GAN and the example's transformer."""
-    if request.param == "sums":
-        return sums(tmp_path)
-    found: SmallSearch | SmallGANSearch = request.getfixturevalue(request.param)
-    return found.path
-
-
 def test_every_number_of_a_page_follows_from_the_runs_raw_files(
-    path: Path, tmp_path: Path, unsaved: set[str]
+    real_run: Path, tmp_path: Path, unsaved: set[str]
 ) -> None:
-    page, files = parts_of(read_page(page_of_run(path, tmp_path))), RawRun(path)
+    page, files = parts_of(read_page(page_of_run(real_run, tmp_path))), RawRun(real_run)
     assert compare(files, page) == []
     assert unseen_changes(files, page) == []
 

@@ -146,7 +146,7 @@ def with_a_path(path: Path, seed: int, breaks: bool = False) -> Path:
     [
         (0, False),
         (2, True),
-        (3, False),
+        pytest.param(3, False, marks=pytest.mark.slow),
         pytest.param(1, False, marks=pytest.mark.slow),
         pytest.param(1, True, marks=pytest.mark.slow),
     ],
@@ -195,7 +195,7 @@ def wide(path: Path, seed: int, n: int, effect: float) -> Path:
 @pytest.mark.parametrize(
     ("seed", "n", "effect"),
     [
-        (0, 11, 1.0),
+        pytest.param(0, 11, 1.0, marks=pytest.mark.slow),
         (1, 24, 2.0),
         pytest.param(2, 40, 0.0, marks=pytest.mark.slow),
         pytest.param(3, 80, 1.0, marks=pytest.mark.slow),
@@ -210,11 +210,18 @@ def test_importances_are_as_recomputed(seed: int, n: int, effect: float, tmp_pat
     ("code", "file", "change"),
     [
         ("WHAT01", "trial_0000/result.json", {"score": 9.0}),
-        ("WHAT01", "trial_0008/trial.json", {"ended": "diverged"}),
-        ("WHAT02", "trial_0000/result.json", {"score": 9.0}),
-        ("PATH01", "ablation/trial_0011/trial_0010/result.json", {"score": 0.505}),
+        pytest.param(
+            "WHAT01", "trial_0008/trial.json", {"ended": "diverged"}, marks=pytest.mark.slow
+        ),
+        pytest.param("WHAT02", "trial_0000/result.json", {"score": 9.0}, marks=pytest.mark.slow),
+        pytest.param(
+            "PATH01",
+            "ablation/trial_0011/trial_0010/result.json",
+            {"score": 0.505},
+            marks=pytest.mark.slow,
+        ),
         ("PATH01", "ablation/trial_0011/trial_0004/trial.json", {"ended": "error"}),
-        ("STOP01", "trial_0013/trial.json", {"audited": None}),
+        pytest.param("STOP01", "trial_0013/trial.json", {"audited": None}, marks=pytest.mark.slow),
         ("STOP01", "trial_0013/result.json", {"score": 0.9}),
     ],
 )

@@ -29,8 +29,14 @@ class Rough(float):
 
 @dataclass(frozen=True)
 class Trial:
-    """A trial's files. ``losses``: the cost and the loss of each report. ``audited``: the cost at
-    which it would have been stopped, if it was let run on."""
+    """A trial's files.
+
+    Attributes:
+        last: The last of its ``reports``; empty if there is none.
+        losses: The cost and the loss of each report.
+        audited: The cost at which it would have been stopped, if it was let run on.
+        started, finished: In seconds since 1970.
+    """
 
     number: int
     config: Mapping[str, Any]
@@ -40,6 +46,9 @@ class Trial:
     last: Mapping[str, Any]
     losses: Sequence[tuple[float, float]]
     audited: float | None
+    started: float
+    finished: float | None
+    reports: Sequence[Mapping[str, Any]]
 
     @property
     def loss(self) -> float:
@@ -91,9 +100,9 @@ class RawRun:
         losses = [(row[cost], self._loss(row.get(metric))) for row in ordered]
         last = ordered[-1] if ordered else {}
         took = record["finished"] and (record["finished"] - record["started"]) / 60
-        about = {name: record[name] for name in ("number", "config", "ended", "error")}
-        about["audited"] = record.get("audited")
-        return Trial(**about, minutes=took, last=last, losses=losses)
+        names = ("number", "config", "ended", "error", "started", "finished")
+        about = {name: record[name] for name in names} | {"audited": record.get("audited")}
+        return Trial(**about, minutes=took, last=last, losses=losses, reports=ordered)
 
     def _loss(self, value: float | None) -> float:
         value = self.objective.get("default") if value is None else value

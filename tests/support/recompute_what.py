@@ -229,22 +229,40 @@ def what01(run: RawRun) -> Said:
     return ("tip", [*items, words]) if named else ("passed", items)
 
 
-def what02(run: RawRun) -> Said:
-    """Whether other parameters mattered at the rungs than at the end."""
+def samples_at_budgets(run: RawRun) -> list[tuple[list[Item], list[Sample]]]:
+    """The trials that can be compared at each rung, and at the end."""
     unit = run.search.get("time_attr", "step")
     budgets: list[tuple[list[Item], list[Sample]]] = [
         ([unit, rung], comparable(run, [(one, at_cost(one, rung)) for one in run.finished]))
         for rung in run.search.get("rungs", [])
     ]
-    budgets.append((["the end"], at_the_end(run)))
+    return [*budgets, (["the end"], at_the_end(run))]
+
+
+def judge(run: RawRun, samples: Sequence[Sample]) -> Judged:
+    """PED-ANOVA over some trials, and over resamples of them."""
+    return Judged(len(samples), peds(run, samples), resampled(samples, partial(peds, run)))
+
+
+def judged_at_budgets(run: RawRun) -> list[tuple[str, Judged]]:
+    """The name of each budget at which enough trials compare, and what is found there."""
+    return [
+        (" ".join(f"{one:,}" if isinstance(one, int) else str(one) for one in label), found)
+        for label, samples in samples_at_budgets(run)
+        if can_be_judged(run, samples)
+        for found in [judge(run, samples)]
+    ]
+
+
+def what02(run: RawRun) -> Said:
+    """Whether other parameters mattered at the rungs than at the end."""
     items, found = list[Item](), list[Judged]()
-    for label, samples in budgets:
+    for label, samples in samples_at_budgets(run):
         items += [*label, len(samples)]
         if not can_be_judged(run, samples):
             items.append("comparable trial")
             continue
-        again = resampled(samples, partial(peds, run))
-        found.append(Judged(len(samples), peds(run, samples), again))
+        found.append(judge(run, samples))
         items += ["trials:", *found[-1].told(found[-1].first)]
     if len(found) < 2:
         open_ = run.finished and is_varied(run) and run.search.get("rungs")
