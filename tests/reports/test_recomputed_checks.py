@@ -196,7 +196,8 @@ def wide(path: Path, seed: int, n: int, effect: float) -> Path:
     ("seed", "n", "effect"),
     [
         pytest.param(0, 11, 1.0, marks=pytest.mark.slow),
-        (1, 24, 2.0),
+        (2, 16, 3.0),
+        pytest.param(1, 40, 2.0, marks=pytest.mark.slow),
         pytest.param(2, 40, 0.0, marks=pytest.mark.slow),
         pytest.param(3, 80, 1.0, marks=pytest.mark.slow),
         pytest.param(4, 180, 0.3, marks=pytest.mark.slow),

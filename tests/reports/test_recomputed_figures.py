@@ -2,7 +2,7 @@
 runs' raw files.
 
 All text of the index and of the trials' pages is compared, and every point of every figure at six
-significant digits, but for the timeline's.
+significant digits, but for the Pareto front.
 """
 
 import json
@@ -29,6 +29,7 @@ from tests.support.recompute_evidence import (
     parallel,
     path,
     shown_bars,
+    timeline,
 )
 from tests.support.recompute_figures import (
     Traces,
@@ -46,11 +47,11 @@ from tests.support.recompute_pages import index, trial_page
 
 SINGLE = {
     "rungs": rungs, "rank": rank, "curse": curse, "beside-random": beside_random, "path": path,
-    "audit": audit, "coverage": coverage, "parallel": parallel,
+    "audit": audit, "coverage": coverage, "parallel": parallel, "timeline": timeline,
 }  # fmt: skip
 """The figures that are not one of several to choose between."""
-ELSEWHERE = {"timeline-0", "importances-0"}
-"""The timeline is not recomputed; importances are bars, which ``unlike_bars`` compares."""
+BARS = {"importances-0"}
+"""Its bars have no order; ``unlike_bars`` compares them."""
 
 Figures = dict[str, list[dict[str, Any]]]
 
@@ -78,7 +79,7 @@ def expected_figures(run: RawRun, metrics: list[str]) -> dict[str, Traces]:
 def unlike_figures(run: RawRun, shown: Figures, metrics: list[str]) -> list[str]:
     """What the figures of a run's page show otherwise than the files say."""
     expected = expected_figures(run, metrics)
-    names = shown.keys() - ELSEWHERE
+    names = shown.keys() - BARS
     found = [f"{name} is unexplained or missing" for name in names ^ expected.keys()]
     for name in names & expected.keys():
         found += [f"{name}: {one}" for one in unlike_figure(shown[name], expected[name])]
@@ -146,7 +147,7 @@ def test_the_figures_of_larger_runs_are_as_recomputed(kind: int, tmp_path: Path)
     run = RawRun(made)
     assert unlike_figures(run, shown, metrics) == []
     expected = expected_figures(run, metrics)
-    for name in shown.keys() - ELSEWHERE:
+    for name in shown.keys() - BARS:
         for undo in altered(shown[name]):
             assert unlike_figure(shown[name], expected[name]) != [], f"{name}: {undo}"
 

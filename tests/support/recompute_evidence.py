@@ -6,6 +6,8 @@ Nothing here comes from the project's own code. See ``recompute_figures``.
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 from tests.support.raw_run import RawRun, Trial, average
@@ -77,6 +79,49 @@ def audit(run: RawRun) -> Traces:
 
 def _finite(run: RawRun, loss: float) -> float | None:
     return run.sign * loss if math.isfinite(loss) else None
+
+
+def timeline(run: RawRun) -> Traces:
+    """A bar for each stretch in which a trial was at work, beside those of other trials, in minutes
+    since the first began. Bars may overlap by a second, to which reports are timed."""
+    bars = sorted(
+        ((begin, end, one) for one in run.trials for begin, end in _stretches(one)),
+        key=lambda bar: bar[0],
+    )
+    until: list[float] = []
+    groups: dict[str, list[tuple[Point, float]]] = {}
+    for begin, end, one in bars:
+        slot = next((at for at, free in enumerate(until) if free <= begin + 1), len(until))
+        until[slot : slot + 1] = [end]
+        point: Point = ((end - begin) / 60, slot + 1, one.number)
+        own = groups.setdefault(run.words(replace(one, error=None)), [])
+        own.append((point, (begin - bars[0][0]) / 60))
+    ordered = sorted(groups.items(), key=lambda group: -len(group[1]))
+    return [
+        Trace(
+            f"{words} ({len({point[2] for point, _ in own})})",
+            [point for point, _ in own],
+            [begin for _, begin in own],
+        )
+        for words, own in ordered
+    ]
+
+
+def _stretches(trial: Trial) -> list[tuple[float, float]]:
+    """When a trial began and ended to work, without pauses of more than 3 s between reports."""
+    timed = [row for row in trial.reports if row.get("timestamp") and "time_this_iter_s" in row]
+    if not timed:
+        return [(trial.started, trial.finished)] if trial.finished else []
+    stretches, begin = list[tuple[float, float]](), trial.started
+    for row, following in pairwise(timed):
+        end, again = row["timestamp"], following["timestamp"] - following["time_this_iter_s"]
+        if again - end > 3:
+            stretches.append((begin, end))
+            begin = again
+    end = timed[-1]["timestamp"]
+    if trial.finished is not None and trial.finished - end <= 3:
+        end = trial.finished
+    return [*stretches, (begin, end)]
 
 
 def _shown_in_a_plane(run: RawRun) -> bool:

@@ -29,11 +29,12 @@ MOST, FEWEST = 60_000, 20
 
 @dataclass(frozen=True)
 class Trace:
-    """A trace's name, points, and, for some, the colour of each point."""
+    """A trace's name, its points, and, for some, one more number of each point: its colour, or
+    where its bar begins."""
 
     name: str | None
     points: Sequence[Point]
-    colors: Sequence[float] | None = None
+    more: Sequence[float] | None = None
 
 
 Traces = list[Trace]
@@ -65,8 +66,9 @@ def _unlike_trace(trace: dict[str, Any], wanted: Trace) -> list[str]:
         return [f"{wanted.name}: {len(x)} points are {len(wanted.points)}"]
     pairs = zip(zip(x, y, trials, strict=True), wanted.points, strict=True)
     found = [f"{wanted.name}: {one} is {own}" for one, own in pairs if not _same(one, own)]
-    if wanted.colors is not None and not _same(trace["marker"]["color"], wanted.colors):
-        found.append(f"the colours {trace['marker']['color']} are {wanted.colors}")
+    more = trace["base"] if "base" in trace else trace.get("marker", {}).get("color")
+    if wanted.more is not None and not _same(more, wanted.more):
+        found.append(f"{wanted.name}: {more} is {wanted.more}")
     return found
 
 
