@@ -42,6 +42,7 @@ from tests.support.recompute_figures import (
     rungs,
     slices,
     unlike_figure,
+    unlike_words,
 )
 from tests.support.recompute_pages import index, trial_page
 
@@ -77,12 +78,14 @@ def expected_figures(run: RawRun, metrics: list[str]) -> dict[str, Traces]:
 
 
 def unlike_figures(run: RawRun, shown: Figures, metrics: list[str]) -> list[str]:
-    """What the figures of a run's page show otherwise than the files say."""
+    """What the figures of a run's page, and the words at their points, say otherwise than the
+    files."""
     expected = expected_figures(run, metrics)
     names = shown.keys() - BARS
     found = [f"{name} is unexplained or missing" for name in names ^ expected.keys()]
     for name in names & expected.keys():
         found += [f"{name}: {one}" for one in unlike_figure(shown[name], expected[name])]
+        found += [f"{name}: {one}" for one in unlike_words(run, name, shown[name])]
     return found + unlike_bars(run, shown.get("importances-0", []))
 
 
@@ -150,6 +153,10 @@ def test_the_figures_of_larger_runs_are_as_recomputed(kind: int, tmp_path: Path)
     for name in shown.keys() - BARS:
         for undo in altered(shown[name]):
             assert unlike_figure(shown[name], expected[name]) != [], f"{name}: {undo}"
+        for trace in (one for one in shown[name] if one.get("text") and "meta" in one):
+            for text in other_texts(trace["text"][0]):
+                other = [{**trace, "text": [text, *trace["text"][1:]]}]
+                assert unlike_words(run, name, other) != [], f"{name}: {text}"
 
 
 def drawn(path: Path, folder: Path) -> tuple[Figures, list[str]]:

@@ -4,6 +4,7 @@ Nothing here comes from the project's own code. Each function returns the traces
 several to choose between, in their order.
 """
 
+import html
 import json
 import math
 import re
@@ -16,7 +17,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from tests.support.raw_run import WHOLE, RawRun, Trial, average
+from tests.support.page_numbers import differences
+from tests.support.raw_run import WHOLE, Item, RawRun, Trial, average
 from tests.support.recompute_checks import measured_alike
 
 Value = float | str | None
@@ -80,6 +82,30 @@ def _same(shown: Sequence[Any], wanted: Sequence[Any]) -> bool:
         else abs(one - own) <= 0.5 * 10.0 ** (math.floor(math.log10(abs(own))) - 5) * (1 + 1e-9)
         for one, own in zip(shown, wanted, strict=True)
     )
+
+
+def unlike_words(run: RawRun, name: str, shown: Sequence[dict[str, Any]]) -> list[str]:
+    """What the words at the points of a figure say otherwise than the files."""
+    every, found = {one.number: one for one in run.trials}, list[str]()
+    for trace in shown:
+        numbers = trace.get("meta", trace).get("trials", [])
+        texts = trace.get("text", []) if numbers else []
+        points = zip(texts, numbers, trace["y"], strict=True) if texts else ()
+        for text, number, y in points:
+            items: list[Item] = ["trial", number]
+            if name.startswith("rungs"):
+                items += [y]
+            elif not name.startswith("curves"):
+                items += _in_words(run, every[number])
+            found += differences(html.unescape(text.replace("<br>", " ")), items)
+    return found
+
+
+def _in_words(run: RawRun, trial: Trial) -> list[Item]:
+    metric = run.objective["metric"]
+    settings = ["None" if one is None else one for one in run.settings(trial.config)]
+    ended = run.words(replace(trial, error=None))
+    return [ended, *settings, metric.replace("_", " "), trial.last.get(metric)]
 
 
 def value(trial: Trial, metric: str) -> float | None:
