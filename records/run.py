@@ -91,6 +91,14 @@ class Run:
     def _finished(self, directory: RunDirectory) -> list[FinishedTrial]:
         return [one for one in self._begun(directory) if one.ended not in (NOT_ENDED, *CUT_OFF)]
 
+    def _trained(self, directory: RunDirectory) -> list[FinishedTrial]:
+        """The trainings after the search that have ended; one that broke has no result, whatever
+        it reported before."""
+        return [
+            replace(one, last={}, loss=math.inf) if one.ended == ERROR.name else one
+            for one in self._finished(directory)
+        ]
+
     def _begun(self, directory: RunDirectory) -> list[FinishedTrial]:
         return [
             FinishedTrial.read(trial, record, self.varied, self.time_attr, self.objective)
@@ -151,14 +159,9 @@ class Run:
 
     @cached_property
     def on_fresh_seeds(self) -> dict[int, dict[int, FinishedTrial]]:
-        """By trial and seed: the trainings of its settings on fresh seeds that have ended.
-
-        A training that broke has no result, whatever it reported before.
-        """
+        """By trial and seed: the trainings of its settings on fresh seeds that have ended."""
         found: dict[int, dict[int, FinishedTrial]] = {}
-        for ended in self._finished(self.directory.confirmation()):
-            broke = ended.ended == ERROR.name
-            one = replace(ended, last={}, loss=math.inf) if broke else ended
+        for one in self._trained(self.directory.confirmation()):
             if {"confirms", "seed"} <= one.config.keys():  # else somebody edited the record
                 found.setdefault(one.config["confirms"], {})[one.config["seed"]] = one
         return found
@@ -178,7 +181,7 @@ class Run:
         """The trials between the hand-tuned settings and the winner's, in the path's order."""
         if self.winner is None:
             return []
-        every = self._finished(self.directory.ablation(self.winner.number))
+        every = self._trained(self.directory.ablation(self.winner.number))
         path = [one for one in every if "ablation" in one.config]
         return sorted(path, key=lambda one: one.config["ablation"])
 

@@ -65,7 +65,7 @@ GAN_STEPS, FINAL_STEPS = 90, 20
 """Nine reports of 10 steps and a sample grid at the end; two reports of the final training."""
 
 
-STARTED = {"small_search", "small_gan_search", "postgres"}
+STARTED = {"small_search", "small_gan_search", "real_run", "postgres"}
 """Fixtures that start another program."""
 
 

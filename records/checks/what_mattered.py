@@ -7,7 +7,7 @@ from functools import lru_cache, partial
 
 import numpy as np
 
-from records.checks.check import Check, Interval, Status, between, counted, percent
+from records.checks.check import Check, Interval, Status, amount, between, counted, percent
 from records.checks.importances import Importances, Sample, fanova, intervals, ped_anova, resamples
 from records.finished_trial import FinishedTrial
 from records.run import Run
@@ -69,7 +69,9 @@ def importances(run: Run) -> Check:
     explained = surrogate.explained
     if not (explained > 0 and surrogate.chance < LEVEL):
         sentence = f"{forest} is not shown to predict held-out trials better than their mean"
-        sentence += f" (out-of-bag R² {explained:.2f}, p = {surrogate.chance:.2f}), so no"
+        sentence += (
+            f" (out-of-bag R² {amount(explained, 2)}, p = {amount(surrogate.chance, 2)}), so no"
+        )
         sentence += f" importances are reported. {2 * len(samples)} trials may show more."
         return at_the_end("inconclusive", sentence, do=run.commands.resume(*run.more_trials))
     fractions = fanova(run, samples, varied, TREES)

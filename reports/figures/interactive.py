@@ -234,7 +234,7 @@ def coverage(trials: pd.DataFrame, places: pd.DataFrame) -> Figure:
     """Where in its range every parameter was tried: a row for each parameter, a mark a trial."""
     figure = Figure()
     for outcome, rows in by_outcome(trials):
-        cells = places.loc[rows.index].stack()
+        cells = places.loc[rows.index].stack().dropna()
         own = trials.loc[cells.index.get_level_values(0)]
         look = {"name": in_legend(outcome, rows), "marker": outcome_mark(outcome, 6, opacity=0.7)}
         figure.points(own, cells, cells.index.get_level_values(1), **look)

@@ -17,8 +17,12 @@ from records.store import write_json
 from records.trial_directory import TrialRecord
 from reports.figures.style import apply
 from reports.pages import Site
+from tests.conftest import OneSearch, SmallGANSearch, SmallSearch
 
 SPACE = {"lr": FloatDistribution(1e-4, 1, log=True), "width": FloatDistribution(0, 64)}
+SUMS = "--p 11 --max-steps 200 --num-samples 3 --confirm 2 --no-dashboard"
+"""The search of examples/modular_addition that its own test makes."""
+
 Reports = Sequence[Mapping[str, Any]]
 Trials = Sequence[tuple[Mapping[str, Any], Reports]]
 
@@ -112,3 +116,21 @@ def unsaved(monkeypatch: pytest.MonkeyPatch) -> set[str]:
 
     monkeypatch.setattr(Figure, "savefig", savefig)
     return written
+
+
+def sums(common: Path) -> Path:
+    """The directory of a small search of the example."""
+    search = OneSearch(common / "sums", "sums", "examples/modular_addition/tune.py", *SUMS.split())
+    assert search.result.returncode == 0, search.result.stderr
+    return search.path
+
+
+@pytest.fixture(
+    params=["small_search", "small_gan_search", pytest.param("sums", marks=pytest.mark.slow)]
+)
+def real_run(request: pytest.FixtureRequest, common: Path) -> Path:
+    """The directory of a real run: of an LSTM, a GAN and the example's transformer."""
+    if request.param == "sums":
+        return sums(common)
+    found: SmallSearch | SmallGANSearch = request.getfixturevalue(request.param)
+    return found.path

@@ -39,6 +39,15 @@ def explore(path: Path, folder: Path) -> Explored:
     return run, contents
 
 
+def test_a_setting_that_does_not_apply_has_no_mark(tmp_path: Path) -> None:
+    trials = four()
+    del trials[2][0]["width"]
+    _, contents = explore(invented(tmp_path / "run", trials), tmp_path / "site")
+    (trace,) = contents["coverage-0"]["data"]
+    assert trace["y"] == ["lr", "width", "lr", "width", "lr", "lr", "width"]
+    assert trace["meta"]["trials"] == [0, 0, 1, 1, 2, 3, 3]
+
+
 @pytest.fixture(scope="module")
 def lstm(small_search: SmallSearch, tmp_path_factory: pytest.TempPathFactory) -> Explored:
     return explore(small_search.path, tmp_path_factory.mktemp("lstm"))

@@ -2,11 +2,10 @@
 
 ``tests.support.recompute`` computes them by their definitions and imports nothing of the project.
 Every number in the answer, in the count of outcomes, in the tables of trials, of fresh seeds and of
-a GAN's quality, and in the sentences of seven checks must be one of those.
+a GAN's quality, and in the sentences of all checks must be one of those.
 """
 
 import ast
-import itertools
 import json
 import math
 import shutil
@@ -17,25 +16,22 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from optuna.distributions import CategoricalDistribution
 
-import records.checks
-from records.run import Run
-from records.run_directory import RunDirectory
-from records.store import write_json
-from records.trial_directory import TrialRecord
-from records.versus_baseline import versus_baseline
-from tests.conftest import ROOT, SmallGANSearch, SmallSearch, run
-from tests.reports.conftest import SPACE, invented, page_of_run, scores
-from tests.support.page_numbers import Element, agrees, differences, read_page
+from tests.conftest import ROOT, SmallSearch
+from tests.reports.conftest import page_of_run
+from tests.support.page_numbers import Element, agrees, differences, other_texts, read_page
 from tests.support.raw_run import Item, RawRun
-from tests.support.recompute import answer, counts, quality, table_of_seeds, table_of_trials, versus
-from tests.support.recompute_checks import CHECKS, NOT_APPLICABLE
+from tests.support.recompute import answer, counts, quality, table_of_seeds, table_of_trials
+from tests.support.recompute_checks import CHECKS as OF_TRIALS
+from tests.support.recompute_checks import NOT_APPLICABLE
+from tests.support.recompute_trained import TRAINED
+from tests.support.recompute_what import WHAT
 
-SUMS = "--p 11 --max-steps 200 --num-samples 3 --confirm 2 --no-dashboard --name sums"
-"""The search of examples/modular_addition that its own test makes."""
+CHECKS = {**OF_TRIALS, **WHAT, **TRAINED}
+SHARED = ("page_numbers", "raw_run")
+LIBRARIES = ("numpy", "scipy", "optuna", "sklearn")
+"""What the judge may import, beside Python's own and its own modules."""
 
 
 @dataclass(frozen=True)
@@ -167,28 +163,10 @@ def _exact(attribute: str, value: Item) -> list[str]:
     return [] if same else [f"the attribute {attribute} is {value} in the files"]
 
 
-def sums(folder: Path) -> Path:
-    """The directory of a small search of the example."""
-    result = run("examples/modular_addition/tune.py", *SUMS.split(), cwd=folder)
-    assert result.returncode == 0, result.stderr
-    return folder / "runs" / "sums"
-
-
-@pytest.fixture(
-    params=["small_search", "small_gan_search", pytest.param("sums", marks=pytest.mark.slow)]
-)
-def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """The directory of a real run: of an LSTM, a GAN and the example's transformer."""
-    if request.param == "sums":
-        return sums(tmp_path)
-    found: SmallSearch | SmallGANSearch = request.getfixturevalue(request.param)
-    return found.path
-
-
 def test_every_number_of_a_page_follows_from_the_runs_raw_files(
-    path: Path, tmp_path: Path, unsaved: set[str]
+    real_run: Path, tmp_path: Path, unsaved: set[str]
 ) -> None:
-    page, files = parts_of(read_page(page_of_run(path, tmp_path))), RawRun(path)
+    page, files = parts_of(read_page(page_of_run(real_run, tmp_path))), RawRun(real_run)
     assert compare(files, page) == []
     assert unseen_changes(files, page) == []
 
@@ -200,20 +178,12 @@ def unseen_changes(run: RawRun, page: Parts) -> list[str]:
     for element in (one for part in page for one in (part, *part)):
         for place, text in enumerate(element.children):
             if isinstance(text, str):
-                for other in _other_texts(text):
+                for other in other_texts(text):
                     element.children[place] = other
                     if not compare(run, page):
                         unseen.append(f"{other} instead of {text}")
                 element.children[place] = text
     return unseen
-
-
-def _other_texts(text: str) -> Iterator[str]:
-    """The text with each of its digits and dashes in turn replaced by another digit."""
-    for at, old in enumerate(text):
-        if old in "0123456789—":
-            new = "7" if old == "—" else str((int(old) + 1) % 10)
-            yield text[:at] + new + text[at + 1 :]
 
 
 @pytest.mark.parametrize(
@@ -243,75 +213,10 @@ def test_a_page_that_is_older_than_a_raw_value_is_found_out(
 
 
 def test_the_judge_knows_nothing_of_the_project() -> None:
-    for name in ("page_numbers", "raw_run", "recompute", "recompute_checks"):
-        tree = ast.parse((ROOT / "tests" / "support" / f"{name}.py").read_text("utf-8"))
+    judges = sorted((ROOT / "tests" / "support").glob("recompute*.py"))
+    for file in (*judges, *(ROOT / "tests" / "support" / f"{n}.py" for n in SHARED)):
+        tree = ast.parse(file.read_text("utf-8"))
         froms = [str(one.module) for one in ast.walk(tree) if isinstance(one, ast.ImportFrom)]
         plain = [one.names[0].name for one in ast.walk(tree) if isinstance(one, ast.Import)]
         others = {one for one in froms + plain if not one.startswith("tests.support.")}
-        assert {one.split(".")[0] for one in others} <= {*sys.stdlib_module_names, "numpy", "scipy"}
-
-
-def larger(path: Path, seed: int, effect: float) -> RawRun:
-    """An invented run of 40 trials, of which three fail, with a baseline and three other finalists
-    on five fresh seeds.
-
-    With the ``seed`` 2, each trial has three seeds.
-
-    ``effect``: how much the score rises with ``lr``, up to the end of its range, and in how much of
-    its range the sampler draws no more. The score is noise otherwise.
-    """
-    draw, startup = np.random.default_rng(seed), 30 if seed == 3 else 16
-    space = {**SPACE, "kind": CategoricalDistribution(("a", "b", "rare"))}
-    trials: list[tuple[dict[str, Any], list[dict[str, Any]]]] = []
-    for number in range(40):
-        place = draw.random() ** (1 / (1 + effect * (number >= startup)))
-        kind = str(draw.choice(["a", "b", "rare"], p=[0.5, 0.45, 0.05]))
-        config = {"lr": 1e-4 ** (1 - place), "width": 64 * draw.random(), "kind": kind}
-        baseline = {"baseline": "known, 1st"} if number == 4 else {}
-        score = 0.3 + effect * place / 10 + draw.normal() / 20
-        reports = scores(score, score + 0.1, score + 0.2)
-        if seed == 2:  # each trial trains three seeds, of which the worst counts
-            values = sorted(score + draw.normal(size=3) / 20)
-            reports[-1] = {"score": values[0], "seeds": [*map(dict, scores(*values))]}
-        trials.append(({**config, **baseline}, reports))
-    about: dict[str, Any] = {
-        "options": {"sampler": "tpe", "storage_path": "runs", "confirm": 5},
-        "goal": {"metric": "score", "at": "least", "bound": 0.5},
-        "rungs": [200],
-        "startup_trials": startup,
-    }
-    directory, broken = RunDirectory(invented(path, trials, space, **about)), (7, 22, 31)
-    for number in broken[:seed]:
-        config = {**trials[number][0], "seed": number}
-        ended, error = ("diverged", None) if number == 7 else ("error", "2 GiB were not there")
-        directory.trial(number).write(TrialRecord(number, config, 1e9, 1e9 + 9, ended, error))
-    tried = [one.number for one in RawRun(path).complete if not one.is_baseline][:3]
-    places = itertools.product(range(900_000, 900_005), [*tried, 4])
-    for number, (fresh_seed, confirms) in enumerate(places):
-        trial = directory.confirmation().trial(number)
-        config = {**trials[confirms][0], "seed": fresh_seed, "confirms": confirms}
-        trial.write(TrialRecord(number, config, 1e9, 1e9 + 9, "budget"))
-        score = 0.45 + effect * (confirms != 4) / 20 + draw.normal() / (200 if seed else 20)
-        trial.append({"step": 300, **scores(score)[0]})
-    run = RawRun(path)
-    write_json(path / "best" / "metrics.json", {"trial": run.winner.number if run.winner else None})
-    return run
-
-
-@pytest.mark.parametrize("effect", [0, 1, 3])
-@pytest.mark.parametrize("seed", range(4))
-def test_checks_and_the_comparison_with_the_baseline_are_as_recomputed_in_larger_runs(
-    seed: int, effect: float, tmp_path: Path
-) -> None:
-    raw = larger(tmp_path / "large", seed, effect)
-    run = Run(tmp_path / "large")
-    for code, recomputed in CHECKS.items():
-        check, (status, items) = records.checks.CHECKS[code](run), recomputed(raw)
-        assert check.status == status
-        assert differences(check.sentence, items) == []
-    compared = versus_baseline(run)
-    assert raw.winner is not None
-    assert compared is not None
-    name = f"are a baseline: {raw.winner.config['baseline']}. " if raw.winner.is_baseline else ""
-    needed = f" --confirm {compared.seeds_needed}" if compared.seeds_needed else ""
-    assert differences(f"{name}{compared.words}{needed}", versus(raw, raw.winner)) == []
+        assert {one.split(".")[0] for one in others} <= {*sys.stdlib_module_names, *LIBRARIES}

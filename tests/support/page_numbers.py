@@ -120,3 +120,11 @@ def differences(text: str, items: Sequence[Item]) -> list[str]:
             found.append(f"{printed[0]} in “{text}” is {item} in the files")
         at = printed.end()
     return found + [f"{one} in “{text}” is unexplained" for one in NUMBER.findall(text[at:])]
+
+
+def other_texts(text: str) -> Iterator[str]:
+    """The text with each of its digits and dashes in turn replaced by another digit."""
+    for at, old in enumerate(text):
+        if old in "0123456789—":
+            new = "7" if old == "—" else str((int(old) + 1) % 10)
+            yield text[:at] + new + text[at + 1 :]

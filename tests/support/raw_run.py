@@ -29,7 +29,14 @@ class Rough(float):
 
 @dataclass(frozen=True)
 class Trial:
-    """A trial's files. ``losses``: the cost and the loss of each report."""
+    """A trial's files.
+
+    Attributes:
+        last: The last of its ``reports``; empty if there is none.
+        losses: The cost and the loss of each report.
+        audited: The cost at which it would have been stopped, if it was let run on.
+        started, finished: In seconds since 1970.
+    """
 
     number: int
     config: Mapping[str, Any]
@@ -38,6 +45,10 @@ class Trial:
     minutes: float | None
     last: Mapping[str, Any]
     losses: Sequence[tuple[float, float]]
+    audited: float | None
+    started: float
+    finished: float | None
+    reports: Sequence[Mapping[str, Any]]
 
     @property
     def loss(self) -> float:
@@ -65,9 +76,9 @@ class RawRun:
         }
         self.objective, self.goal = self.search["objectives"][0], self.search["goal"]
         self.sign = 1 if self.objective["mode"] == "min" else -1
-        self.path, self.trials = path, self._read(path)
-        self.fresh = self._read(path / "confirmation")
-        self.finished = [one for one in self.trials if _has_ended(one)]
+        self.path, self.trials = path, self.read_trials(path)
+        self.fresh = self.read_trials(path / "confirmation")
+        self.finished = [one for one in self.trials if has_ended(one)]
         whole = [one for one in self.finished if one.ended in WHOLE and math.isfinite(one.loss)]
         self.complete = sorted(whole, key=lambda one: one.loss)
         stopped = [o for o in self.finished if o.ended == "stopped early" and o.loss < math.inf]
@@ -75,7 +86,7 @@ class RawRun:
         self.best_quarter = self.ranked[: -(-len(self.ranked) // 4)]
         self.finalists = [one for one in self.ranked if self.on_seeds(one)]
 
-    def _read(self, folder: Path) -> list[Trial]:
+    def read_trials(self, folder: Path) -> list[Trial]:
         return [self.read_trial(file.parent) for file in sorted(folder.glob("trial_*/trial.json"))]
 
     def read_trial(self, folder: Path) -> Trial:
@@ -89,8 +100,9 @@ class RawRun:
         losses = [(row[cost], self._loss(row.get(metric))) for row in ordered]
         last = ordered[-1] if ordered else {}
         took = record["finished"] and (record["finished"] - record["started"]) / 60
-        about = {name: record[name] for name in ("number", "config", "ended", "error")}
-        return Trial(**about, minutes=took, last=last, losses=losses)
+        names = ("number", "config", "ended", "error", "started", "finished")
+        about = {name: record[name] for name in names} | {"audited": record.get("audited")}
+        return Trial(**about, minutes=took, last=last, losses=losses, reports=ordered)
 
     def _loss(self, value: float | None) -> float:
         value = self.objective.get("default") if value is None else value
@@ -98,7 +110,7 @@ class RawRun:
 
     def on_seeds(self, trial: Trial) -> dict[int, Trial]:
         """The trainings of a trial's settings on fresh seeds that have ended, by seed."""
-        ended = [o for o in self.fresh if _has_ended(o) and o.config["confirms"] == trial.number]
+        ended = [o for o in self.fresh if has_ended(o) and o.config["confirms"] == trial.number]
         return {one.config["seed"]: one for one in ended}
 
     def reaches(self, trial: Trial) -> bool:
@@ -132,7 +144,7 @@ class RawRun:
         return str({**own, **WORDS}.get(trial.ended, trial.ended)) + cause
 
 
-def _has_ended(trial: Trial) -> bool:
+def has_ended(trial: Trial) -> bool:
     return trial.ended is not None and trial.ended not in CUT_OFF
 
 

@@ -1,4 +1,4 @@
-"""Seven of the checks, computed from a run's raw files by their definitions.
+"""The checks of trials and of fresh seeds, computed from a run's raw files by their definitions.
 
 An independent judge: nothing here comes from the project's own code. The definitions are from
 docs/decisions/checks.md, the formulas from scipy. Each function returns the check's status and the

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -121,6 +122,19 @@ def test_a_change_that_breaks_the_training_is_said_so(lstm: MadeRun) -> None:
         " max_norm left it broken."
     )
     assert sentence.endswith("Not shown to change anything: lr, max_norm.")
+
+
+def test_a_training_that_broke_after_a_report_has_no_value(lstm: MadeRun) -> None:
+    searched(lstm)
+    lstm.changed([((), (0.3, 0.31)), ("lr", (0.9, 0.91))])
+    trial = lstm.run.ablation(1).trial(3)
+    record = trial.read()
+    assert record is not None
+    trial.write(replace(record, ended="error", error="out of memory"))
+    assert ablation(lstm.opened).sentence == (
+        "From mean_accuracy 0.305 to no value in 1 change, on 2 fresh seeds each: lr broke it. Not"
+        " shown to change anything: lr."
+    )
 
 
 def test_the_path_is_there_to_be_drawn(gan: MadeRun) -> None:

@@ -123,6 +123,15 @@ def test_pure_noise_is_told_from_a_finding(lstm: MadeRun) -> None:
         assert one.sentence.endswith("80 trials may show more.")
 
 
+def test_a_p_value_below_one_is_not_printed_as_one(lstm: MadeRun) -> None:
+    draws = np.random.default_rng(9)
+    for number in range(10):
+        lr, max_norm = draws.random(2)
+        settings = {"lr": 1e-4 * 1000**lr, "max_norm": 1e-3 * 1e4**max_norm}
+        lstm.trial(number, settings, float(draws.normal()))
+    assert "(out-of-bag R² -0.99, p = 0.998), so no" in importances(lstm.opened).sentence
+
+
 @pytest.mark.parametrize("figure", [0.5, None])
 def test_few_trials_or_equal_ones_say_nothing(lstm: MadeRun, figure: float | None) -> None:
     for number in range(9 if figure is None else 12):
