@@ -76,7 +76,7 @@ def ablation(run: Run) -> Check:
         return path("tip", f"{sentence} Shown to make it worse: {', '.join(worse)}.")
     unknown = [one.changed for one in effects if one.told == "not shown"]
     if unknown:
-        sentence = f"{sentence} Not shown to change anything: {', '.join(unknown)}."
+        sentence = f"{sentence} Not shown to be more than chance: {', '.join(unknown)}."
         return path("inconclusive", sentence)
     return path("passed", f"{sentence} Each is shown to help.")
 

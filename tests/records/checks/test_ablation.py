@@ -78,7 +78,7 @@ def test_a_change_that_the_seeds_do_not_show_is_left_open(lstm: MadeRun) -> None
     lstm.changed([((), (0.3, 0.31, 0.29)), ("lr", (0.9, 0.92, 0.91)), last])
     check = ablation(lstm.opened)
     assert check.status == "inconclusive"
-    assert check.sentence.endswith("Not shown to change anything: max_norm.")
+    assert check.sentence.endswith("Not shown to be more than chance: max_norm.")
 
 
 def test_changes_that_all_help_pass(lstm: MadeRun) -> None:
@@ -121,7 +121,7 @@ def test_a_change_that_breaks_the_training_is_said_so(lstm: MadeRun) -> None:
         "From mean_accuracy 0.3 to no value in 2 changes, on 2 fresh seeds each: lr broke it,"
         " max_norm left it broken."
     )
-    assert sentence.endswith("Not shown to change anything: lr, max_norm.")
+    assert sentence.endswith("Not shown to be more than chance: lr, max_norm.")
 
 
 def test_a_training_that_broke_after_a_report_has_no_value(lstm: MadeRun) -> None:
@@ -133,7 +133,7 @@ def test_a_training_that_broke_after_a_report_has_no_value(lstm: MadeRun) -> Non
     trial.write(replace(record, ended="error", error="out of memory"))
     assert ablation(lstm.opened).sentence == (
         "From mean_accuracy 0.305 to no value in 1 change, on 2 fresh seeds each: lr broke it. Not"
-        " shown to change anything: lr."
+        " shown to be more than chance: lr."
     )
 
 
