@@ -23,7 +23,9 @@ from tests.support.page_numbers import Element, differences, other_texts, read_p
 from tests.support.raw_run import RawRun
 from tests.support.recompute_evidence import (
     audit,
+    beside_random,
     coverage,
+    curse,
     curves_of_a_trial,
     importances,
     parallel,
@@ -33,8 +35,6 @@ from tests.support.recompute_evidence import (
 )
 from tests.support.recompute_figures import (
     Traces,
-    beside_random,
-    curse,
     curves_of_all,
     history,
     rank,

@@ -10,10 +10,14 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+from scipy import stats
+
 from tests.support.raw_run import RawRun, Trial, average
-from tests.support.recompute_figures import Point, Trace, Traces, Value, by_outcome
+from tests.support.recompute_checks import measured_alike
+from tests.support.recompute_figures import Point, Trace, Traces, Value, by_outcome, value
 from tests.support.recompute_trained import stages
-from tests.support.recompute_what import Judged, judged_at_budgets, place
+from tests.support.recompute_what import Judged, at_cost, judged_at_budgets, place
 
 Bars = dict[str, tuple[float, float, float]]
 """By parameter, its importance, and how far its interval reaches above and below it, in percent."""
@@ -72,8 +76,8 @@ def audit(run: RawRun) -> Traces:
             traces.append(Trace(f"trial {one.number}", points))
     best = next((one.loss for one in run.complete if one.audited is None), None)
     if traces and best is not None:
-        value = _finite(run, best)
-        traces.append(Trace("best of all others", [(there, value, None), (end, value, None)]))
+        level = _finite(run, best)
+        traces.append(Trace("best of all others", [(there, level, None), (end, level, None)]))
     return traces
 
 
@@ -197,3 +201,94 @@ def curves_of_a_trial(run: RawRun, trial: Trial, metric: str) -> Traces:
 def _number(row: Mapping[str, Any], name: str) -> Value:
     found: Value = row.get(name)
     return found
+
+
+def curse(run: RawRun) -> Traces:
+    """The winner's metric as selected and on fresh seeds, between the better half of all trials and
+    the settings that it is compared with."""
+    best = run.winner
+    if best is None:
+        return []
+    metric = run.objective["metric"] if measured_alike(run, best) else run.goal["metric"]
+    selected, values = value(best, metric), _fresh(run, best, metric)
+    if selected is None or len(values) < 2:
+        return []
+    half = run.complete[: -(-len(run.complete) // 2)]
+    searched = [(one.number, found) for one in half if (found := value(one, metric)) is not None]
+    columns = ["better half<br>of trials", "the winner,<br>as selected"]
+    columns += ["the winner,<br>fresh seeds", "mean, 95%<br>interval"]
+    traces = [
+        Trace(columns[0], [(columns[0], found, number) for number, found in searched]),
+        Trace(None, [(columns[1], selected, None)]),
+        Trace(None, [(columns[2], one, None) for one in values]),
+        Trace(None, [(columns[3], average(values), None)], error=_interval(values)),
+    ]
+    baseline = next((one for one in run.finalists if one.is_baseline), None)
+    others = [one for one in run.finalists if not one.is_baseline]
+    if baseline is None or not others:
+        return traces
+    beside = baseline
+    if best.is_baseline:
+        beside = min(others, key=lambda one: (-len(run.on_seeds(one)), _mean_loss(run, one)))
+    name = f"trial {beside.number}" if best.is_baseline else "best baseline"
+    column = f"{name},<br>fresh seeds"
+    return [*traces, Trace(None, [(column, one, None) for one in _fresh(run, beside, metric)])]
+
+
+def _interval(values: Sequence[float]) -> tuple[float, float]:
+    """How far Student's interval for the mean reaches above and below it."""
+    if np.ptp(values) == 0:
+        return 0.0, 0.0
+    mean = average(values)
+    low, high = stats.t.interval(0.95, len(values) - 1, mean, stats.sem(values))
+    return float(high) - mean, mean - float(low)
+
+
+def _mean_loss(run: RawRun, trial: Trial) -> float:
+    return average(one.fresh_loss for one in run.on_seeds(trial).values())
+
+
+def _fresh(run: RawRun, trial: Trial, metric: str) -> list[float]:
+    found = [value(o, metric) for o in run.on_seeds(trial).values() if o.ended != "error"]
+    return [one for one in found if one is not None]
+
+
+def beside_random(run: RawRun) -> Traces:
+    """The best so far at the first rung, without baselines, and the median of the best of as many
+    random draws, with the band of Dvoretzky, Kiefer and Wolfowitz."""
+    first = run.search.get("startup_trials", 0)
+    rung = min(run.search.get("rungs", []), default=None)
+    tried = [one for one in run.finished if not one.is_baseline]
+    drawn = [_at_rung(one, rung) for one in tried if one.number < first]
+    losses = np.array([*drawn, *(_at_rung(one, rung) for one in tried if one.number >= first)])
+    finite = losses[np.isfinite(losses)]
+    if len(drawn) < 5 or not len(finite):
+        return []
+    margin = math.sqrt(math.log(2 / 0.05) / (2 * len(drawn)))
+    trials = range(1, len(losses) + 1)
+    bands = [
+        [(n, run.sign * float(np.clip(_best_of(n, drawn, by), finite.min(), finite.max())), None)
+         for n in trials]
+        for by in (margin, -margin, 0.0)
+    ]  # fmt: skip
+    best = zip(trials, np.minimum.accumulate(losses), strict=True)
+    names = (None, "95% band of the median", "best of as many random draws, median")
+    traces = [Trace(name, points) for name, points in zip(names, bands, strict=True)]
+    return [
+        *traces,
+        Trace("this search", [(n, _finite(run, float(loss)), None) for n, loss in best]),
+    ]
+
+
+def _best_of(n: int, drawn: Sequence[float], margin: float) -> float:
+    """The loss that the best of n draws is at or below half of the time, if the fraction of draws
+    at or below a loss is larger by ``margin`` than seen."""
+    wanted, every = 1 - 0.5 ** (1 / n), sorted(drawn)
+    if margin >= wanted:
+        return -math.inf
+    reached = (loss for k, loss in enumerate(every, 1) if min(1, k / len(every) + margin) >= wanted)
+    return next(reached, math.inf)
+
+
+def _at_rung(trial: Trial, rung: float | None) -> float:
+    return trial.loss if rung is None else at_cost(trial, rung)

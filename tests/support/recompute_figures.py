@@ -14,12 +14,8 @@ from functools import partial
 from itertools import accumulate
 from typing import Any
 
-import numpy as np
-from scipy import stats
-
 from tests.support.page_numbers import differences
-from tests.support.raw_run import WHOLE, Item, RawRun, Trial, average
-from tests.support.recompute_checks import measured_alike
+from tests.support.raw_run import WHOLE, Item, RawRun, Trial
 
 Value = float | str | None
 Point = tuple[Value, Value, int | None]
@@ -31,12 +27,17 @@ MOST, FEWEST = 60_000, 20
 
 @dataclass(frozen=True)
 class Trace:
-    """A trace's name, its points, and, for some, one more number of each point: its colour, or
-    where its bar begins."""
+    """A trace of a figure.
+
+    Attributes:
+        more: For some, one more number of each point: its colour, or where its bar begins.
+        error: How far an interval reaches above and below the only point.
+    """
 
     name: str | None
     points: Sequence[Point]
     more: Sequence[float] | None = None
+    error: tuple[float, float] | None = None
 
 
 Traces = list[Trace]
@@ -71,12 +72,15 @@ def _unlike_trace(trace: dict[str, Any], wanted: Trace) -> list[str]:
     more = trace["base"] if "base" in trace else trace.get("marker", {}).get("color")
     if wanted.more is not None and not _same(more, wanted.more):
         found.append(f"{wanted.name}: {more} is {wanted.more}")
+    error = trace.get("error_y", {"array": [], "arrayminus": []})
+    if not _same([*error["array"], *error["arrayminus"]], wanted.error or ()):
+        found.append(f"the interval {error} is {wanted.error}")
     return found
 
 
 def _same(shown: Sequence[Any], wanted: Sequence[Any]) -> bool:
     """Whether numbers are the same at six significant digits, and all else just the same."""
-    return all(
+    return len(shown) == len(wanted) and all(
         one == own
         if not isinstance(own, int | float) or not isinstance(one, int | float) or not own
         else abs(one - own) <= 0.5 * 10.0 ** (math.floor(math.log10(abs(own))) - 5) * (1 + 1e-9)
@@ -250,97 +254,3 @@ def rank(run: RawRun) -> Traces:
     traces += [Trace(f"baseline ({len(known)})", points(known))] if known else []
     best = [one for one in shown if run.winner and one.number == run.winner.number]
     return traces + ([Trace("best", points(best))] if best else [])
-
-
-def curse(run: RawRun) -> Traces:
-    """The winner's metric as selected and on fresh seeds, between the better half of all trials and
-    the settings that it is compared with."""
-    best = run.winner
-    if best is None:
-        return []
-    metric = run.objective["metric"] if measured_alike(run, best) else run.goal["metric"]
-    selected, values = value(best, metric), _fresh(run, best, metric)
-    if selected is None or len(values) < 2:
-        return []
-    half = run.complete[: -(-len(run.complete) // 2)]
-    searched = [(one.number, found) for one in half if (found := value(one, metric)) is not None]
-    columns = ["better half<br>of trials", "the winner,<br>as selected"]
-    columns += ["the winner,<br>fresh seeds", "mean, 95%<br>interval"]
-    traces = [
-        Trace(columns[0], [(columns[0], found, number) for number, found in searched]),
-        Trace(None, [(columns[1], selected, None)]),
-        Trace(None, [(columns[2], one, None) for one in values]),
-        Trace(None, [(columns[3], average(values), None)]),
-    ]
-    baseline = next((one for one in run.finalists if one.is_baseline), None)
-    others = [one for one in run.finalists if not one.is_baseline]
-    if baseline is None or not others:
-        return traces
-    beside = baseline
-    if best.is_baseline:
-        beside = min(others, key=lambda one: (-len(run.on_seeds(one)), _mean_loss(run, one)))
-    name = f"trial {beside.number}" if best.is_baseline else "best baseline"
-    column = f"{name},<br>fresh seeds"
-    return [*traces, Trace(None, [(column, one, None) for one in _fresh(run, beside, metric)])]
-
-
-def curse_interval(run: RawRun, best: Trial) -> tuple[float, float]:
-    """How far Student's interval for the mean on fresh seeds reaches above and below it."""
-    metric = run.objective["metric"] if measured_alike(run, best) else run.goal["metric"]
-    values = _fresh(run, best, metric)
-    found = stats.t.interval(0.95, len(values) - 1, average(values), stats.sem(values))
-    return float(found[1]) - average(values), average(values) - float(found[0])
-
-
-def _mean_loss(run: RawRun, trial: Trial) -> float:
-    return average(one.fresh_loss for one in run.on_seeds(trial).values())
-
-
-def _fresh(run: RawRun, trial: Trial, metric: str) -> list[float]:
-    found = [value(o, metric) for o in run.on_seeds(trial).values() if o.ended != "error"]
-    return [one for one in found if one is not None]
-
-
-def beside_random(run: RawRun) -> Traces:
-    """The best so far at the first rung, without baselines, and the median of the best of as many
-    random draws, with the band of Dvoretzky, Kiefer and Wolfowitz."""
-    first = run.search.get("startup_trials", 0)
-    rung = min(run.search.get("rungs", []), default=None)
-    tried = [one for one in run.finished if not one.is_baseline]
-    drawn = [_at(one, rung) for one in tried if one.number < first]
-    losses = np.array([*drawn, *(_at(one, rung) for one in tried if one.number >= first)])
-    finite = losses[np.isfinite(losses)]
-    if len(drawn) < 5 or not len(finite):
-        return []
-    margin = math.sqrt(math.log(2 / 0.05) / (2 * len(drawn)))
-    trials = range(1, len(losses) + 1)
-    bands = [
-        [(n, run.sign * float(np.clip(_best_of(n, drawn, by), finite.min(), finite.max())), None)
-         for n in trials]
-        for by in (margin, -margin, 0.0)
-    ]  # fmt: skip
-    best = zip(trials, np.minimum.accumulate(losses), strict=True)
-    names = (None, "95% band of the median", "best of as many random draws, median")
-    traces = [Trace(name, points) for name, points in zip(names, bands, strict=True)]
-    return [*traces, Trace("this search", [(n, _finite(run, loss), None) for n, loss in best])]
-
-
-def _finite(run: RawRun, loss: float) -> float | None:
-    return run.sign * float(loss) if math.isfinite(loss) else None
-
-
-def _best_of(n: int, drawn: Sequence[float], margin: float) -> float:
-    """The loss that the best of n draws is at or below half of the time, if the fraction of draws
-    at or below a loss is larger by ``margin`` than seen."""
-    wanted, every = 1 - 0.5 ** (1 / n), sorted(drawn)
-    if margin >= wanted:
-        return -math.inf
-    reached = (loss for k, loss in enumerate(every, 1) if min(1, k / len(every) + margin) >= wanted)
-    return next(reached, math.inf)
-
-
-def _at(trial: Trial, rung: float | None) -> float:
-    if rung is None:
-        return trial.loss
-    early = trial.loss if trial.ended == "converged" else math.inf
-    return next((loss for cost, loss in trial.losses if cost >= rung), early)
