@@ -90,10 +90,16 @@ def resamples(
     return found
 
 
-def intervals(found: list[Importances]) -> dict[str, Interval]:
-    """Each parameter's 95% interval over resamples."""
-    intervals = {}
-    for name in {name for fractions in found for name in fractions}:
-        values = [fractions.get(name, 0.0) for fractions in found]
-        intervals[name] = Interval(*map(float, np.quantile(values, [0.025, 0.975])))
-    return intervals
+def intervals(found: Importances, resampled: list[Importances]) -> dict[str, Interval]:
+    """Each parameter's 95% interval over resamples.
+
+    It reaches at least to the value over all trials, which resamples may miss: they have fewer
+    different trials.
+    """
+    ends = {}
+    for name in {name for fractions in (found, *resampled) for name in fractions}:
+        values = [fractions.get(name, 0.0) for fractions in resampled]
+        low, high = map(float, np.quantile(values, [0.025, 0.975]))
+        own = found.get(name, 0.0)
+        ends[name] = Interval(min(low, own), max(high, own))
+    return ends

@@ -78,7 +78,7 @@ def importances(run: Run) -> Check:
     if not fractions:
         return at_the_end("not applicable", f"{forest} finds no difference between them.")
     resampled = resamples(samples, lambda drawn, seed: fanova(run, drawn, varied, TREES // 8, seed))
-    ends = intervals(resampled)
+    ends = intervals(fractions, resampled)
     sentence = _importances_sentence(run, samples, fractions, ends)
     if unjudged := len(run.parameters) - len(varied):
         parameters = counted(unjudged, "parameter")
@@ -161,7 +161,7 @@ class AtBudget:
     @property
     def intervals(self) -> dict[str, Interval]:
         """Each parameter's 95% interval."""
-        return intervals(self.resamples)
+        return intervals(self.importances, self.resamples)
 
 
 @lru_cache(maxsize=1)  # the check and the figure need the same, which takes a second

@@ -28,8 +28,8 @@ def importances(
     for (budget, (found, intervals)), shade in zip(budgets.items(), cycle(SHADES), strict=False):
         parts = [found.get(name, 0.0) for name in names]
         ends = [intervals.get(name, (part, part)) for name, part in zip(names, parts, strict=True)]
-        above = [max(0, 100 * (high - part)) for part, (_, high) in zip(parts, ends, strict=True)]
-        below = [max(0, 100 * (part - low)) for part, (low, _) in zip(parts, ends, strict=True)]
+        above = [100 * (high - part) for part, (_, high) in zip(parts, ends, strict=True)]
+        below = [100 * (part - low) for part, (low, _) in zip(parts, ends, strict=True)]
         bars = {"type": "data", "symmetric": False, "thickness": 1.5, "color": MUTED}
         figure.add(
             "bar", [100 * part for part in parts], names, name=budget, orientation="h",

@@ -61,7 +61,7 @@ def path01(run: RawRun) -> Said:
     if told["worse"]:
         return "tip", [*items, f"shown to make it worse: {', '.join(told['worse'])}."]
     if told["not shown"]:
-        return "inconclusive", [*items, f"change anything: {', '.join(told['not shown'])}."]
+        return "inconclusive", [*items, f"more than chance: {', '.join(told['not shown'])}."]
     return "passed", [*items, "each is shown to help"]
 
 

@@ -43,9 +43,10 @@ class Judged:
         return max(self.parts, key=lambda name: self.parts[name])
 
     def interval(self, name: str) -> tuple[float, float]:
-        """The part's 95% interval over the resamples."""
+        """The part's 95% interval over the resamples, and the part itself."""
         low, high = np.quantile([one.get(name, 0.0) for one in self.again], [0.025, 0.975])
-        return float(low), float(high)
+        own = self.parts.get(name, 0.0)
+        return min(float(low), own), max(float(high), own)
 
     def told(self, name: str) -> list[Item]:
         low, high = self.interval(name)

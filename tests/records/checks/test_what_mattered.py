@@ -3,6 +3,7 @@ import optuna
 import pytest
 from optuna.distributions import FloatDistribution
 
+from records.checks.importances import intervals
 from records.checks.what_mattered import importances, importances_at_rungs
 from search_spaces.set_syntax import parse_overrides
 from tests.records.checks.conftest import MadeRun
@@ -186,3 +187,11 @@ def test_one_budget_alone_cannot_be_compared(lstm: MadeRun) -> None:
     check = importances_at_rungs(lstm.opened)
     assert check.status == "inconclusive"
     assert "step 300: 5 comparable trials, too few" in check.sentence
+
+
+def test_an_interval_holds_its_own_value() -> None:
+    resampled = [{"lr": 0.9 - place / 100, "max_norm": 0.1 + place / 100} for place in range(24)]
+    ends = intervals({"lr": 0.99, "max_norm": 0.2}, resampled)
+    assert ends["lr"].low == pytest.approx(0.9 - 0.23 + 0.025 * 0.23)
+    assert ends["lr"].high == 0.99
+    assert ends["max_norm"] == pytest.approx(np.quantile(0.1 + np.arange(24) / 100, [0.025, 0.975]))
