@@ -96,7 +96,7 @@ def test_a_path_of_one_seed_as_earlier_versions_trained_shows_nothing(lstm: Made
     assert check.status == "inconclusive"
     assert check.sentence == (
         "From mean_accuracy 0.3 to 0.2 in 1 change, on 1 fresh seed each: lr −0.1. Not shown to"
-        " shown to be more than chance: lr."
+        " be more than chance: lr."
     )
 
 
