@@ -37,6 +37,7 @@ def run_alone(name: str, *arguments: object) -> str:
     return result.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.training
 @pytest.mark.parametrize(
     ("name", "timed"),
@@ -45,7 +46,7 @@ def run_alone(name: str, *arguments: object) -> str:
             "lstm_step",
             ("torch.nn.LSTM", "native kernel", "5 seeds in turns", "5 seeds in one batch"),
         ),
-        pytest.param("gan_step", ("ours", "DataLoader loop"), marks=pytest.mark.slow),
+        ("gan_step", ("ours", "DataLoader loop")),
     ],
 )
 def test_training_steps_are_timed(name: str, timed: tuple[str, ...], run_here: RunHere) -> None:
@@ -89,6 +90,7 @@ def test_the_cost_of_a_trial_is_measured() -> None:
     assert "tune_lstm.py, tpe" in printed
 
 
+@pytest.mark.slow
 def test_the_report_of_a_large_run_is_measured(
     small_search: SmallSearch, run_here: RunHere
 ) -> None:
