@@ -42,6 +42,8 @@ or nothing for settings that the search found."""
 FIRST_SEED = 800_000_000
 """The seeds trained since: larger than those of any search with a --seed below 800."""
 CONFIDENCE = 0.95
+ENOUGH = 20
+"""Fewer seeds since do not show how often an interval of 5 of them would hold."""
 
 
 @dataclass(frozen=True)
@@ -196,16 +198,16 @@ def print_table(found: list[Demo], draws: int) -> None:
             str(len(one.since)),
             f"{one.since.mean():.3f}",
             "yes" if one.holds else "no",
-            f"{one.coverage(draws):.1%}",
+            f"{one.coverage(draws):.1%}" if len(one.since) >= ENOUGH else "too few",
         )
     console = Console(width=110)
     console.print(table)
     count, n = sum(one.holds for one in found), len(found)
     low, high = fraction_interval(count, n)
-    console.print(
-        f"{count} of {n} intervals hold the mean (95% interval {low:.0%} to {high:.0%}); of the"
-        f" intervals of drawn seeds, {mean(one.coverage(draws) for one in found):.1%} do"
-    )
+    console.print(f"{count} of {n} intervals hold the mean (95% interval {low:.0%} to {high:.0%})")
+    if all(len(one.since) >= ENOUGH for one in found):
+        held = mean(one.coverage(draws) for one in found)
+        console.print(f"{held:.1%} of the intervals of drawn seeds do")
 
 
 def main() -> None:
