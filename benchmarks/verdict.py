@@ -9,14 +9,14 @@ gives an interval for the mean difference of the objective. ``--record`` trains 
 each demo on up to 100 more seeds, about 25 s each on a core, and goes on where it was cut off. Each
 of the seeds is trained with all settings before the next one.
 
-The table has, for each demo, its interval, the mean difference over the seeds recorded since, and
-how often the interval of 5 seeds drawn from these with replacement holds that mean.
+The table has each demo's interval and the mean difference over the seeds recorded since. Below it:
+how often intervals of differences drawn from all recorded ones miss, and how often two settings
+that are equally good would be told apart.
 """
 
 import csv
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -42,8 +42,6 @@ or nothing for settings that the search found."""
 FIRST_SEED = 800_000_000
 """The seeds trained since: larger than those of any search with a --seed below 800."""
 CONFIDENCE = 0.95
-ENOUGH = 20
-"""Fewer seeds since do not show how often an interval of 5 of them would hold."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +58,8 @@ class Options:
     """How many more fresh seeds --record trains."""
     processes: int = 2
     """Trainings at once."""
-    draws: int = 2000
-    """Draws of 5 of the recorded seeds for each demo."""
+    draws: int = 40_000
+    """Draws of as many differences as a demo has seeds."""
 
     def __post_init__(self) -> None:
         for name in ("seeds", "processes", "draws"):
@@ -153,13 +151,14 @@ class Demo:
         low, high = mean_interval([*self.differences])
         return bool(low <= self.since.mean() <= high)
 
-    def coverage(self, draws: int) -> float:
-        """How often the interval of as many seeds as the demo had, drawn from ``since`` with
-        replacement, holds the mean of ``since``."""
-        n = len(self.differences)
-        drawn = np.random.default_rng(0).choice(self.since, (draws, n))
-        half = t.ppf((1 + CONFIDENCE) / 2, n - 1) * drawn.std(axis=1, ddof=1) / np.sqrt(n)
-        return float((abs(drawn.mean(axis=1) - self.since.mean()) <= half).mean())
+
+def misses(values: NDArray[np.float64], n: int, draws: int) -> tuple[float, float]:
+    """How often Student's interval of ``n`` of the values, drawn with replacement, lies below and
+    above the mean of all."""
+    drawn = np.random.default_rng(0).choice(values, (draws, n))
+    half = t.ppf((1 + CONFIDENCE) / 2, n - 1) * drawn.std(axis=1, ddof=1) / np.sqrt(n)
+    away = drawn.mean(axis=1) - values.mean()
+    return float((away < -half).mean()), float((away > half).mean())
 
 
 def demos(table: pd.DataFrame) -> list[Demo]:
@@ -184,10 +183,13 @@ def differences(mine: "pd.Series[float]", its: "pd.Series[float]") -> NDArray[np
     return np.asarray(both[:, 0] - both[:, 1])
 
 
-def print_table(found: list[Demo], draws: int) -> None:
+def print_table(found: list[Demo], baseline: NDArray[np.float64], draws: int) -> None:
+    """Print each demo's interval, and how often others like it miss.
+
+    ``baseline``: the objective of the baseline on every recorded seed.
+    """
     table = Table()
-    titles = ("demo", "its interval", "seeds since", "their mean", "holds", f"of {draws:,} draws")
-    for title in ("best settings", *titles):
+    for title in ("best settings", "demo", "its interval", "seeds since", "their mean", "holds"):
         table.add_column(title, justify="left" if title == "best settings" else "right")
     for one in found:
         low, high = mean_interval([*one.differences])
@@ -198,16 +200,20 @@ def print_table(found: list[Demo], draws: int) -> None:
             str(len(one.since)),
             f"{one.since.mean():.3f}",
             "yes" if one.holds else "no",
-            f"{one.coverage(draws):.1%}" if len(one.since) >= ENOUGH else "too few",
         )
     console = Console(width=110)
     console.print(table)
-    count, n = sum(one.holds for one in found), len(found)
-    low, high = fraction_interval(count, n)
-    console.print(f"{count} of {n} intervals hold the mean (95% interval {low:.0%} to {high:.0%})")
-    if all(len(one.since) >= ENOUGH for one in found):
-        held = mean(one.coverage(draws) for one in found)
-        console.print(f"{held:.1%} of the intervals of drawn seeds do")
+    count, demos_seen = sum(one.holds for one in found), len(found)
+    low, high = fraction_interval(count, demos_seen)
+    every = np.concatenate([np.append(one.differences, one.since) for one in found])
+    below, above = misses(every, n := len(found[0].differences), draws)
+    apart = sum(misses(np.subtract.outer(baseline, baseline).ravel(), n, draws))
+    console.print(
+        f"{count} of {demos_seen} intervals hold the mean (95% interval {low:.0%} to {high:.0%})\n"
+        f"of intervals of {n} differences drawn from all {len(every)}, {1 - below - above:.1%} hold"
+        f" their mean, {below:.1%} end below it, {above:.1%} begin above it\n"
+        f"of intervals of {n} differences between seeds of the baseline, {apart:.1%} miss zero"
+    )
 
 
 def main() -> None:
@@ -216,10 +222,12 @@ def main() -> None:
         add_demo(path, options.trainings)
     if options.record:
         record(options)
-    found = demos(read(options.trainings))
+    table = read(options.trainings)
+    found = demos(table)
     if not found:
         raise UsageError(f"{options.trainings} has no demo: --record one")
-    print_table(found, options.draws)
+    baseline = table.loc[table["baseline"].notna(), "mean_accuracy"].to_numpy()
+    print_table(found, baseline, options.draws)
 
 
 if __name__ == "__main__":

@@ -45,6 +45,11 @@ class VersusBaseline:
     is_winner: bool
 
     @property
+    def beside_winner(self) -> FinishedTrial:
+        """What the run's best settings are compared with."""
+        return self.baseline if self.is_winner else self.best
+
+    @property
     def confidence(self) -> float:
         """Of ``interval``: the best of several settings is the luckiest of them, so all their
         intervals together may miss as often as one (Bonferroni)."""

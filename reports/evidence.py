@@ -75,7 +75,7 @@ def fresh_values_beside(run: Run, metric: str) -> dict[str, list[float]]:
     versus = versus_baseline(run)
     if versus is None:
         return {}
-    other = versus.baseline if versus.is_winner else versus.best
+    other = versus.beside_winner
     found = (one.last.get(metric) for one in run.on_fresh_seeds[other.number].values())
     values = [float(value) for value in found if value is not None and math.isfinite(value)]
     return {"best baseline" if versus.is_winner else f"trial {other.number}": values}

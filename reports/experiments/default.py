@@ -154,7 +154,7 @@ class Page:
         if not reports:
             return None
         if versus := versus_baseline(run):
-            other = versus.baseline if versus.is_winner else versus.best
+            other = versus.beside_winner
             name = str(other.config.get("baseline", f"trial {other.number}"))
             beside[name] = confirmed_reports(run, other.number, column)
         axis, marked = self.axis(run, column), dict(lines or {})

@@ -90,8 +90,8 @@ class RawRun:
         return [self.read_trial(file.parent) for file in sorted(folder.glob("trial_*/trial.json"))]
 
     def read_trial(self, folder: Path) -> Trial:
-        if (folder / "schedule.json").exists():
-            raise NotImplementedError(f"{folder}: population based training")
+        scheduled = (folder / "schedule.json").exists()
+        assert not scheduled, f"{folder}: population based training is not recomputed"
         record, reports = json.loads((folder / "trial.json").read_bytes()), folder / "result.json"
         lines = reports.read_text("utf-8").splitlines() if reports.exists() else []
         rows = {row["step"]: row for row in map(json.loads, lines)}  # a later line replaces
