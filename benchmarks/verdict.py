@@ -10,13 +10,15 @@ each demo on up to 100 more seeds, about 25 s each on a core, and goes on where 
 of the seeds is trained with all settings before the next one.
 
 The table has each demo's interval and the mean difference over the seeds recorded since. Below it:
-how often intervals of differences drawn from all recorded ones miss, and how often two settings
-that are equally good would be told apart.
+how often intervals of differences drawn from a demo's recorded ones miss, beside Student's, and how
+often two settings that are equally good would be told apart.
 """
 
 import csv
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
@@ -24,11 +26,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
-from scipy.stats import t
 
 from benchmarks.common import in_processes, train_lstm
 from command_line import UsageError, read_arguments, run_script
-from records.checks.statistics import fraction_interval, mean_interval
+from records.checks.check import Interval
+from records.checks.statistics import fraction_interval, half_width, paired_interval
 from records.run import Run
 from records.versus_baseline import versus_baseline
 from search_spaces.lstm import SPACES
@@ -41,7 +43,6 @@ COLUMNS = ("demo", "baseline", *TASK, *SETTINGS, "seed", *METRICS)
 or nothing for settings that the search found."""
 FIRST_SEED = 800_000_000
 """The seeds trained since: larger than those of any search with a --seed below 800."""
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,8 @@ class Options:
     """How many more fresh seeds --record trains."""
     processes: int = 2
     """Trainings at once."""
-    draws: int = 40_000
-    """Draws of as many differences as a demo has seeds."""
+    draws: int = 2000
+    """Draws of as many differences as a demo has seeds, of each demo."""
 
     def __post_init__(self) -> None:
         for name in ("seeds", "processes", "draws"):
@@ -146,19 +147,34 @@ class Demo:
     since: NDArray[np.float64]
 
     @property
+    def all(self) -> NDArray[np.float64]:
+        """The differences on all seeds."""
+        return np.append(self.differences, self.since)
+
+    @property
     def holds(self) -> bool:
         """Whether the demo's interval holds the mean of ``since``."""
-        low, high = mean_interval([*self.differences])
+        low, high = paired_interval([*self.differences])
         return bool(low <= self.since.mean() <= high)
 
 
-def misses(values: NDArray[np.float64], n: int, draws: int) -> tuple[float, float]:
-    """How often Student's interval of ``n`` of the values, drawn with replacement, lies below and
-    above the mean of all."""
-    drawn = np.random.default_rng(0).choice(values, (draws, n))
-    half = t.ppf((1 + CONFIDENCE) / 2, n - 1) * drawn.std(axis=1, ddof=1) / np.sqrt(n)
-    away = drawn.mean(axis=1) - values.mean()
-    return float((away < -half).mean()), float((away > half).mean())
+def student(differences: Sequence[float]) -> Interval:
+    """Student's interval, which takes no account of skewed differences."""
+    half = half_width(stdev(differences), len(differences))
+    return Interval(mean(differences) - half, mean(differences) + half)
+
+
+def misses(
+    values: NDArray[np.float64],
+    n: int,
+    draws: int,
+    interval: Callable[[Sequence[float]], Interval] = paired_interval,
+) -> NDArray[np.float64]:
+    """How often the interval of ``n`` of the values, drawn with replacement, ends below and begins
+    above the mean of all: two fractions."""
+    drawn = np.random.default_rng(0).choice(values, (draws, n)).tolist()
+    low, high = np.array([interval(one) for one in drawn]).T
+    return np.array([(high < values.mean()).mean(), (low > values.mean()).mean()])
 
 
 def demos(table: pd.DataFrame) -> list[Demo]:
@@ -192,7 +208,7 @@ def print_table(found: list[Demo], baseline: NDArray[np.float64], draws: int) ->
     for title in ("best settings", "demo", "its interval", "seeds since", "their mean", "holds"):
         table.add_column(title, justify="left" if title == "best settings" else "right")
     for one in found:
-        low, high = mean_interval([*one.differences])
+        low, high = paired_interval([*one.differences])
         table.add_row(
             f"lr={one.lr:.3g} max_norm={one.max_norm:.3g}",
             one.name,
@@ -205,13 +221,19 @@ def print_table(found: list[Demo], baseline: NDArray[np.float64], draws: int) ->
     console.print(table)
     count, demos_seen = sum(one.holds for one in found), len(found)
     low, high = fraction_interval(count, demos_seen)
-    every = np.concatenate([np.append(one.differences, one.since) for one in found])
-    below, above = misses(every, n := len(found[0].differences), draws)
-    apart = sum(misses(np.subtract.outer(baseline, baseline).ravel(), n, draws))
+    n = len(found[0].differences)
     console.print(
-        f"{count} of {demos_seen} intervals hold the mean (95% interval {low:.0%} to {high:.0%})\n"
-        f"of intervals of {n} differences drawn from all {len(every)}, {1 - below - above:.1%} hold"
-        f" their mean, {below:.1%} end below it, {above:.1%} begin above it\n"
+        f"{count} of {demos_seen} intervals hold the mean (95% interval {low:.0%} to {high:.0%})"
+    )
+    for words, interval in (("intervals", paired_interval), ("Student's intervals", student)):
+        rates = [misses(one.all, n, draws, interval) for one in found]
+        below, above = np.mean(rates, axis=0)
+        console.print(
+            f"of {words} of {n} differences drawn from a demo's, {1 - below - above:.1%} hold their"
+            f" mean, {below:.1%} end below it, {above:.1%} begin above it"
+        )
+    apart = sum(misses(np.subtract.outer(baseline, baseline).ravel(), n, 20 * draws))
+    console.print(
         f"of intervals of {n} differences between seeds of the baseline, {apart:.1%} miss zero"
     )
 

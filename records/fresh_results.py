@@ -31,8 +31,8 @@ class FreshResults:
 
     @property
     def mean(self) -> Interval | None:
-        """Student's 95% interval for the mean of the goal's metric. None if all values are equal,
-        so that nothing shows how much they vary."""
+        """The 95% interval for the mean of the goal's metric. None if all values are equal, so that
+        nothing shows how much they vary."""
         return mean_interval(self.values) if len({*self.values}) > 1 else None
 
 

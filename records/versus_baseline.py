@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Literal
 
-from records.checks.check import amount, counted
-from records.checks.statistics import half_width
+from records.checks.check import Interval, amount, counted
+from records.checks.statistics import half_width, paired_interval
 from records.finished_trial import FinishedTrial
 from records.outcome import ERROR
 from records.run import Run
@@ -56,17 +56,13 @@ class VersusBaseline:
         return 1 - MISSED / self.compared
 
     @property
-    def interval(self) -> tuple[float, float] | None:
-        """Student's interval for the mean difference. None if a training failed, or if all
-        differences are equal, so that nothing shows how much they vary."""
+    def interval(self) -> Interval | None:
+        """The interval for the mean difference, by Student's paired test; the end away from zero is
+        farther if the differences are skewed (``paired_interval``). None if a training failed, or
+        if all differences are equal, so that nothing shows how much they vary."""
         if not all(map(math.isfinite, self.differences)) or len({*self.differences}) < 2:
             return None
-        centre, half = mean(self.differences), self._half_width(len(self.differences))
-        return centre - half, centre + half
-
-    def _half_width(self, n: int) -> float:
-        """Half of the interval's width if ``n`` seeds differ as much as these do."""
-        return half_width(stdev(self.differences), n, self.confidence)
+        return paired_interval(self.differences, self.confidence)
 
     @property
     def verdict(self) -> Literal["yes", "no", "not shown"]:
@@ -118,10 +114,9 @@ class VersusBaseline:
         is none, if it is shown, or if it takes more than ``MOST_SEEDS``."""
         if self.verdict != "not shown" or self.interval is None:
             return None
-        centre = abs(mean(self.differences))
-        enough = (
-            n for n in range(len(self.seeds) + 1, MOST_SEEDS + 1) if self._half_width(n) < centre
-        )
+        centre, spread = abs(mean(self.differences)), stdev(self.differences)
+        more = range(len(self.seeds) + 1, MOST_SEEDS + 1)
+        enough = (n for n in more if half_width(spread, n, self.confidence) < centre)
         return next(enough, None)
 
 

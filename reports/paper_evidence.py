@@ -67,7 +67,8 @@ def tests(run: Run, page: Page) -> str:
         return ""
     words = (
         f"A seed reaches the goal if its {goal_words(run, page)}. Fractions of seeds have Clopper"
-        " and Pearson's 95% interval, and means of two or more different values have Student's."
+        " and Pearson's 95% interval, and means of two or more different values have Student's, of"
+        " which an end is moved out to that for skewed values (Hall 1992) if this lies farther."
     )
     found = versus_baseline(run)
     if found is None or not found.seeds:
@@ -76,7 +77,10 @@ def tests(run: Run, page: Page) -> str:
         f", since the best of {found.compared} finalists was chosen on the same seeds (Bonferroni:"
         f" 1 - {MISSED:g} / {found.compared})"
     ) * (found.compared > 1)
-    how = "by Student's interval for the mean difference, seed by seed, with a confidence of"
+    how = (
+        "by Student's interval for the mean difference, seed by seed (only its end away from zero"
+        " is moved out likewise), with a confidence of"
+    )
     if found.interval is None:
         how = (
             "by the signs of the differences, seed by seed, since these are all equal or some have"

@@ -73,7 +73,7 @@ class OnFreshSeeds:
 
     @property
     def mean(self) -> str:
-        """The mean, with Student's interval if it has one."""
+        """The mean, with its interval if it has one."""
         values = self.values
         if not values:
             return NONE

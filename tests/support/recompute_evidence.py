@@ -11,13 +11,13 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from tests.support.raw_run import RawRun, Trial, average
 from tests.support.recompute_checks import measured_alike
 from tests.support.recompute_figures import Point, Trace, Traces, Value, by_outcome, value
 from tests.support.recompute_trained import stages
 from tests.support.recompute_what import Judged, at_cost, judged_at_budgets, place
+from tests.support.skewed import mean_interval
 
 Bars = dict[str, tuple[float, float, float]]
 """By parameter, its importance, and how far its interval reaches above and below it, in percent."""
@@ -236,12 +236,12 @@ def curse(run: RawRun) -> Traces:
 
 
 def _interval(values: Sequence[float]) -> tuple[float, float]:
-    """How far Student's interval for the mean reaches above and below it."""
+    """How far the interval for the mean reaches above and below it."""
     if np.ptp(values) == 0:
         return 0.0, 0.0
     mean = average(values)
-    low, high = stats.t.interval(0.95, len(values) - 1, mean, stats.sem(values))
-    return float(high) - mean, mean - float(low)
+    low, high = mean_interval(values)
+    return high - mean, mean - low
 
 
 def _mean_loss(run: RawRun, trial: Trial) -> float:
