@@ -15,6 +15,7 @@ from tests.conftest import ROOT, SMALL, SmallSearch, run, start
 from tests.support.processes import wait_for
 from trainables.lstm.model import LSTM, load_model
 from trainables.lstm.palindromes import draw_batch
+from tuning.seeds import ABLATION_SEEDS
 
 
 def test_ends_well_and_says_once_that_there_is_no_gpu(small_search: SmallSearch) -> None:
@@ -177,7 +178,7 @@ def test_a_finished_run_takes_more_trials_and_other_flags(tmp_path: Path) -> Non
     ends = [[path[place]["config"][name] for name in ("lr", "hidden_dim")] for place in (0, -1)]
     assert ends == [[0.005, 128], [best["lr"], best["hidden_dim"]]]
     assert all(record["ended"] for record in path)
-    assert len({record["config"]["seed"] for record in path}) == 1
+    assert len({record["config"]["seed"] for record in path}) == ABLATION_SEEDS
 
     other = run(
         "tune_lstm.py", "--resume", "--storage-path", "here", "--input-length", 9, cwd=tmp_path
