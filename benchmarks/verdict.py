@@ -234,7 +234,8 @@ def print_table(found: list[Demo], baseline: NDArray[np.float64], draws: int) ->
         )
     apart = sum(misses(np.subtract.outer(baseline, baseline).ravel(), n, 20 * draws))
     console.print(
-        f"of intervals of {n} differences between seeds of the baseline, {apart:.1%} miss zero"
+        f"of intervals of {n} differences between {len(baseline)} seeds of the baseline"
+        f" ({baseline.min():.2f} to {baseline.max():.2f}), {apart:.1%} miss zero"
     )
 
 
