@@ -39,6 +39,9 @@ OF_EVERY_SEARCH = (
 )  # fmt: skip
 """Entries that every search records. The others are what its experiment prepared."""
 
+TO_AN_END = ("finished", "time budget", "target reached")
+"""How a session ends if nothing is left to do: it has answered."""
+
 
 class NotARun(ValueError):
     """The folder is not a run of this project; the message is one line."""
@@ -101,6 +104,7 @@ def _check(search: dict[str, Any]) -> None:
         sound += [math.isfinite(session["ended"] or 0)]
         # An earlier version recorded a command as it was typed, with its secrets.
         session |= {"command": hide_in_command(str(command)), "how": session.get("how", "unknown")}
+        sound += [isinstance(session.setdefault("confirm", None), int | None)]
     if not all(sound):
         raise ValueError("search.json")
 

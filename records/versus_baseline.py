@@ -5,7 +5,7 @@ Both were trained on the same fresh seeds, so their objective is compared seed b
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import mean, stdev
 from typing import Literal
 
@@ -14,6 +14,7 @@ from records.checks.statistics import half_width, paired_interval
 from records.finished_trial import FinishedTrial
 from records.outcome import ERROR
 from records.run import Run
+from records.search_json import TO_AN_END
 
 MISSED = 0.05
 """How often an interval misses the difference that many more seeds would show, at most."""
@@ -32,6 +33,7 @@ class VersusBaseline:
             the metric's own unit; infinite or NaN if one of them has no value there.
         better: Its sign if the best settings are better: 1 or -1.
         compared: Among how many settings the best were chosen on these seeds.
+        looks: How many answers the run has given, on more and more of these seeds.
         is_winner: Whether they are the run's best; else the baseline is.
     """
 
@@ -42,6 +44,7 @@ class VersusBaseline:
     differences: tuple[float, ...]
     better: Literal[1, -1]
     compared: int
+    looks: int
     is_winner: bool
 
     @property
@@ -51,9 +54,15 @@ class VersusBaseline:
 
     @property
     def confidence(self) -> float:
-        """Of ``interval``: the best of several settings is the luckiest of them, so all their
-        intervals together may miss as often as one (Bonferroni)."""
-        return 1 - MISSED / self.compared
+        """Of ``interval``. The best of several settings is the luckiest of them, so the intervals
+        of all may miss as often as one (Bonferroni). Who adds seeds until an answer pleases would
+        find one too often, so the k-th answer may miss 1 / k² as often as the first."""
+        return 1 - MISSED / self.shares
+
+    @property
+    def shares(self) -> int:
+        """Among how many intervals the chance of ``MISSED`` is divided."""
+        return self.compared * self.looks**2
 
     @property
     def interval(self) -> Interval | None:
@@ -102,21 +111,25 @@ class VersusBaseline:
         how = "higher" if centre > 0 else "lower"
         if centre < 0:
             low, high = -high, -low
-        chosen = f", wider since the best of {self.compared} was chosen" * (self.compared > 1)
+        why = [f"the best of {self.compared} was chosen"] * (self.compared > 1)
+        added = self.looks - 1
+        why += [f"seeds were added after {counted(added, 'answer')}"] * (added > 0)
+        wider = f", wider since {' and '.join(why)}" if why else ""
         return (
             f"{verdict}; {self.metric} is {amount(abs(centre))} {how} than with {than} on"
-            f" average over {n} fresh seeds (95% interval {amount(low)} to {amount(high)}{chosen})"
+            f" average over {n} fresh seeds (95% interval {amount(low)} to {amount(high)}{wider})"
         )
 
     @property
     def seeds_needed(self) -> int | None:
-        """With how many fresh seeds a difference as large as this one would be shown; None if there
-        is none, if it is shown, or if it takes more than ``MOST_SEEDS``."""
+        """With how many fresh seeds a difference as large as this one would be shown in the next
+        answer; None if there is none, if it is shown, or if it takes more than ``MOST_SEEDS``."""
         if self.verdict != "not shown" or self.interval is None:
             return None
         centre, spread = abs(mean(self.differences)), stdev(self.differences)
         more = range(len(self.seeds) + 1, MOST_SEEDS + 1)
-        enough = (n for n in more if half_width(spread, n, self.confidence) < centre)
+        confidence = replace(self, looks=self.looks + 1).confidence
+        enough = (n for n in more if half_width(spread, n, confidence) < centre)
         return next(enough, None)
 
 
@@ -139,8 +152,19 @@ def versus_baseline(run: Run) -> VersusBaseline | None:
         tuple(run.value(loss_of(mine[seed])) - run.value(loss_of(its[seed])) for seed in seeds),
         -1 if run.minimizes else 1,
         len(others),
+        looks(run),
         best is run.winner,
     )
+
+
+def looks(run: Run) -> int:
+    """How many answers the run has given, each on another number of fresh seeds.
+
+    A session that was interrupted, or failed, has given none; the last one gives one now.
+    """
+    *earlier, last = run.search["sessions"]
+    answered = [one for one in earlier if one.get("how") in TO_AN_END]
+    return len({one.get("confirm") for one in [*answered, last]})
 
 
 def _leading(run: Run, others: Sequence[FinishedTrial]) -> FinishedTrial:

@@ -23,7 +23,7 @@ from records.finished_trial import FinishedTrial
 from records.outcome import ERROR
 from records.run import Run
 from records.search_json import OF_EVERY_SEARCH
-from records.versus_baseline import MISSED, loss_of
+from records.versus_baseline import MISSED, looks, loss_of
 
 LEAST_SEEDS = 4
 """Fresh seeds of each run, at least: with fewer beside many, Welch's interval misses too often
@@ -107,8 +107,8 @@ class Comparison:
 def compare_runs(runs: Sequence[Run], of_the_answer: Collection[str] = ()) -> Comparison:
     """Compare the best settings of runs of one experiment, each with each of the same task.
 
-    The chance of 5% to miss is shared by all pairs, and in a pair by the settings of the run that
-    had more finalists, since its best ones were chosen on these seeds.
+    The chance of 5% to miss is shared by all pairs, and in a pair by the finalists of the run that
+    had more, since its best ones were chosen on these seeds, times the square of ``looks``.
 
     ``of_the_answer``: see ``task_of``.
     """
@@ -189,7 +189,7 @@ def _versus(first: Run, second: Run, pairs: int) -> VersusRun:
     same = first.objective == second.objective
     metric = first.metric if same else first.goal.metric
     minimizes = first.minimizes if same else first.goal.at == "most"
-    finalists = max(1, len(first.finalists), len(second.finalists))
+    chances = max(max(1, len(run.finalists)) * looks(run) ** 2 for run in (first, second))
 
     def value(run: Run, trained: FinishedTrial) -> float:
         if same:
@@ -201,4 +201,4 @@ def _versus(first: Run, second: Run, pairs: int) -> VersusRun:
 
     mine, its = (tuple(value(run, one) for one in run.fresh_seeds) for run in (first, second))
     better: Literal[1, -1] = -1 if minimizes else 1
-    return VersusRun(first, second, metric, (mine, its), better, pairs * finalists)
+    return VersusRun(first, second, metric, (mine, its), better, pairs * chances)

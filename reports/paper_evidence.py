@@ -3,9 +3,10 @@ were dropped, and the tests. A sentence is empty if the run does not have what i
 
 from records.checks.check import counted
 from records.run import Run
+from records.search_json import TO_AN_END
 from records.versus_baseline import MISSED, versus_baseline
 from reports.experiments.default import Page
-from reports.paper_search import TO_AN_END, last_session, listed
+from reports.paper_search import last_session, listed
 from reports.paper_table import goal_words, level
 
 
@@ -73,10 +74,12 @@ def tests(run: Run, page: Page) -> str:
     found = versus_baseline(run)
     if found is None or not found.seeds:
         return words
-    corrected = (
-        f", since the best of {found.compared} finalists was chosen on the same seeds (Bonferroni:"
-        f" 1 - {MISSED:g} / {found.compared})"
-    ) * (found.compared > 1)
+    why = [f"the best of {found.compared} finalists was chosen on the same seeds"]
+    why = why * (found.compared > 1)
+    why += [f"seeds were added after {counted(found.looks - 1, 'answer')}"] * (found.looks > 1)
+    corrected = ""
+    if why:
+        corrected = f", since {' and '.join(why)} (Bonferroni: 1 - {MISSED:g} / {found.shares})"
     how = (
         "by Student's interval for the mean difference, seed by seed (only its end away from zero"
         " is moved out likewise), with a confidence of"

@@ -28,8 +28,6 @@ RUNGS = {
     "asha": "asynchronous successive halving (ASHA)",
     "hyperband": "asynchronous HyperBand",
 }
-TO_AN_END = ("finished", "time budget", "target reached")
-"""How the last session of a search ends if nothing is left to do."""
 
 
 def one_training(run: Run, page: Page) -> str:

@@ -75,9 +75,9 @@ def test_what_is_not_shown_says_how_many_seeds_would_show_it(lstm: MadeRun) -> N
     needed = found.seeds_needed
     assert needed is not None
     differences = np.array(found.differences)
-    quantile = 1.96
+    quantile = 2.5  # of the second answer: 1 - 0.05 / 4
     about = (quantile * differences.std(ddof=1) / differences.mean()) ** 2
-    assert about < needed < about + 4
+    assert about < needed < about + 6
 
 
 def test_differences_that_are_all_equal_show_nothing_but_their_signs(lstm: MadeRun) -> None:
@@ -112,6 +112,50 @@ def test_the_interval_of_the_best_of_several_is_wider(lstm: MadeRun) -> None:
     assert "wider since the best of 2 was chosen" in found.words
 
 
+ANSWERED = {"started": 0.0, "ended": 1.0, "how": "finished", "confirm": 3}
+
+
+@pytest.mark.parametrize(
+    ("sessions", "looks"),
+    [
+        ([ANSWERED], 1),
+        ([ANSWERED, {**ANSWERED, "confirm": 5}], 2),
+        ([ANSWERED, ANSWERED, {**ANSWERED, "confirm": 5, "how": "running", "ended": None}], 2),
+        ([{**ANSWERED, "how": "interrupted"}, {**ANSWERED, "confirm": 5}], 1),
+        ([{"started": 0.0, "ended": 1.0}], 1),  # of an earlier version
+    ],
+)
+def test_seeds_that_were_added_after_an_answer_widen_the_interval(
+    lstm: MadeRun, sessions: list[dict[str, Any]], looks: int
+) -> None:
+    lstm.describe(sessions=sessions)
+    values = {1: [0.91, 0.83, 0.72, 0.9, 0.8], 3: [0.8, 0.8, 0.6, 0.9, 0.7]}
+    found = answer(lstm, values, **HAND_TUNED)
+    assert found.interval == pytest.approx(paired_interval(found.differences, 1 - 0.05 / looks**2))
+    told = ", wider since seeds were added after 1 answer)" in found.words
+    assert told == (looks == 2)
+    needed = [dataclasses.replace(found, looks=k).seeds_needed for k in (1, 2)]
+    assert needed[0] is None or (needed[1] or 0) > needed[0]
+
+
+def test_adding_seeds_after_an_answer_misleads_in_about_1_case_in_20() -> None:
+    """docs/decisions/finalists.md has these rates."""
+    draws, alone, all_three, trials = np.random.default_rng(2), 0, 0, 3000
+    one: Any = None
+    for _ in range(trials):
+        every = draws.normal(size=20).tolist()
+        told = {
+            (look, n): VersusBaseline(
+                one, one, "metric", tuple(range(n)), tuple(every[:n]), 1, 1, look, True
+            ).verdict
+            != "not shown"
+            for look, n in ((1, 5), (2, 10), (3, 20), (1, 10), (1, 20))
+        }
+        all_three += told[1, 5] or told[2, 10] or told[3, 20]
+        alone += told[1, 5] or told[1, 10] or told[1, 20]
+    assert all_three / trials < 0.07 < 0.1 < alone / trials
+
+
 def test_after_a_failed_training_only_the_signs_count(lstm: MadeRun) -> None:
     few = answer(lstm, {1: [0.9, 0.8, 0.7, 0.9, 0.9], 3: [None, 0.1, 0.1, 0.1, 0.1]}, **HAND_TUNED)
     assert few.verdict == "not shown"  # 5 of 5 signs: 1 in 16
@@ -144,7 +188,7 @@ def test_the_interval_misses_the_true_difference_as_rarely_as_it_says() -> None:
         best = max(others, key=np.mean)
         one: Any = None
         differences = tuple(map(float, best - baseline))
-        found = VersusBaseline(one, one, "metric", tuple(range(5)), differences, 1, 3, True)
+        found = VersusBaseline(one, one, "metric", tuple(range(5)), differences, 1, 3, 1, True)
         assert found.interval is not None
         missed += not found.interval[0] <= 0 <= found.interval[1]
     assert missed / trials < 0.05

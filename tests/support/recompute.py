@@ -86,9 +86,14 @@ def versus(run: RawRun, winner: Trial) -> list[Item]:
     mine, its = run.on_seeds(best), run.on_seeds(baseline)
     gains = [its[seed].fresh_loss - mine[seed].fresh_loss for seed in sorted(mine.keys() & its)]
     better = np.array(gains)
-    p_value, metric, name = 0.05 / len(others), run.objective["metric"], baseline.config["baseline"]
+    *earlier, last = run.search["sessions"]
+    unanswered = ("interrupted", "failed", "running")
+    tried = {one.get("confirm") for one in earlier if one["how"] not in unanswered}
+    chances = len(others), len(tried | {last.get("confirm")})
+    p_value, metric, name = 0.05, run.objective["metric"], baseline.config["baseline"]
+    p_value /= chances[0] * chances[1] ** 2
     if np.isfinite(better).all() and np.ptp(better) > 0:
-        return [*items, *_by_interval(better, p_value, run.sign, len(others), metric, name)]
+        return [*items, *_by_interval(better, p_value, run.sign, chances, metric, name)]
     wins, losses = int((better > 0).sum()), int((better < 0).sum())
     n = len(better)
     shown = max(wins, losses) == n and stats.binomtest(n, n).pvalue <= p_value  # the sign test
@@ -97,7 +102,12 @@ def versus(run: RawRun, winner: Trial) -> list[Item]:
 
 
 def _by_interval(
-    gains: FloatArray, missed: float, sign: int, settings: int, metric: str, baseline: str
+    gains: FloatArray,
+    missed: float,
+    sign: int,
+    chances: tuple[int, int],
+    metric: str,
+    baseline: str,
 ) -> list[Item]:
     """By Student's paired test. The interval misses the mean gain as often as ``missed``."""
     values = [float(gain) for gain in gains]
@@ -108,8 +118,10 @@ def _by_interval(
     how = "higher" if centre * sign < 0 else "lower"
     items: list[Item] = [told, metric, abs(centre), how, baseline, "over", n, "(", 0.95]
     items += [low, "to", high]
+    settings, looks = chances
     items += ["the best of", settings] if settings > 1 else []
-    more = np.arange(n + 1, 1001)
+    items += ["were added after", looks - 1, "answer"] if looks > 1 else []
+    more, missed = np.arange(n + 1, 1001), missed * looks**2 / (looks + 1) ** 2
     enough = more[spread / np.sqrt(more) * stats.t.isf(missed / 2, more - 1) < abs(centre)]
     return items + (["--confirm", int(enough[0])] if told == "not shown" and len(enough) else [])
 
