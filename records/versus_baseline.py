@@ -34,6 +34,7 @@ class VersusBaseline:
         better: Its sign if the best settings are better: 1 or -1.
         compared: Among how many settings the best were chosen on these seeds.
         looks: How many answers the run has given, on more and more of these seeds.
+        learned: Whether the best settings are more than hardly better than a guess.
         is_winner: Whether they are the run's best; else the baseline is.
     """
 
@@ -45,6 +46,7 @@ class VersusBaseline:
     better: Literal[1, -1]
     compared: int
     looks: int
+    learned: bool
     is_winner: bool
 
     @property
@@ -123,8 +125,9 @@ class VersusBaseline:
     @property
     def seeds_needed(self) -> int | None:
         """With how many fresh seeds a difference as large as this one would be shown in the next
-        answer; None if there is none, if it is shown, or if it takes more than ``MOST_SEEDS``."""
-        if self.verdict != "not shown" or self.interval is None:
+        answer; None if there is none, if it is shown, if it takes more than ``MOST_SEEDS``, or if
+        nothing has been learned, so that none matters."""
+        if self.verdict != "not shown" or self.interval is None or not self.learned:
             return None
         centre, spread = abs(mean(self.differences)), stdev(self.differences)
         more = range(len(self.seeds) + 1, MOST_SEEDS + 1)
@@ -153,6 +156,7 @@ def versus_baseline(run: Run) -> VersusBaseline | None:
         -1 if run.minimizes else 1,
         len(others),
         looks(run),
+        not run.goal.guessed([one.last for one in mine.values()]),
         best is run.winner,
     )
 

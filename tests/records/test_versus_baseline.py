@@ -80,6 +80,24 @@ def test_what_is_not_shown_says_how_many_seeds_would_show_it(lstm: MadeRun) -> N
     assert about < needed < about + 6
 
 
+def test_of_what_has_learned_nothing_no_more_seeds_are_asked(lstm: MadeRun) -> None:
+    goal = {"metric": "test_accuracy", "at": "least", "bound": 0.99, "chance": 0.1}
+    lstm.describe(goal=goal)
+    for number, baseline, values in ((1, {}, (0.11, 0.09)), (3, {"baseline": "hand"}, (0.1, 0.1))):
+        own: dict[str, Any] = {**OWN, "trial": number, **baseline}
+        lstm.trial(number, own, values[0])
+        for seed, value in enumerate(values):
+            fresh: dict[str, Any] = {"confirms": number, "seed": 900_000 + seed}
+            run, row = lstm.run.confirmation(), {"test_accuracy": 0.1}
+            lstm.trial(2 * number + seed, own, value + 0.001 * number, run=run, row=row, **fresh)
+    found = versus_baseline(lstm.opened)
+    assert found is not None
+    assert (found.verdict, found.learned, found.seeds_needed) == ("not shown", False, None)
+    assert dataclasses.replace(
+        found, differences=(0.11, 0.09, 0.3, -0.1, 0.2), learned=True
+    ).seeds_needed
+
+
 def test_differences_that_are_all_equal_show_nothing_but_their_signs(lstm: MadeRun) -> None:
     """Two equal differences would give an interval without width."""
     few = answer(lstm, {1: [0.75, 0.5], 3: [0.5, 0.25]}, **HAND_TUNED)
@@ -146,7 +164,7 @@ def test_adding_seeds_after_an_answer_misleads_in_about_1_case_in_20() -> None:
         every = draws.normal(size=20).tolist()
         told = {
             (look, n): VersusBaseline(
-                one, one, "metric", tuple(range(n)), tuple(every[:n]), 1, 1, look, True
+                one, one, "metric", tuple(range(n)), tuple(every[:n]), 1, 1, look, True, True
             ).verdict
             != "not shown"
             for look, n in ((1, 5), (2, 10), (3, 20), (1, 10), (1, 20))
@@ -188,7 +206,9 @@ def test_the_interval_misses_the_true_difference_as_rarely_as_it_says() -> None:
         best = max(others, key=np.mean)
         one: Any = None
         differences = tuple(map(float, best - baseline))
-        found = VersusBaseline(one, one, "metric", tuple(range(5)), differences, 1, 3, 1, True)
+        found = VersusBaseline(
+            one, one, "metric", tuple(range(5)), differences, 1, 3, 1, True, True
+        )
         assert found.interval is not None
         missed += not found.interval[0] <= 0 <= found.interval[1]
     assert missed / trials < 0.05

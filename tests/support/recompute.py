@@ -62,11 +62,17 @@ def _fresh(run: RawRun, seeds: Sequence[Trial]) -> list[Item]:
     items += ["lowest" if least else "highest", worst, "mean", average(values) if values else None]
     items += [len(values), "with a result"] if 0 < len(values) < n else []
     items += [min(steps), "to", max(steps), "median", median(steps)] if steps else []
-    if chance is not None and values:
-        best = max(values) if least else min(values)
-        learned = (best - chance) / (bound - chance)  # the fraction of the way to the goal
-        items += ["a guess reaches", chance] if learned <= 0.05 else []
-    return items
+    return items + (["a guess reaches", chance] if _guessed(run, seeds) else [])
+
+
+def _guessed(run: RawRun, seeds: Sequence[Trial]) -> bool:
+    """Whether none gets further than a twentieth of the way from a guess to the goal."""
+    metric, bound, chance = (run.goal.get(name) for name in ("metric", "bound", "chance"))
+    values = [one.last[metric] for one in seeds if one.last.get(metric) is not None]
+    if chance is None or not values:
+        return False
+    best = max(values) if run.goal["at"] == "least" else min(values)
+    return bool((best - chance) / (bound - chance) <= 0.05)
 
 
 def versus(run: RawRun, winner: Trial) -> list[Item]:
@@ -93,12 +99,18 @@ def versus(run: RawRun, winner: Trial) -> list[Item]:
     p_value, metric, name = 0.05, run.objective["metric"], baseline.config["baseline"]
     p_value /= chances[0] * chances[1] ** 2
     if np.isfinite(better).all() and np.ptp(better) > 0:
-        return [*items, *_by_interval(better, p_value, run.sign, chances, metric, name)]
+        found = _by_interval(better, p_value, run.sign, chances, metric, name)
+        return [*items, *(found if not _guessed(run, [*mine.values()]) else _unadvised(found))]
     wins, losses = int((better > 0).sum()), int((better < 0).sum())
     n = len(better)
     shown = max(wins, losses) == n and stats.binomtest(n, n).pvalue <= p_value  # the sign test
     told = ("yes" if wins else "no") if shown else "not shown"
     return [*items, told, metric, name, "on", wins, "of", n, "worse on", losses]
+
+
+def _unadvised(items: list[Item]) -> list[Item]:
+    """Without the seeds that would show a difference."""
+    return items[: items.index("--confirm")] if "--confirm" in items else items
 
 
 def _by_interval(
