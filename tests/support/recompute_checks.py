@@ -233,7 +233,8 @@ def space03(run: RawRun) -> Said:
         enough = next(told, n // 2 + 1)
         for option in every:
             k = values.count(option)
-            items: list[Item] = [f"{name}={option}", k, "of", n, "times"]
+            shown = f"{option:g}" if isinstance(option, float) else option
+            items: list[Item] = [f"{name}={shown}", k, "of", n, "times"]
             tried.append((k * len(every) / n, items))
             rare += [[*items, enough]] if k < enough else []
     if not tried:
