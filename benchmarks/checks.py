@@ -92,6 +92,7 @@ def trial(number: int, settings: dict[str, Any], values: list[float], **own: Any
     return FinishedTrial(
         number=number,
         config={**settings, **own},
+        started=0.0,
         settings=settings,
         ended=(BUDGET if complete else STOPPED_EARLY).name,
         error=None,

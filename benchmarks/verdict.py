@@ -18,7 +18,6 @@ import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,7 @@ from rich.table import Table
 from benchmarks.common import in_processes, train_lstm
 from command_line import UsageError, read_arguments, run_script
 from records.checks.check import Interval
-from records.checks.statistics import fraction_interval, half_width, paired_interval
+from records.checks.statistics import fraction_interval, mean_of, paired_interval
 from records.run import Run
 from records.versus_baseline import versus_baseline
 from search_spaces.lstm import SPACES
@@ -160,8 +159,7 @@ class Demo:
 
 def student(differences: Sequence[float]) -> Interval:
     """Student's interval, which takes no account of skewed differences."""
-    half = half_width(stdev(differences), len(differences))
-    return Interval(mean(differences) - half, mean(differences) + half)
+    return mean_of(differences).student(0.95)
 
 
 def misses(

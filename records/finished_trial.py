@@ -19,6 +19,7 @@ class FinishedTrial:
 
     Attributes:
         config: Its config at the end, after all changes of its settings.
+        started: When it began, in seconds since 1970.
         settings: The part of ``config`` that the search varied.
         last: Its last report, without the training curves; empty if there is no report.
         curve: Cost and loss at each report, shape (reports, 2).
@@ -29,6 +30,7 @@ class FinishedTrial:
 
     number: int
     config: Mapping[str, Any]
+    started: float
     settings: dict[str, Any]
     ended: str
     error: str | None
@@ -56,6 +58,7 @@ class FinishedTrial:
         return cls(
             number=record.number,
             config=config,
+            started=record.started,
             settings={name: config[name] for name in varied if name in config},
             ended=str(record.ended),
             error=record.error,

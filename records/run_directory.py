@@ -168,13 +168,7 @@ class RunDirectory:
         """
         new = {"format": FORMAT, "id": uuid.uuid4().hex, "experiment": experiment, "sessions": []}
         record = self.read() or new
-        session = {
-            "command": command(),
-            "confirm": options.get("confirm"),
-            "started": time.time(),
-            "ended": None,
-            "how": "running",
-        }
+        session = {"command": command(), "started": time.time(), "ended": None, "how": "running"}
         record |= {
             "name": self.path.name,
             "path": str(self.path.absolute()),

@@ -104,7 +104,6 @@ def _check(search: dict[str, Any]) -> None:
         sound += [math.isfinite(session["ended"] or 0)]
         # An earlier version recorded a command as it was typed, with its secrets.
         session |= {"command": hide_in_command(str(command)), "how": session.get("how", "unknown")}
-        sound += [isinstance(session.setdefault("confirm", None), int | None)]
     if not all(sound):
         raise ValueError("search.json")
 

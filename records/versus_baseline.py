@@ -155,20 +155,21 @@ def versus_baseline(run: Run) -> VersusBaseline | None:
         tuple(run.value(loss_of(mine[seed])) - run.value(loss_of(its[seed])) for seed in seeds),
         -1 if run.minimizes else 1,
         len(others),
-        looks(run),
+        looks(run, [max(mine[seed].started, its[seed].started) for seed in seeds]),
         not run.goal.guessed([one.last for one in mine.values()]),
         best is run.winner,
     )
 
 
-def looks(run: Run) -> int:
-    """How many answers the run has given, each on another number of fresh seeds.
+def looks(run: Run, started: Sequence[float]) -> int:
+    """How many answers the run has given on such fresh seeds, each on more of them: at the end of
+    every session, unless it was interrupted or failed, and now.
 
-    A session that was interrupted, or failed, has given none; the last one gives one now.
+    ``started``: when the trainings on each of the seeds began.
     """
-    *earlier, last = run.search["sessions"]
-    answered = [one for one in earlier if one.get("how") in TO_AN_END]
-    return len({one.get("confirm") for one in [*answered, last]})
+    ends = [one["ended"] or 0 for one in run.search["sessions"] if one.get("how") in TO_AN_END]
+    counts = {sum(begun < end for begun in started) for end in [*ends, math.inf]}
+    return max(1, len(counts - {0}))
 
 
 def _leading(run: Run, others: Sequence[FinishedTrial]) -> FinishedTrial:

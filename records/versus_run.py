@@ -189,7 +189,10 @@ def _versus(first: Run, second: Run, pairs: int) -> VersusRun:
     same = first.objective == second.objective
     metric = first.metric if same else first.goal.metric
     minimizes = first.minimizes if same else first.goal.at == "most"
-    chances = max(max(1, len(run.finalists)) * looks(run) ** 2 for run in (first, second))
+    chances = max(
+        max(1, len(run.finalists)) * looks(run, [one.started for one in run.fresh_seeds]) ** 2
+        for run in (first, second)
+    )
 
     def value(run: Run, trained: FinishedTrial) -> float:
         if same:

@@ -36,7 +36,7 @@ class Estimate:
 
     def student(self, confidence: float) -> Interval:
         """Student's interval."""
-        half = self._quantile(confidence) * self.error
+        half = _quantile(confidence, self.freedom) * self.error
         return Interval(self.centre - half, self.centre + half)
 
     def interval(self, confidence: float) -> Interval:
@@ -54,7 +54,7 @@ class Estimate:
         a = self.third / (6 * self.error**3) if self.third else 0.0
         if abs(a) < LEAST_SKEWNESS:
             return Interval(low, high)
-        quantile = self._quantile(confidence)
+        quantile = _quantile(confidence, self.freedom)
         above, below = (
             self.centre - self.error * (math.cbrt(1 + 6 * a * (q - a)) - 1) / (2 * a)
             for q in (-quantile, quantile)
@@ -72,13 +72,15 @@ class Estimate:
             return Interval(student.low, moved.high)
         return Interval(moved.low, student.high)
 
-    def _quantile(self, confidence: float) -> float:
-        from scipy.stats import t
 
-        return float(t.ppf((1 + confidence) / 2, self.freedom))
+def _quantile(confidence: float, freedom: float) -> float:
+    """Student's, which a value exceeds in half of the cases that the confidence leaves."""
+    from scipy.stats import t
+
+    return float(t.ppf((1 + confidence) / 2, freedom))
 
 
-def _mean(values: Sequence[float]) -> Estimate:
+def mean_of(values: Sequence[float]) -> Estimate:
     """The mean of the distribution of two or more values. Two cannot tell how skewed it is."""
     n, centre = len(values), mean(values)
     cubes = sum((value - centre) ** 3 for value in values)
@@ -88,12 +90,12 @@ def _mean(values: Sequence[float]) -> Estimate:
 
 def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
     """The interval for the mean of the distribution of two or more values, which may be skewed."""
-    return _mean(values).interval(confidence)
+    return mean_of(values).interval(confidence)
 
 
 def paired_interval(differences: Sequence[float], confidence: float = 0.95) -> Interval:
     """The interval for the mean of two or more paired differences; see ``of_difference``."""
-    return _mean(differences).of_difference(confidence)
+    return mean_of(differences).of_difference(confidence)
 
 
 def welch_interval(
@@ -105,7 +107,7 @@ def welch_interval(
     Source: Student's t with Welch and Satterthwaite's degrees of freedom
     (a + b)² / (a² / (n − 1) + b² / (m − 1)), where a = s² / n and b = r² / m.
     """
-    one, other = _mean(first), _mean(second)
+    one, other = mean_of(first), mean_of(second)
     a, b = one.error**2, other.error**2
     freedom = (a + b) ** 2 / (a**2 / one.freedom + b**2 / other.freedom)
     difference = Estimate(
@@ -117,9 +119,7 @@ def welch_interval(
 def half_width(spread: float, n: int, confidence: float = 0.95) -> float:
     """Half the width of Student's interval for the mean of ``n`` values with the standard deviation
     ``spread``."""
-    from scipy.stats import t
-
-    return float(t.ppf((1 + confidence) / 2, n - 1)) * spread / math.sqrt(n)
+    return _quantile(confidence, n - 1) * spread / math.sqrt(n)
 
 
 def prediction_half_width(values: Sequence[float], confidence: float = 0.95) -> float:

@@ -14,7 +14,7 @@ from records.finished_trial import FinishedTrial
 def trial(costs: list[float], losses: list[float], ended: str = "stopped early") -> FinishedTrial:
     curve = np.array([costs, losses]).T.reshape(-1, 2)
     loss = losses[-1] if losses else math.inf
-    return FinishedTrial(0, {}, {}, ended, None, {}, curve, loss, None)
+    return FinishedTrial(0, {}, 0.0, {}, ended, None, {}, curve, loss, None)
 
 
 @pytest.mark.parametrize("costs", [[100, 200, 300], [70, 140, 210, 350], [140, 310], [99.5, 299.5]])

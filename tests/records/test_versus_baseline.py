@@ -130,25 +130,35 @@ def test_the_interval_of_the_best_of_several_is_wider(lstm: MadeRun) -> None:
     assert "wider since the best of 2 was chosen" in found.words
 
 
-ANSWERED = {"started": 0.0, "ended": 1.0, "how": "finished", "confirm": 3}
+def session(ended: float | None, how: str = "finished") -> dict[str, Any]:
+    return {"started": 0.0, "ended": ended, "how": how}
 
 
 @pytest.mark.parametrize(
     ("sessions", "looks"),
     [
-        ([ANSWERED], 1),
-        ([ANSWERED, {**ANSWERED, "confirm": 5}], 2),
-        ([ANSWERED, ANSWERED, {**ANSWERED, "confirm": 5, "how": "running", "ended": None}], 2),
-        ([{**ANSWERED, "how": "interrupted"}, {**ANSWERED, "confirm": 5}], 1),
-        ([{"started": 0.0, "ended": 1.0}], 1),  # of an earlier version
+        ([session(40.0)], 1),
+        ([session(20.0), session(40.0)], 2),
+        ([session(20.0), session(25.0), session(None, "running")], 2),
+        ([session(20.0, "interrupted"), session(40.0)], 1),
+        ([session(5.0), session(40.0), session(50.0)], 1),  # no seed was added after an answer
     ],
 )
 def test_seeds_that_were_added_after_an_answer_widen_the_interval(
     lstm: MadeRun, sessions: list[dict[str, Any]], looks: int
 ) -> None:
+    """Three seeds began after 10 seconds, and two after 30."""
     lstm.describe(sessions=sessions)
-    values = {1: [0.91, 0.83, 0.72, 0.9, 0.8], 3: [0.8, 0.8, 0.6, 0.9, 0.7]}
-    found = answer(lstm, values, **HAND_TUNED)
+    values: dict[int, list[float | None]] = {
+        1: [0.91, 0.83, 0.72, 0.9, 0.8],
+        3: [0.8, 0.8, 0.6, 0.9, 0.7],
+    }
+    trained(lstm, values, **HAND_TUNED)
+    for directory, record in lstm.run.confirmation().trials():
+        began = 10.0 if record.config["seed"] < 900_003 else 30.0
+        directory.write(dataclasses.replace(record, started=began))
+    found = versus_baseline(lstm.opened)
+    assert found is not None
     assert found.interval == pytest.approx(paired_interval(found.differences, 1 - 0.05 / looks**2))
     told = ", wider since seeds were added after 1 answer)" in found.words
     assert told == (looks == 2)

@@ -92,10 +92,7 @@ def versus(run: RawRun, winner: Trial) -> list[Item]:
     mine, its = run.on_seeds(best), run.on_seeds(baseline)
     gains = [its[seed].fresh_loss - mine[seed].fresh_loss for seed in sorted(mine.keys() & its)]
     better = np.array(gains)
-    *earlier, last = run.search["sessions"]
-    unanswered = ("interrupted", "failed", "running")
-    tried = {one.get("confirm") for one in earlier if one["how"] not in unanswered}
-    chances = len(others), len(tried | {last.get("confirm")})
+    chances = len(others), _answers(run, [(mine[one], its[one]) for one in mine.keys() & its])
     p_value, metric, name = 0.05, run.objective["metric"], baseline.config["baseline"]
     p_value /= chances[0] * chances[1] ** 2
     if np.isfinite(better).all() and np.ptp(better) > 0:
@@ -106,6 +103,14 @@ def versus(run: RawRun, winner: Trial) -> list[Item]:
     shown = max(wins, losses) == n and stats.binomtest(n, n).pvalue <= p_value  # the sign test
     told = ("yes" if wins else "no") if shown else "not shown"
     return [*items, told, metric, name, "on", wins, "of", n, "worse on", losses]
+
+
+def _answers(run: RawRun, pairs: Sequence[tuple[Trial, Trial]]) -> int:
+    """After how many different numbers of pairs a session has ended with an answer, or does now."""
+    unanswered = ("interrupted", "failed", "running")
+    ends = [one["ended"] for one in run.search["sessions"] if one["how"] not in unanswered]
+    numbers = {len([1 for pair in pairs if all(one.started < end for one in pair)]) for end in ends}
+    return len((numbers | {len(pairs)}) - {0}) or 1
 
 
 def _unadvised(items: list[Item]) -> list[Item]:
