@@ -81,6 +81,9 @@ class SearchOptions:
     address: str | None = None
     """Address of a running Ray cluster: host:port, auto, or local to start Ray on this machine.
     Default: the variable RAY_ADDRESS, or else local."""
+    pip: tuple[str, ...] = ()
+    """Packages that Ray installs on every node for the trials, such as pillow==13.0.0.
+    The project itself is always sent, with its experiment: nodes need Ray and torch only."""
     time_budget: str | None = None
     """Stop searching after this time, such as 90s, 30m or 2h.
     The best settings so far are then confirmed."""

@@ -87,7 +87,9 @@ class Search:
         self.study, self.notes = open_run(options, task, run, patience)
         if task.prepare:
             self.prepared = task.prepare(self._say, run.path)
-        cluster = this_process(options) if options.in_process else ray_cluster.connect(options)
+        cluster = (
+            this_process(options) if options.in_process else ray_cluster.connect(options, task)
+        )
         if cluster.joined:
             check_nodes(cluster, options, task, run.path)
         in_ray = not options.in_process

@@ -26,9 +26,11 @@ from command_line import UsageError
 from tuning.engine.address import NOT_JOINED, address_of
 from tuning.engine.ray_processes import ray_processes, signals_kept
 from tuning.engine.room import request_words, room_on
+from tuning.engine.shipping import runtime_environment
 from tuning.folders import make_own, ray_folder, token_file
 from tuning.machine import usable_cores
 from tuning.options import SearchOptions
+from tuning.task import Task
 
 START_TIMEOUT_S = 180
 """How long Ray may take to start here. It takes seconds, or a minute on a busy machine."""
@@ -63,7 +65,7 @@ class Cluster:
     joined: bool = False
 
 
-def connect(options: SearchOptions) -> Cluster:
+def connect(options: SearchOptions, task: Task) -> Cluster:
     """Start Ray here, or join the cluster at ``--address`` (or at RAY_ADDRESS, which ``ray job
     submit`` sets).
 
@@ -80,7 +82,7 @@ def connect(options: SearchOptions) -> Cluster:
             notes.append(note)
         context = _start(min(cpus, cores.usable), dashboard=not options.no_dashboard)
     else:
-        context = _join(*place)
+        context = _join(*place, runtime_environment(task, options.run_path().parent, options.pip))
     logging.getLogger("ray").setLevel(logging.ERROR)
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     request = {"CPU": options.cpus_per_trial}
@@ -172,15 +174,20 @@ def _start(cpus: int, *, dashboard: bool) -> Any:
     return context
 
 
-def _join(source: str, address: str) -> Any:
-    """Join the Ray that runs at ``address`` already; returns its context."""
+def _join(source: str, address: str, environment: dict[str, Any]) -> Any:
+    """Join the Ray that runs at ``address`` already, and send it the code; returns its context."""
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     # `ray start` always sends a token that is in ~/.ray; ray.init sends it only if RAY_AUTH_MODE
     # says so.
     maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
     try:
         with signals_kept():
-            context = ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL)
+            context = ray.init(
+                address=address,
+                log_to_driver=False,
+                logging_level=logging.CRITICAL,
+                runtime_env=environment,
+            )
         ray_processes.joined()
     except Exception as error:
         hint = ". Does this machine have the cluster's token? See docs/cluster.md"

@@ -16,12 +16,19 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray import cloudpickle
-from ray.exceptions import GetTimeoutError, NodeDiedError, RayError, TaskUnschedulableError
+from ray.exceptions import (
+    GetTimeoutError,
+    NodeDiedError,
+    RayError,
+    RuntimeEnvSetupError,
+    TaskUnschedulableError,
+)
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from command_line import UsageError
@@ -37,7 +44,6 @@ SEEN_WITHIN_S = 5.0
 """How long a file may take to appear on another machine: network file systems cache its absence."""
 MARKER = ".nodes"
 """The folder in the run directory for the files of the check. It is removed afterwards."""
-PROJECT = Path(__file__).parent.parent.parent
 EVERY_NODE = "Choose a --storage-path that every node sees"
 LOOK = "Look at the node with ray status, or stop it"
 
@@ -52,8 +58,8 @@ class Question:
     Attributes:
         module: The trainable's module.
         expected: ``versions`` and ``sources`` of the machine that searches.
-        project: The project's folder on that machine. Every node looks for modules there.
-        own: The names of the project's modules.
+        requirements: What installs a module as it is on that machine, such as ``pillow==13.0.0``
+            for PIL.
         folder: Where that machine has written the ``word`` into the file "driver". Each node writes
             it into a file named by its id.
         gpu: Whether torch must be able to use a GPU.
@@ -61,8 +67,7 @@ class Question:
 
     module: str
     expected: Mapping[str, str]
-    project: Path
-    own: frozenset[str]
+    requirements: Mapping[str, str]
     folder: Path
     word: str
     gpu: bool
@@ -87,13 +92,12 @@ def check_nodes(cluster: Cluster, options: SearchOptions, task: Task, run: Path)
             )
             check_memory(task, free, f"node {_name(node)}", slots, options.seeds_per_trial)
     folder, word, module = run / MARKER, secrets.token_hex(8), task.trainable.__module__
-    own = frozenset(path.stem for path in PROJECT.iterdir())
     expected = {**versions(), "project": sources(module)}
     shutil.rmtree(folder, ignore_errors=True)  # of a check that was interrupted
     folder.mkdir()
     try:
         (folder / "driver").write_text(word)
-        question = Question(module, expected, PROJECT, own, folder, word, "GPU" in request)
+        question = Question(module, expected, requirements(), folder, word, "GPU" in request)
         problems = _problems(nodes, question)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -121,6 +125,9 @@ def _problems(nodes: list[dict[str, Any]], question: Question) -> dict[str, list
             problem = ray.get(answer, timeout=0)
         except (GetTimeoutError, TaskUnschedulableError, NodeDiedError):
             problem = f"it does not answer. {LOOK}"
+        except RuntimeEnvSetupError as error:
+            cause = " ".join(str(error).split())
+            problem = f"Ray cannot set up there what the search sends ({cause}). {LOOK}"
         except RayError as error:
             problem = f"a small task fails there ({' '.join(str(error).split())}). {LOOK}"
         else:
@@ -139,9 +146,8 @@ def look(question: Question, node_id: str) -> str | None:
 
 
 def _wrong_project(question: Question) -> str | None:
-    """What is wrong with the packages and the project on this node."""
+    """What is wrong with the packages on this node, and with the project that was sent there."""
     module, imported = question.module, "torch"
-    as_here = f"The project must lie there as it does here, in {question.project}"
     try:
         for name, version in versions().items():
             if version != (expected := question.expected[name]):
@@ -152,13 +158,16 @@ def _wrong_project(question: Question) -> str | None:
         imported = module
         importlib.import_module(module)
     except Exception as error:  # a module that is imported may raise anything
-        missing = (getattr(error, "name", None) or "").partition(".")[0]
+        missing = (getattr(error, "name", None) or imported).partition(".")[0]
         cause = " ".join(str(error).split()) or type(error).__name__
-        remedy = as_here if missing in question.own else "Install requirements.txt there"
-        return f"it cannot import {imported} ({cause}). {remedy}"
+        package = question.requirements.get(missing, missing)
+        ask_ray = f", or let Ray do so: --pip {package}" if missing != "torch" else ""
+        return f"it cannot import {imported} ({cause}). Install {package} there{ask_ray}"
     if sources(module) != question.expected["project"]:
-        file = sys.modules[module].__file__
-        return f"it has another version of this project, in {file}. {as_here}"
+        return (
+            f"it imports another version of this project, {sys.modules[module].__file__},"
+            " instead of the one that the search sends. Remove it from PYTHONPATH there"
+        )
     return None
 
 
@@ -188,6 +197,12 @@ def versions() -> dict[str, str]:
 
     python = ".".join(platform.python_version_tuple()[:2])
     return {"Python": python, "ray": ray.__version__, "torch": torch.__version__.partition("+")[0]}
+
+
+def requirements() -> dict[str, str]:
+    """What installs each module that can be imported here, such as ``pillow==13.0.0`` for PIL."""
+    installed = packages_distributions()
+    return {module: f"{names[0]}=={version(names[0])}" for module, names in installed.items()}
 
 
 def sources(module: str) -> str:
