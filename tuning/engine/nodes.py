@@ -155,13 +155,15 @@ def _wrong_project(question: Question) -> str | None:
                     f"it has {name} {version}, and this machine {expected}."
                     " Install the same version there"
                 )
-        imported = module
-        importlib.import_module(module)
+        for imported in ("ray.tune", module):
+            importlib.import_module(imported)
     except Exception as error:  # a module that is imported may raise anything
         missing = (getattr(error, "name", None) or imported).partition(".")[0]
         cause = " ".join(str(error).split()) or type(error).__name__
         package = question.requirements.get(missing, missing)
-        ask_ray = f", or let Ray do so: --pip {package}" if missing != "torch" else ""
+        if imported == "ray.tune":
+            package = f"'ray[tune]=={question.expected['ray']}'"
+        ask_ray = f", or let Ray do so: --pip {package}" if imported == module else ""
         return f"it cannot import {imported} ({cause}). Install {package} there{ask_ray}"
     if sources(module) != question.expected["project"]:
         return (
