@@ -133,6 +133,7 @@ def ours(curves: Curves, seed: int, folder: Path) -> tuple[Any, Any]:
     from records.run_directory import RunDirectory
     from tune_lstm import LSTMOptions, lstm_task
     from tuning.engine.asha import create_scheduler
+    from tuning.engine.room import Room
     from tuning.engine.searcher import StudySearch
     from tuning.engine.storage import open_storage
     from tuning.engine.study import open_study
@@ -150,7 +151,7 @@ def ours(curves: Curves, seed: int, folder: Path) -> tuple[Any, Any]:
     task = lstm_task(options)
     task = replace(task, space=replace(task.space, baselines={}))
     study = open_study(options, task, run, open_storage(options, run.path))
-    searcher = StudySearch(options, task, run, study, trials_done=0, slots=1)
+    searcher = StudySearch(options, task, run, study, trials_done=0, room=Room(1))
     scheduler = create_scheduler(options, task, run, searcher.start_up, searcher.room)
     return searcher, scheduler
 

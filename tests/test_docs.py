@@ -16,8 +16,8 @@ import pytest
 
 from docs import options
 from tests.conftest import ROOT
+from tests.support.nodes import FREE_PORTS, RAY
 from tests.support.processes import kill
-from tests.tuning.engine.test_nodes import FREE_PORTS, RAY
 
 
 def commands(page: str) -> list[str]:

@@ -24,11 +24,13 @@ from tuning.ablation import ablation_queue
 from tuning.engine.asha import create_scheduler
 from tuning.engine.cluster import Cluster
 from tuning.engine.in_process import run_in_process
+from tuning.engine.membership import Membership
 from tuning.engine.patience import Patience, check_writable
 from tuning.engine.progress import Best, Progress
 from tuning.engine.queue_searcher import QueueSearcher
 from tuning.engine.ray_processes import ray_processes
 from tuning.engine.recorder import KEEP_WEIGHTS
+from tuning.engine.room import Room
 from tuning.engine.searcher import StudySearch
 from tuning.engine.study import RunStudy
 from tuning.engine.tuner import Stage, run_trials
@@ -63,6 +65,8 @@ class Phases:
 
     Attributes:
         trainable: The task's trainable, with the data that all trials share.
+        room: How many trials run at once.
+        membership: The nodes that come and go; None on this machine alone.
         trained: The directory of the trials that are being trained now.
     """
 
@@ -73,6 +77,8 @@ class Phases:
     cluster: Cluster
     trainable: type[ResumableTrainable]
     patience: Patience
+    room: Room
+    membership: Membership | None
 
     def __post_init__(self) -> None:
         self.trained = self.directory
@@ -156,18 +162,19 @@ class Phases:
             run,
             self.study,
             trials_done=ended.total(),
-            slots=self.cluster.slots,
+            room=self.room,
             patience=self.patience,
         )
         return Stage(
             searcher,
             run,
             Progress(task, "trials", wanted, ended, best=self._best_so_far(), quiet=options.quiet),
+            wanted,
             create_scheduler(options, task, run, searcher.start_up, searcher.room),
             time_budget_s=max(1.0, deadline - time.monotonic()) if deadline else None,
             target=task.goal if options.target is not None else None,
             keep=max(KEEP_WEIGHTS, options.finalists),
-            concurrent=wanted,  # the searcher limits them to its slots
+            membership=self.membership,
         )
 
     def _close(self, outcome: Outcome) -> bool:
@@ -244,8 +251,11 @@ class Phases:
         if configs:
             quiet = self.options.quiet
             progress = Progress(self.task, title, len(configs), Counter(), stage=stage, quiet=quiet)
-            searcher = QueueSearcher(configs, run, self.patience)
-            self._tune(Stage(searcher, run, progress, resources=resources))
+            searcher, trials = QueueSearcher(configs, run, self.room, self.patience), len(configs)
+            members = self.membership
+            self._tune(
+                Stage(searcher, run, progress, trials, resources=resources, membership=members)
+            )
         return bool(configs)
 
     def _tune(self, stage: Stage) -> None:

@@ -16,9 +16,11 @@ from records.run_directory import RunDirectory
 from tuning.engine import cluster as ray_cluster
 from tuning.engine.identity import open_run
 from tuning.engine.in_process import this_process
-from tuning.engine.nodes import check_nodes
+from tuning.engine.membership import Membership
+from tuning.engine.nodes import NodeCheck, check_nodes
 from tuning.engine.patience import Patience
 from tuning.engine.ray_processes import ray_processes
+from tuning.engine.room import Room
 from tuning.engine.start_up import STARTUP_TRIALS, StartUp
 from tuning.engine.study import RunStudy
 from tuning.engine.tuner import drop_tune_state, set_up_libraries, with_shared_data
@@ -90,11 +92,14 @@ class Search:
         cluster = (
             this_process(options) if options.in_process else ray_cluster.connect(options, task)
         )
+        room, members = Room(cluster.slots, options.max_concurrent, say=self._say), None
         if cluster.joined:
-            check_nodes(cluster, options, task, run.path)
+            check = NodeCheck(cluster, options, task, run.path)
+            members = Membership(cluster.trial_resources, room, check, self._say)
+            check_nodes(check, members.nodes())
         in_ray = not options.in_process
         trainable = with_shared_data(task.trainable, self.prepared.shared, in_ray)
-        return Phases(options, task, run, self.study, cluster, trainable, patience)
+        return Phases(options, task, run, self.study, cluster, trainable, patience, room, members)
 
     def _open_directory(self) -> RunDirectory:
         if self.options.resume:

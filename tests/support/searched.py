@@ -13,6 +13,7 @@ from records.run_directory import RunDirectory
 from tune_lstm import LSTMOptions
 from tuning.engine.identity import open_run
 from tuning.engine.patience import Patience
+from tuning.engine.room import Room
 from tuning.engine.searcher import StudySearch
 from tuning.engine.storage import open_storage
 from tuning.engine.study import RunStudy
@@ -56,7 +57,9 @@ class Searched:
         self.study = study.study
         self.run.start_session(options.experiment, asdict(options))
         done = sum(record.ended is not None for _, record in self.run.trials())
-        self.searcher = StudySearch(options, task, self.run, study, trials_done=done, slots=100)
+        self.searcher = StudySearch(
+            options, task, self.run, study, trials_done=done, room=Room(100)
+        )
 
     def hand_out(self, name: str) -> int:
         config = self.searcher.suggest(name)

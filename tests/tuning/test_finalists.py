@@ -10,6 +10,7 @@ from records.run_directory import RunDirectory
 from records.trial_directory import TrialRecord
 from tune_lstm import LSTMOptions
 from tuning.engine.queue_searcher import QueueSearcher
+from tuning.engine.room import Room
 from tuning.finalists import (
     Finalist,
     best_of,
@@ -148,7 +149,7 @@ class TestTheQueue:
     ) -> None:
         run = searched.confirmation()
         configs = race_queue(field_of(searched, task, options), run, options, task)
-        searcher = QueueSearcher(configs, run)
+        searcher = QueueSearcher(configs, run, Room(100))
         suggested = [searcher.suggest(str(place)) for place in range(len(configs) + 1)]
         assert suggested == [*configs, None]  # not finished: one of them may still be lost
         for place in range(len(configs)):

@@ -15,6 +15,7 @@ from records.store import write_json
 from records.trial_directory import TrialRecord
 from tests.support.searched import open_study
 from tune_lstm import LSTMOptions
+from tuning.engine.room import Room
 from tuning.engine.searcher import StudySearch
 from tuning.task import Task
 from tuning.warm_start import read_warm_start
@@ -146,7 +147,7 @@ class TestInTheStudy:
             directory,
             open_study(options, task, directory),
             trials_done=0,
-            slots=100,
+            room=Room(100),
         )
 
     def test_they_are_the_first_trials_and_no_value_of_theirs_is_known(

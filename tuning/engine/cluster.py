@@ -82,8 +82,8 @@ def connect(options: SearchOptions, task: Task) -> Cluster:
             notes.append(note)
         context = _start(min(cpus, cores.usable), dashboard=not options.no_dashboard)
     else:
-        with runtime_environment(task, options.run_path().parent, options.pip) as environment:
-            context = _join(*place, environment)
+        environment = runtime_environment(task, options.run_path().parent, options.pip)
+        context = _join(*place, environment)
     logging.getLogger("ray").setLevel(logging.ERROR)
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     request = {"CPU": options.cpus_per_trial}

@@ -25,6 +25,10 @@ Blame = Literal["trial", "machine", "memory", "storage"]
 TUNES_STORAGE = "ray/train/_internal/storage.py"
 """In the traceback of an error that was raised while Ray Tune copied a checkpoint."""
 
+WORKERS_FOLDER = "os.getcwd()"
+"""In the traceback of an error of Ray Tune's if the folder of its worker is gone. Ray starts the
+worker in the ``working_dir`` of a job, and may remove it if another node joins on one machine."""
+
 LOW_ON_MEMORY = "running low on memory"
 """Ray's words for what its memory monitor has killed."""
 
@@ -100,6 +104,8 @@ def blamed(error: Exception) -> Blame:
         cause = error.cause
         if isinstance(cause, SaveFailed) or _is_storage_error(cause, str(error)):
             return "storage"
+        if isinstance(cause, FileNotFoundError) and WORKERS_FOLDER in str(error):
+            return "machine"
         if not isinstance(cause, exceptions.RayError):
             return "trial"
         error = cause

@@ -1,9 +1,8 @@
-"""The nodes of a joined cluster, checked before the first trial.
+"""The nodes of a joined cluster, checked before the first trial, or when they join.
 
-A small Ray task runs at once on every node that can run a trial. It imports the trainable, compares
+A small Ray task runs on every node that can run a trial. It imports the trainable, compares
 versions and sources, reads a file of this machine in the run directory, writes one itself, and asks
 torch for the GPU if a trial needs one. What would fail trial after trial is refused in one line.
-Nodes that join later are not checked.
 """
 
 import contextlib
@@ -14,7 +13,7 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
@@ -42,8 +41,14 @@ TIMEOUT_S = 60.0
 """How long all nodes together may take: on each of them a worker process imports torch."""
 SEEN_WITHIN_S = 5.0
 """How long a file may take to appear on another machine: network file systems cache its absence."""
+PIP_TIMEOUT_S = 600.0
+"""The same if Ray first installs packages there: the time that Ray itself allows."""
 MARKER = ".nodes"
 """The folder in the run directory for the files of the check. It is removed afterwards."""
+Node = Mapping[str, Any]
+"""A node as ``ray.nodes()`` describes it."""
+Answer = ray.ObjectRef[str | None]
+"""Where a node's answer will be."""
 EVERY_NODE = "Choose a --storage-path that every node sees"
 LOOK = "Look at the node with ray status, or stop it"
 
@@ -73,70 +78,82 @@ class Question:
     gpu: bool
 
 
-def check_nodes(cluster: Cluster, options: SearchOptions, task: Task, run: Path) -> None:
-    """Raise UsageError if a node that can run a trial lacks memory, the project, a package, the
-    storage or its GPU.
+class NodeCheck:
+    """Asks nodes whether trials can run there.
 
     Args:
-        cluster: The cluster that Ray has joined.
         run: The run directory, which every node must see under the same path.
     """
-    request = cluster.trial_resources
-    nodes = [node for node in ray.nodes() if node["Alive"] and room_on(node["Resources"], request)]
-    if "GPU" not in request:
-        most = min(cluster.slots, max(options.num_samples, options.confirm))
-        for node in nodes:
-            slots, free = (
-                min(room_on(node["Resources"], request), most),
-                node["Resources"].get("memory", 0),
+
+    def __init__(self, cluster: Cluster, options: SearchOptions, task: Task, run: Path) -> None:
+        module, self.gpu = task.trainable.__module__, "GPU" in cluster.trial_resources
+        expected = {**versions(), "project": sources(module)}
+        word = secrets.token_hex(8)
+        self.folder = run / MARKER
+        self._question = Question(module, expected, requirements(), self.folder, word, self.gpu)
+        self._task, self._options, self._cluster = task, options, cluster
+        self.timeout_s = PIP_TIMEOUT_S if options.pip else TIMEOUT_S
+
+    def ask(self, node: Node) -> Answer:
+        """Start the check of a node."""
+        self.folder.mkdir(exist_ok=True)
+        (self.folder / "driver").write_text(self._question.word)
+        # After CUDA has started, a process cannot change its GPU: none is kept for a trial.
+        task = ray.remote(num_cpus=0, max_calls=1 if self.gpu else 0)(look)
+        here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        return task.options(scheduling_strategy=here).remote(self._question, node["NodeID"])
+
+    def problem(self, node: Node, answer: Answer) -> str | None:
+        """Why no trial can run on the node, with a remedy; None if all is well. A node that has not
+        answered by now does not answer."""
+        try:
+            problem: str | None = ray.get(answer, timeout=0)
+        except (GetTimeoutError, TaskUnschedulableError, NodeDiedError):
+            return f"it does not answer. {LOOK}"
+        except RuntimeEnvSetupError as error:
+            cause = " ".join(str(error).split())
+            return f"Ray cannot set up there what the search sends ({cause}). {LOOK}"
+        except RayError as error:
+            return f"a small task fails there ({' '.join(str(error).split())}). {LOOK}"
+        if problem is None and not arrives(self.folder / node["NodeID"], self._question.word):
+            return (
+                f"what it writes in {self.folder.parent.parent} does not arrive here. {EVERY_NODE}"
             )
-            check_memory(task, free, f"node {_name(node)}", slots, options.seeds_per_trial)
-    folder, word, module = run / MARKER, secrets.token_hex(8), task.trainable.__module__
-    expected = {**versions(), "project": sources(module)}
-    shutil.rmtree(folder, ignore_errors=True)  # of a check that was interrupted
-    folder.mkdir()
+        return problem
+
+    def check_memory(self, node: Node) -> None:
+        """Raise UsageError if the trials that fit on the node do not fit in its memory."""
+        if self.gpu:
+            return
+        options, most = self._options, max(self._options.num_samples, self._options.confirm)
+        most = min(most, options.max_concurrent or most)
+        slots = min(room_on(node["Resources"], self._cluster.trial_resources), most)
+        free, where = node["Resources"].get("memory", 0), f"node {name_of(node)}"
+        check_memory(self._task, free, where, slots, options.seeds_per_trial)
+
+    def tidy(self) -> None:
+        """Remove the files of the check."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def check_nodes(check: NodeCheck, nodes: Sequence[Node]) -> None:
+    """Raise UsageError if a node lacks memory, the project, a package, the storage or its GPU."""
+    for node in nodes:
+        check.check_memory(node)
+    problems: dict[str, list[str]] = {}
     try:
-        (folder / "driver").write_text(word)
-        question = Question(module, expected, requirements(), folder, word, "GPU" in request)
-        problems = _problems(nodes, question)
+        asked = {check.ask(node): node for node in nodes}
+        ray.wait([*asked], num_returns=len(asked), timeout=check.timeout_s)
+        for answer, node in asked.items():
+            if problem := check.problem(node, answer):
+                problems.setdefault(problem, []).append(name_of(node))
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        check.tidy()
     if problems:
         lines = [
             f"node{'s' * (len(who) > 1)} {_listed(who)}: {what}" for what, who in problems.items()
         ]
         raise UsageError("; ".join(lines))
-
-
-def _problems(nodes: list[dict[str, Any]], question: Question) -> dict[str, list[str]]:
-    """The problems, each with the names of its nodes."""
-    # After CUDA has started, a process cannot change its GPU: none is kept for a trial.
-    task = ray.remote(num_cpus=0, max_calls=1 if question.gpu else 0)(look)
-    asked = {}
-    for node in nodes:
-        pinned = task.options(
-            scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        )
-        asked[pinned.remote(question, node["NodeID"])] = node
-    ray.wait([*asked], num_returns=len(asked), timeout=TIMEOUT_S)
-    problems: dict[str, list[str]] = {}
-    for answer, node in asked.items():
-        try:
-            problem = ray.get(answer, timeout=0)
-        except (GetTimeoutError, TaskUnschedulableError, NodeDiedError):
-            problem = f"it does not answer. {LOOK}"
-        except RuntimeEnvSetupError as error:
-            cause = " ".join(str(error).split())
-            problem = f"Ray cannot set up there what the search sends ({cause}). {LOOK}"
-        except RayError as error:
-            problem = f"a small task fails there ({' '.join(str(error).split())}). {LOOK}"
-        else:
-            storage = question.folder.parent.parent
-            if problem is None and not arrives(question.folder / node["NodeID"], question.word):
-                problem = f"what it writes in {storage} does not arrive here. {EVERY_NODE}"
-        if problem:
-            problems.setdefault(problem, []).append(_name(node))
-    return problems
 
 
 def look(question: Question, node_id: str) -> str | None:
@@ -229,7 +246,7 @@ def arrives(file: Path, word: str) -> bool:
         time.sleep(0.2)
 
 
-def _name(node: Mapping[str, Any]) -> str:
+def name_of(node: Node) -> str:
     """A node's address, with the name that it was started with, or else its host's."""
     address, name = node["NodeManagerAddress"], node["NodeName"]
     return f"{address} ({node['NodeManagerHostname'] if name == address else name})"

@@ -8,6 +8,7 @@ from records.run_directory import RunDirectory
 from tuning.engine.failure import Failure
 from tuning.engine.patience import Patience
 from tuning.engine.retries import RetryingSearcher
+from tuning.engine.room import Room
 
 
 class QueueSearcher(RetryingSearcher):
@@ -17,17 +18,22 @@ class QueueSearcher(RetryingSearcher):
     """
 
     def __init__(
-        self, queue: list[dict[str, Any]], run: RunDirectory, patience: Patience | None = None
+        self,
+        queue: list[dict[str, Any]],
+        run: RunDirectory,
+        room: Room,
+        patience: Patience | None = None,
     ) -> None:
         super().__init__(run, patience)
+        self._room = room
         self._queue = list(queue)
         self._running: set[str] = set()
 
     def suggest(self, trial_id: str) -> Any:
-        if self._queue:
+        if self._queue and len(self._running) < self._room.slots:
             self._running.add(trial_id)
             return self._queue.pop(0)
-        return None if self._running else Searcher.FINISHED
+        return None if self._running or self._queue else Searcher.FINISHED
 
     def _ended(
         self, trial_id: str, result: dict[str, Any], error: bool, failure: Failure | None

@@ -11,18 +11,30 @@ class Room:
     """The number of ``slots`` for trials.
 
     The searcher hands out new trials and the scheduler lets paused trials go on; both share it.
+
+    Attributes:
+        holds: The number of trials that the nodes can run at once. It changes with the nodes.
+        most: The largest number of trials at once; 0: no bound.
+        out_of_memory: Slots that are left empty, since a trial ran out of memory.
     """
 
-    slots: int
+    holds: int
+    most: int = 0
+    out_of_memory: int = 0
     say: Callable[[str], None] = say_on_stderr
 
+    @property
+    def slots(self) -> int:
+        """How many trials may run at once; always one at least, which may have to wait."""
+        return max(1, min(self.holds, self.most or self.holds) - self.out_of_memory)
+
     def __getstate__(self) -> dict[str, object]:
-        return {"slots": self.slots}  # Ray pickles what its searchers hold; the console stays here
+        return {"holds": self.holds}  # Ray pickles what its searchers hold; the console stays here
 
     def shrink(self) -> None:
         """Remove a slot after a trial ran out of memory; the last slot stays."""
         if self.slots > 1:
-            self.slots -= 1
+            self.out_of_memory += 1
             self.say(f"a trial ran out of memory: from now on {self.slots} at once")
 
 

@@ -59,7 +59,7 @@ class StudySearch(RetryingSearcher):
         run: RunDirectory,
         study: RunStudy,
         trials_done: int,
-        slots: int,
+        room: Room,
         patience: Patience | None = None,
     ) -> None:
         super().__init__(run, patience)
@@ -67,7 +67,7 @@ class StudySearch(RetryingSearcher):
         self.start_up = StartUp(options, task, study.warm_start)
         # The trials of a population train in turns if there is no room for all of them.
         together = self.start_up.synchronous
-        self.room = Room(options.num_samples if together else slots, self._patience.say)
+        self.room = Room(options.num_samples, say=self._patience.say) if together else room
         self._left = options.num_samples - trials_done
         self._out: dict[str, int] = {}  # numbers by Ray Tune's ids
         self._latest: dict[str, dict[str, Any]] = {}

@@ -23,6 +23,7 @@ from records.trial_directory import TrialDirectory
 from trainables.resumable import ResumableTrainable
 from tuning.engine.capacity import Capacity
 from tuning.engine.cluster import Cluster
+from tuning.engine.membership import Membership
 from tuning.engine.patience import Patience
 from tuning.engine.progress import Progress
 from tuning.engine.recorder import KEEP_WEIGHTS, Recorder
@@ -63,18 +64,21 @@ class Stage:
         resources: What Ray reserves for a trial; None: the cluster's ``trial_resources``.
         target: The stage is paused when a trial reaches it; None: never.
         keep: How many of its best trials keep their weights.
-        concurrent: The largest number of trials at once; None: the cluster's slots.
+        trials: The number of trials, which Ray Tune may hold at once: the searcher's room decides
+            how many run.
+        membership: The nodes that come and go; None on this machine alone.
     """
 
     searcher: RetryingSearcher
     run: RunDirectory
     progress: Progress
+    trials: int
     scheduler: TrialScheduler | None = None
     time_budget_s: float | None = None
     resources: dict[str, float] | None = None
     target: Goal | None = None
     keep: int = KEEP_WEIGHTS
-    concurrent: int | None = None
+    membership: Membership | None = None
 
 
 def run_trials(
@@ -108,27 +112,44 @@ def _tuner(
     patience: Patience,
 ) -> tune.Tuner:
     request = stage.resources or cluster.trial_resources
-    resources, capacity = tune.PlacementGroupFactory([request]), Capacity(request)
+    capacity = Capacity(request)
     stage.progress.capacity = capacity
     recorder = Recorder(stage.run, task.objective, patience, stage.target, stage.keep)
     trial_list = TrialListCallback(stage.searcher)
     callbacks: list[Callback] = [recorder, stage.progress, capacity, trial_list]
+    if stage.membership:
+        callbacks.append(stage.membership)
     if stage.target:
         callbacks.append(TargetPause(stage.target))
     return tune.Tuner(
-        # tune.with_resources would rename the class in the dashboard.
-        _extended(trainable, default_resource_request=classmethod(lambda cls, config: resources)),
+        _placed(trainable, request, stage.membership.shunned if stage.membership else []),
         tune_config=tune.TuneConfig(
             search_alg=stage.searcher,
             scheduler=stage.scheduler or FIFOScheduler(),
             num_samples=-1,  # the searcher ends the search
-            max_concurrent_trials=stage.concurrent or cluster.slots,
+            max_concurrent_trials=stage.trials,
             time_budget_s=stage.time_budget_s,
             reuse_actors=True,
             trial_dirname_creator=trial_folder,
         ),
         run_config=_run_config(stage.run, task.checkpoint_every, callbacks),
     )
+
+
+def _placed(
+    trainable: type[ResumableTrainable], request: dict[str, float], shunned: list[str]
+) -> type[ResumableTrainable]:
+    """The trainable with the resources of a trial, never on the ``shunned`` nodes.
+
+    ``tune.with_resources`` would rename the class in the dashboard. Ray sends the method below to
+    the nodes, which lack this module.
+    """
+
+    def resources(cls: type, config: dict[str, Any]) -> tune.PlacementGroupFactory:
+        elsewhere = [{"ray.io/node-id": f"!in({','.join(shunned)})"}] if shunned else None
+        return tune.PlacementGroupFactory([request], bundle_label_selector=elsewhere)
+
+    return _extended(trainable, default_resource_request=classmethod(resources))
 
 
 def _run_config(

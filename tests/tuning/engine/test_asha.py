@@ -16,6 +16,7 @@ from tests.support.searched import open_study
 from tests.tuning.conftest import tune_run
 from tune_lstm import LSTMOptions
 from tuning.engine.asha import audits, create_scheduler
+from tuning.engine.room import Room
 from tuning.engine.searcher import StudySearch
 from tuning.engine.start_up import StartUp
 from tuning.task import Rungs, Task
@@ -210,7 +211,7 @@ class TestStartUp:
     ) -> StudySearch:
         study = open_study(dataclasses.replace(options, resume=True), task, directory)
         slots = 1 if stock else 2  # which of two trials comes first to a rung is chance
-        searcher = StudySearch(options, task, directory, study, trials_done=0, slots=slots)
+        searcher = StudySearch(options, task, directory, study, trials_done=0, room=Room(slots))
         scheduler: Any = rays_asha()
         if not stock:
             scheduler = create_scheduler(options, task, directory, searcher.start_up, searcher.room)

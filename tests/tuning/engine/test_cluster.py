@@ -272,10 +272,11 @@ def test_a_token_that_is_none_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
 
 FAILING = """
 from command_line import exit_usage_error
-from tune_lstm import LSTMOptions
+from tune_lstm import LSTMOptions, lstm_task
 from tuning.engine.cluster import connect
+options = LSTMOptions()
 try:
-    connect(LSTMOptions())
+    connect(options, lstm_task(options))
 except ValueError as error:
     exit_usage_error(str(error))
 """
@@ -328,9 +329,10 @@ for port, one in zip((*range(8265, 8276), 44217, 44227, 52365), taken):
     except OSError:
         pass  # another Ray's
 from tuning.engine.cluster import connect
-from tune_lstm import LSTMOptions
+from tune_lstm import LSTMOptions, lstm_task
 import ray
-cluster = connect(LSTMOptions(max_concurrent=1))
+options = LSTMOptions(max_concurrent=1)
+cluster = connect(options, lstm_task(options))
 ray.get(ray.remote(lambda: 1).remote())
 for one in taken:
     one.close()

@@ -26,6 +26,7 @@ from tune_lstm import LSTMOptions
 from tuning.engine.failure import Blame, NotTheTrials, blamed
 from tuning.engine.patience import Patience
 from tuning.engine.retries import TrialListCallback
+from tuning.engine.room import Room
 from tuning.engine.searcher import StudySearch
 from tuning.task import Task
 from tuning.trouble import Trouble
@@ -77,7 +78,7 @@ def test_what_a_dead_worker_lost_is_handed_out_again_and_an_own_exception_is_fin
         name="run", storage_path=options.storage_path, num_samples=7, sampler="random"
     )
     searcher = StudySearch(
-        mine, task, directory, open_study(mine, task, directory), trials_done=0, slots=1
+        mine, task, directory, open_study(mine, task, directory), trials_done=0, room=Room(1)
     )
     local_ray(1)
     callbacks = [KillBetween(), TrialListCallback(searcher)]
@@ -113,7 +114,7 @@ def test_an_outcome_outlives_weights_that_cannot_be_saved(
         name="run", storage_path=options.storage_path, num_samples=2, sampler="random"
     )
     searcher = StudySearch(
-        mine, task, directory, open_study(mine, task, directory), trials_done=0, slots=1
+        mine, task, directory, open_study(mine, task, directory), trials_done=0, room=Room(1)
     )
     local_ray(1)
     tune_run(
@@ -177,7 +178,13 @@ def test_three_trials_that_fail_alike_end_a_search_unless_one_differs_or_works(
         run.start_session(mine.experiment, asdict(mine))
         patience = Patience()
         searcher = StudySearch(
-            mine, task, run, open_study(mine, task, run), trials_done=0, slots=1, patience=patience
+            mine,
+            task,
+            run,
+            open_study(mine, task, run),
+            trials_done=0,
+            room=Room(1),
+            patience=patience,
         )
         trainable = type("Unready", (Unready,), {"errors": errors, "after": after})
         with contextlib.suppress(Trouble, TuneError):  # Ray Tune may wrap it, or swallow it

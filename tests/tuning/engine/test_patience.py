@@ -22,6 +22,7 @@ from tests.support.postgres import Postgres
 from tests.support.searched import ENDS, Searched, open_study
 from tune_lstm import LSTMOptions
 from tuning.engine.patience import Patience, check_writable, reason
+from tuning.engine.room import Room
 from tuning.engine.searcher import StudySearch
 from tuning.engine.storage import open_storage
 from tuning.task import Task
@@ -148,7 +149,7 @@ class TestALockedDatabase:
     ) -> StudySearch:
         study = open_study(options, task, directory)
         return StudySearch(
-            options, task, directory, study, trials_done=0, slots=100, patience=patience
+            options, task, directory, study, trials_done=0, room=Room(100), patience=patience
         )
 
     @pytest.mark.parametrize(

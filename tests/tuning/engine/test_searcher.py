@@ -29,6 +29,7 @@ from tests.support.searched import open_study
 from trainables.gan.trainable import GANTrial
 from trainables.lstm.trainable import LSTMTrial
 from tune_lstm import LSTMOptions
+from tuning.engine.room import Room
 from tuning.engine.samplers import create_sampler
 from tuning.engine.searcher import StudySearch
 from tuning.engine.start_up import STARTUP_TRIALS
@@ -43,7 +44,12 @@ def search(options: LSTMOptions, task: Task, directory: RunDirectory) -> StudySe
         directory.start_session(options.experiment, asdict(options))
     options = dataclasses.replace(options, resume=True)  # the study may be there already
     return StudySearch(
-        options, task, directory, open_study(options, task, directory), trials_done=0, slots=100
+        options,
+        task,
+        directory,
+        open_study(options, task, directory),
+        trials_done=0,
+        room=Room(100),
     )
 
 
@@ -420,7 +426,7 @@ class TestStartUp:
     def test_as_many_are_out_as_there_are_slots_beside_those_that_wait(
         self, ours: StudySearch
     ) -> None:
-        ours.room.slots = 2
+        ours.room.holds = 2
         assert [ours.suggest(str(number)) is None for number in range(3)] == [False, False, True]
         ours.start_up.paused.append(cast(Any, "a trial that waits"))
         assert [ours.suggest(str(number)) is None for number in range(3, 5)] == [False, True]
@@ -436,7 +442,7 @@ class TestStartUp:
                 ours.on_trial_complete(str(number), row(1000, number / 20, "budget"))
         fewer = dataclasses.replace(options, num_samples=12, resume=True)
         again = StudySearch(
-            fewer, task, directory, open_study(fewer, task, directory), trials_done=10, slots=1
+            fewer, task, directory, open_study(fewer, task, directory), trials_done=10, room=Room(1)
         )
         assert again.start_up.cohort == {7, 8}
         assert [(again.suggest(name) or {}).get("trial") for name in ("a", "b")] == [7, None]
