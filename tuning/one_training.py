@@ -32,6 +32,7 @@ WITHOUT_SEARCH: Mapping[str, Any] = {
 CONFLICTS = (
     *("--num-samples", "--sampler", "--scheduler", "--set", "--space-file"),
     *("--warm-start", "--audit", "--target", "--ablation", "--finalists", "--seeds-per-trial"),
+    "--resume-or-start",
 )
 """Options that only a search has."""
 SCHEDULE = "schedule"

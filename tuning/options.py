@@ -78,6 +78,9 @@ class SearchOptions:
     """Continue the run --name, or the latest run of this experiment.
     Finished trials are kept, and interrupted trials continue from their checkpoints.
     A larger --num-samples adds trials."""
+    resume_or_start: bool = False
+    """Continue the run --name if there is one, else start it.
+    This is for job managers, which give the same command again after a failure."""
     address: str | None = None
     """Address of a running Ray cluster: host:port, auto, or local to start Ray on this machine.
     Default: the variable RAY_ADDRESS, or else local."""
@@ -186,6 +189,8 @@ class SearchOptions:
         yield "://" not in folder, "--storage-path must be a folder", folder
         is_utf8 = not re.search(r"[\ud800-\udfff]", str(Path(folder).absolute()))
         yield is_utf8, "--storage-path must be UTF-8 in a UTF-8 locale (LC_ALL=C.UTF-8)", folder
+        named = "--resume-or-start needs a --name: the run to continue"
+        yield self.name or not self.resume_or_start, named
         needs = "--audit needs --scheduler asha or hyperband"
         yield self.scheduler in RUNGS or not self.audit, needs, self.scheduler
         several = self.seeds_per_trial > 1

@@ -18,10 +18,11 @@ Options = TypeVar("Options", bound=SearchOptions)
 def parse(options: type[Options], arguments: list[str] | None = None) -> Options:
     """The command line as ``options``. Exits with status 2 and one line on stderr if it is wrong.
 
-    With ``--resume`` the run's own options are the defaults, so ``--resume --name NAME`` is enough.
-    What defines the experiment cannot change then: the script's own options, the seed, the space.
-    The entries of a space file become part of ``set``, so the file is not needed again. Switches
-    such as --ablation are not kept: each session must give them again.
+    With ``--resume``, or ``--resume-or-start`` if the run exists, the run's own options are the
+    defaults, so ``--resume --name NAME`` is enough. What defines the experiment cannot change then:
+    the script's own options, the seed, the space. The entries of a space file become part of
+    ``set``, so the file is not needed again. Switches such as --ablation are not kept: each session
+    must give them again.
 
     TUNE_OPTUNA_STORAGE is taken out of the environment, so that no worker process inherits it.
     """
@@ -30,7 +31,8 @@ def parse(options: type[Options], arguments: list[str] | None = None) -> Options
     flags = [word.partition("=")[0].replace("_", "-") for word in words]
     try:
         given = _with_space_file(read_arguments(options, arguments), flags)
-        if given.resume:
+        begun = given.resume_or_start and (given.run_path() / "search.json").exists()
+        if given.resume or begun:
             return _resumed(given, arguments, variable)
         if given.train:
             given = _for_one_training(given, arguments, flags)

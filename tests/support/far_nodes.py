@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ray._private import services
+
 from tests.conftest import ROOT
 from tests.support.environments import NODE, environment
 from tests.support.nodes import Cluster
@@ -15,7 +17,7 @@ from tests.support.nodes import Cluster
 class FarNodes:
     """A cluster, and a copy of this project in a folder that its nodes do not see."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, takes_jobs: bool = False) -> None:
         self.folder = folder
         self.project = folder / "driver" / "project"
         listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
@@ -25,8 +27,8 @@ class FarNodes:
             shutil.copy2(ROOT / name, self.project / name)
         (folder / "nothing").mkdir()
         self.hidden = {folder / "driver": folder / "nothing"}
-        self.cluster = Cluster()
-        self.cluster.start()
+        self.cluster = Cluster(services.get_node_ip_address()) if takes_jobs else Cluster()
+        self.cluster.start(dashboard=takes_jobs)
 
     def join(self, name: str, cpus: int, packages: Sequence[str] = NODE) -> subprocess.Popen[bytes]:
         """Start a node in an environment of its own."""

@@ -29,32 +29,41 @@ ON_LOOPBACK = {
     "RAY_AUTH_MODE": "token",
     "RAY_AUTH_TOKEN": "0123456789abcdef" * 4,
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_raylet_start_wait_time_s": "180",  # on a busy machine
 }
 FREE_PORTS = ("--min-worker-port", 0, "--max-worker-port", 0, "--dashboard-agent-listen-port", 0)
 
 
-class Cluster:
-    """Nodes on the loopback address of this machine; the head has one CPU."""
+def free_port() -> int:
+    """A port on which nothing listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
-    def __init__(self) -> None:
+
+class Cluster:
+    """Nodes on the loopback address of this machine, or on another of its addresses; the head has
+    one CPU."""
+
+    def __init__(self, ip: str = "127.0.0.1") -> None:
+        self.ip = ip
         self.folder = Path(tempfile.mkdtemp(prefix="ray-"))  # short enough for Ray's sockets
         self._processes: list[subprocess.Popen[bytes]] = []
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.address = f"127.0.0.1:{free.getsockname()[1]}"
+        self.address, self.dashboard = f"{ip}:{free_port()}", f"127.0.0.1:{free_port()}"
 
-    def start(self) -> None:
-        port = self.address.split(":")[1]
-        head = (
-            "--head",
-            "--port",
-            port,
-            "--temp-dir",
-            self.folder / "ray",
-            "--include-dashboard",
-            "false",
-        )
-        self._start("head", *head, "--num-cpus", 1, "--num-gpus", 0)
+    def start(self, dashboard: bool = False) -> None:
+        """Start the head. It takes jobs only with a ``dashboard`` and on an address of the network,
+        where Ray's own agents look for it."""
+        place = ("--head", "--port", self.address.split(":")[1], "--temp-dir", self.folder / "ray")
+        shown = ["--include-dashboard", "false"]
+        if dashboard:
+            shown = [
+                "--include-dashboard",
+                "true",
+                "--dashboard-port",
+                self.dashboard.split(":")[1],
+            ]
+        self._start("head", *place, *shown, "--num-cpus", 1, "--num-gpus", 0)
 
     def join(
         self,
@@ -100,11 +109,11 @@ class Cluster:
         node = [
             python,
             "-c",
-            RAY,
+            RAY.replace("127.0.0.1", self.ip),
             "start",
             "--block",
             "--node-ip-address",
-            "127.0.0.1",
+            self.ip,
             *FREE_PORTS,
             *arguments,
         ]
@@ -117,7 +126,12 @@ class Cluster:
             command = ["unshare", "--mount", "sh", "-ec", "\n".join(script)]
         log = self.folder / name
         with log.open("wb") as out:
-            environment = {**os.environ, **ON_LOOPBACK, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1"}
+            environment = {
+                **os.environ,
+                **ON_LOOPBACK,
+                "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1",
+                "PATH": f"{Path(python).parent}:{os.environ['PATH']}",
+            }
             process = subprocess.Popen(
                 command,
                 stdout=out,
@@ -129,10 +143,17 @@ class Cluster:
         self._processes.append(process)
         deadline = time.monotonic() + 120
         while "Ray runtime started" not in log.read_text():
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
+            assert process.poll() is None, self._said(log)
+            assert time.monotonic() < deadline, self._said(log)
             time.sleep(0.1)
         return process
+
+    def _said(self, log: Path) -> str:
+        """What a node printed that does not start, and the end of what its raylet logged."""
+        raylets = self.folder.glob("ray/session_*/logs/raylet*.out")
+        latest = sorted(raylets, key=lambda file: file.stat().st_mtime)[-1:]
+        ends = ["\n".join(file.read_text().splitlines()[-30:]) for file in latest]
+        return "\n".join([log.read_text(), *ends])
 
     def end(self) -> None:
         for process in reversed(self._processes):

@@ -53,6 +53,7 @@ def test_searches_there(address: str, tmp_path: Path) -> None:
     result = run("tune_lstm.py", "--address", address, *SMALL, "--name", "there", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert f"2 at once on 1 node at {address}" in result.stderr
+    assert "whoever reaches its ports can run code on it (CVE-2023-48022)" in result.stderr
     assert result.stdout.splitlines()[0].startswith("2 trials: ")
     records = [
         json.loads(file.read_text()) for file in tmp_path.glob("runs/there/trial_*/trial.json")

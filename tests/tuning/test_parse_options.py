@@ -195,6 +195,15 @@ class TestResume:
         )
         assert options.resume
 
+    def test_resume_or_start_resumes_a_run_and_starts_one_that_is_not_there(
+        self, runs: Path
+    ) -> None:
+        again = ["--resume-or-start", "--storage-path", str(runs), "--name"]
+        resumed = parse(LSTMOptions, [*again, "older", "--num-samples", "20"])
+        assert (resumed.resume, resumed.input_length, resumed.num_samples) == (True, 7, 20)
+        started = parse(LSTMOptions, [*again, "new"])
+        assert (started.resume, started.input_length) == (False, 20)
+
     def test_flags_given_now_win_and_switches_are_not_inherited(self, runs: Path) -> None:
         resume = ["--resume", "--storage-path", str(runs), "--name", "older"]
         options = parse(LSTMOptions, [*resume, "--num-samples", "20", "--quiet"])

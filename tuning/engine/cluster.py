@@ -21,6 +21,7 @@ from ray._private import ray_constants
 from ray._private.authentication.authentication_token_setup import (
     maybe_enable_token_auth_if_token_available,
 )
+from ray._raylet import AuthenticationMode, get_authentication_mode
 
 from command_line import UsageError
 from tuning.engine.address import NOT_JOINED, address_of
@@ -34,6 +35,11 @@ from tuning.task import Task
 
 START_TIMEOUT_S = 180
 """How long Ray may take to start here. It takes seconds, or a minute on a busy machine."""
+
+RISK = (
+    "this cluster asks for no token: whoever reaches its ports can run code on it (CVE-2023-48022)."
+    " Close them to others, or protect it with a token: docs/cluster.md"
+)
 
 RAY_ENVIRONMENT = {
     "RAY_DEDUP_LOGS": "0",
@@ -85,7 +91,9 @@ def connect(options: SearchOptions, task: Task) -> Cluster:
         environment = runtime_environment(task, options.run_path().parent, options.pip)
         context = _join(*place, environment)
     logging.getLogger("ray").setLevel(logging.ERROR)
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    alive = [node for node in ray.nodes() if node["Alive"]]
+    nodes = [node["Resources"] for node in alive]
+    notes += [RISK] if place and _open_to_others(alive) else []
     request = {"CPU": options.cpus_per_trial}
     if options.gpus_per_trial:
         if place or any(node.get("GPU") for node in nodes):
@@ -106,6 +114,12 @@ def connect(options: SearchOptions, task: Task) -> Cluster:
         notes=tuple(notes),
         joined=place is not None,
     )
+
+
+def _open_to_others(nodes: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the cluster asks for no token, although others than this machine reach its ports."""
+    here = all(node["NodeManagerAddress"].startswith("127.") for node in nodes)
+    return not here and get_authentication_mode() == AuthenticationMode.DISABLED
 
 
 def _cpus_of(population: int, each: float) -> int:

@@ -279,6 +279,7 @@ def raised(error: Exception, traceback: str = "") -> Exception:
             "storage",
         ),
         (raised(FileNotFoundError(errno.ENOENT, "data.csv")), "trial"),
+        (raised(FileNotFoundError(), "in _setup_logdir: os.getcwd()"), "machine"),
         (raised(ValueError("own")), "trial"),
         (raised(MemoryError("own")), "trial"),
         (
