@@ -10,12 +10,14 @@ import contextlib
 import os
 import resource
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 from typing import Any, NamedTuple
 
 import ray
+import ray.tune.trainable.trainable
 import torch
 from ray.exceptions import RayError, RayTaskError
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
@@ -71,10 +73,12 @@ class ProbedTrial:
 
     def start(self, trainable: type[ResumableTrainable], configs: Sequence[dict[str, Any]]) -> None:
         """Build the trainings, one for each seed, and let each train and evaluate once."""
+        # Ray makes a folder for each trainable, in ~/ray_results if it is not told otherwise
+        ray.tune.trainable.trainable.DEFAULT_STORAGE_PATH = tempfile.gettempdir()
         self.configs = configs
         self.trainings = [trainable(dict(config)) for config in configs]
         for training in self.trainings:
-            shutil.rmtree(training.logdir, ignore_errors=True)  # Ray makes one for each trainable
+            shutil.rmtree(training.logdir, ignore_errors=True)
             training.step()
 
     def train(self, seconds: float) -> float:
