@@ -59,13 +59,11 @@ def test_a_search_shares_the_gpu_and_its_weights_are_read_on_a_cpu(
     assert states
     for state in states:
         assert torch.load(state, weights_only=True)["cuda_rng"] is not None
+    load: Any = load_model if name == "lstm" else load_generator
+    cpu, gpu = (load(path / "best", device) for device in ("cpu", "cuda"))
+    stream = torch.Generator().manual_seed(1)
+    x = draw_batch(50, 4, stream)[0] if name == "lstm" else cpu.draw_latents(50, stream)
     with torch.inference_mode():
-        if name == "lstm":
-            x, _ = draw_batch(50, 4, torch.Generator().manual_seed(1))
-            cpu, gpu = (load_model(path / "best", device) for device in ("cpu", "cuda"))
-        else:
-            cpu, gpu = (load_generator(path / "best", device) for device in ("cpu", "cuda"))
-            x = cpu.draw_latents(50, torch.Generator().manual_seed(1))
         assert next(cpu.parameters()).device.type == "cpu"
         torch.testing.assert_close(cpu(x), gpu(x.cuda()).cpu(), rtol=1e-3, atol=1e-4)
 

@@ -30,7 +30,7 @@ def assigned_device() -> torch.device:
             " cannot use it: install a torch that fits the node's GPU driver, or search with"
             " --gpus-per-trial 0"
         )
-    # Else cuDNN's LSTM may round differently from run to run, and a trial that goes on with it:
+    # Without it cuDNN's recurrent kernels may round differently each time they run:
     # https://docs.pytorch.org/docs/stable/cudnn_rnn_determinism.html
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:2")
     if gpus < 1:  # Ray does not bound the memory of a trial that has a fraction of a GPU

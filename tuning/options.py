@@ -200,10 +200,9 @@ class SearchOptions:
             seeds = "--target needs confirmation seeds: --confirm must be above 0"
             yield self.confirm > 0, seeds, self.confirm
             yield 0 < self.target < math.inf, "--target must be above 0 and finite", self.target
-        searches = (("--resume", self.resume), ("--train", self.train))
-        for name, given in (*searches, ("--in-process", self.in_process)):
-            alone = f"--probe-gpu measures new trials in Ray: leave out {name}"
-            yield not (self.probe_gpu and given), alone
+        for field in ("resume", "train", "in_process"):
+            alone = f"--probe-gpu measures new trials in Ray: leave out {flag(field)}"
+            yield not (self.probe_gpu and getattr(self, field)), alone
         yield self.train or not self.in_process, "--in-process needs --train: it runs one training"
         for field in ("address", "gpus_per_trial", "time_budget"):
             own = f"{flag(field)} needs Ray, which --in-process does without: leave out one of them"

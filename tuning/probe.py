@@ -153,7 +153,7 @@ def recommended(levels: Sequence[Level], needed: float = 0.0) -> Level | None:
     ``WORTH`` times the steps per second of the level before. None if the first does not fit."""
     best = None
     for level in levels:
-        if not fits(level, needed) or (best and level.steps_per_s < WORTH * best.steps_per_s):
+        if not fits(level, needed) or (best and level.steps_per_s / best.steps_per_s < WORTH):
             break
         best = level
     return best

@@ -39,7 +39,7 @@ class OnCPU(LSTMTrial):
     """Goes on once so many trainings as are expected at once have begun, and a while after that."""
 
     def setup(self, config: dict[str, Any]) -> None:
-        resumable.assigned_device = lambda: torch.device("cpu")
+        vars(resumable)["assigned_device"] = lambda: torch.device("cpu")
         super().setup(config)
 
     def step(self) -> Row:

@@ -83,8 +83,9 @@ class Failure:
         if self.blame == "memory":
             return "out of memory: Ray's memory monitor killed its worker"
         if self.blame == "trial" and OUT_OF_GPU_MEMORY.search(str(self.error)):
-            request = self.trial.placement_group_factory.required_resources
-            return out_of_gpu_memory(self.trial.config, request.get("GPU", 0))
+            request: Any = self.trial.placement_group_factory
+            gpus = request.required_resources.get("GPU", 0)
+            return out_of_gpu_memory(self.trial.config, gpus)
         lines = [line.strip() for line in str(self.error).splitlines() if line.strip()]
         if not lines:
             return "unknown error"

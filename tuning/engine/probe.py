@@ -17,9 +17,9 @@ from statistics import median
 from typing import Any, NamedTuple
 
 import ray
-import ray.tune.trainable.trainable
 import torch
 from ray.exceptions import RayError, RayTaskError
+from ray.tune.trainable import trainable as ray_trainable
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
@@ -73,8 +73,8 @@ class ProbedTrial:
 
     def start(self, trainable: type[ResumableTrainable], configs: Sequence[dict[str, Any]]) -> None:
         """Build the trainings, one for each seed, and let each train and evaluate once."""
-        # Ray makes a folder for each trainable, in ~/ray_results if it is not told otherwise
-        ray.tune.trainable.trainable.DEFAULT_STORAGE_PATH = tempfile.gettempdir()
+        # Each trainable makes itself a folder, in ~/ray_results if it is not told otherwise
+        ray_trainable.DEFAULT_STORAGE_PATH = tempfile.gettempdir()  # type: ignore[attr-defined]
         self.configs = configs
         self.trainings = [trainable(dict(config)) for config in configs]
         for training in self.trainings:
@@ -185,8 +185,10 @@ def measure(
     Raises Trouble if a training fails for another reason than the GPU's memory.
     """
     gpu = group.bundle_specs[0].get("GPU", 0) / trials
-    share = {"num_cpus": cpus, "num_gpus": gpu, "scheduling_strategy": _in(group)}
-    workers = [ray.remote(ProbedTrial).options(**share).remote() for _ in range(trials)]
+    own: Any = ray.remote(ProbedTrial).options(
+        num_cpus=cpus, num_gpus=gpu, scheduling_strategy=_in(group)
+    )
+    workers = [own.remote() for _ in range(trials)]
     warm = [{**config, "report_every": WARM_UP_STEPS} for config in configs]
     try:
         ray.get([worker.start.remote(trainable, warm) for worker in workers])

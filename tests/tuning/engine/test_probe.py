@@ -2,6 +2,7 @@
 repeated, and what happens if one fails.
 """
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,9 +12,17 @@ import torch
 from torch import Tensor
 
 from command_line import UsageError
+from trainables import resumable
 from trainables.resumable import ResumableTrainable, Row
 from tuning.engine import probe
-from tuning.engine.probe import device_words, measure, most_trials, reserved
+from tuning.engine.probe import (
+    Memory,
+    ProbedTrial,
+    device_words,
+    measure,
+    most_trials,
+    reserved,
+)
 from tuning.trouble import Trouble
 
 pytestmark = pytest.mark.ray
@@ -91,3 +100,35 @@ def test_trials_are_measured_together_and_a_failure_is_told_from_a_lack_of_memor
             pass
     with reserved(2, gpu=False):
         assert ray.available_resources().get("CPU", 0) == 0
+
+
+class OnCPU(ProbedTrial):
+    """Trains on the CPU, and tells its GPU and its share of it in place of the memory."""
+
+    def start(self, trainable: type[ResumableTrainable], configs: Any) -> None:
+        vars(resumable)["assigned_device"] = lambda: torch.device("cpu")
+        super().start(trainable, configs)
+
+    def memory(self) -> Memory:
+        (gpu,) = ray.get_gpu_ids()
+        share = ray.get_runtime_context().get_assigned_resources()["GPU"]
+        return Memory(gpu, os.getpid(), round(1000 * share))
+
+
+@pytest.mark.slow
+def test_all_trials_have_their_own_process_and_an_equal_share_of_one_gpu(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(probe, "WINDOW_S", 0.2)
+    monkeypatch.setattr(probe, "ProbedTrial", OnCPU)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    ray.init("local", num_cpus=6, num_gpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        with reserved(4, gpu=True) as group:
+            levels = [measure(group, trials, 1.0, Sleepy, [CONFIG]) for trials in (1, 2, 4)]
+    finally:
+        ray.shutdown()
+    assert len({gpu for level in levels for gpu, _, _ in level.memory}) == 1
+    processes = [process for level in levels for _, process, _ in level.memory]
+    assert len({*processes}) == len(processes) == 7
+    assert [{share for _, _, share in level.memory} for level in levels] == [{1000}, {500}, {250}]
