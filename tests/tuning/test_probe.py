@@ -3,6 +3,7 @@ same measurement on CPU cores, through the real Ray, and on nodes that declare a
 """
 
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import torch
 from command_line import UsageError
 from search_spaces.lstm import SPACES
 from tests.conftest import ROOT, environment, run
+from tests.support.processes import check_ended, descendants, named, wait_for
 from tests.tuning.engine.test_nodes import ON_LOOPBACK, Cluster
 from tune_lstm import LSTMOptions, lstm_task
 from tuning.engine.probe import Level, Memory
@@ -253,6 +255,28 @@ def test_the_same_measurement_on_cpu_cores(tmp_path: Path) -> None:
     )
     assert {path.name for path in tmp_path.iterdir()} == {"probe.py", "home"}
     assert {path.name for path in home.iterdir()} <= {".ray"}  # Ray's token
+
+
+@pytest.mark.slow
+def test_an_interrupted_probe_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "probe.py").write_text(PROBE)
+    process = subprocess.Popen(
+        [sys.executable, "probe.py", "--probe-gpu"],
+        cwd=tmp_path,
+        env={**environment(), "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for(lambda: bool(named(process.pid, "ray::ProbedTrial")), process)
+    started = descendants(process.pid)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert out.splitlines()[-1] == "interrupted: start again with the same command"
+    assert err == "training 1 at once\n"
+    check_ended(started)
+    assert [path.name for path in tmp_path.iterdir()] == ["probe.py"]
 
 
 def largest(said: list[str]) -> str:
