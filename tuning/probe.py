@@ -95,7 +95,7 @@ def _probe(options: SearchOptions, task: Task, folder: Path, gpu: bool) -> None:
             print(line, file=sys.stderr, flush=True)
 
     shared = task.prepare(say, folder).shared if task.prepare else None
-    connect(replace(options, gpus_per_trial=0.0))
+    connect(replace(options, gpus_per_trial=0.0), task)
     cpus = options.cpus_per_trial
     most = most_trials(gpu_nodes(), cpus) if gpu else int(usable_cores().usable / cpus)
     if not most:

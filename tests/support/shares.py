@@ -27,6 +27,7 @@ from tuning.engine.cluster import connect
 from tuning.engine.patience import Patience
 from tuning.engine.progress import Progress
 from tuning.engine.queue_searcher import QueueSearcher
+from tuning.engine.room import Room
 from tuning.engine.tuner import Stage, run_trials, set_up_libraries
 
 MORE = 3
@@ -69,15 +70,15 @@ def main(address: str, gpus: str, at_once: str, folder: str) -> None:
     task = replace(lstm_task(options), trainable=OnCPU)
     run = RunDirectory.create(options.run_path())
     run.start_session(options.experiment, asdict(options))
-    cluster, (settings, *_) = connect(options), task.space.baselines.values()
+    cluster, (settings, *_) = connect(options, task), task.space.baselines.values()
     config = {**settings, **task.space.fixed, **task.settings}
     own = {"folder": folder, "at_once": int(at_once)}
     queue = [{**config, **own, "seed": n, "trial": n} for n in range(int(at_once) + MORE)]
     stage = Stage(
-        QueueSearcher(queue, run),
+        QueueSearcher(queue, run, Room(len(queue))),  # so that only Ray limits them
         run,
         Progress(task, "trials", len(queue), Counter(), quiet=True),
-        concurrent=len(queue),  # so that only Ray limits them
+        len(queue),
     )
     run_trials(stage, OnCPU, task, cluster, Patience())
     print(cluster.slots)

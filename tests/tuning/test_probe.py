@@ -16,8 +16,8 @@ import torch
 from command_line import UsageError
 from search_spaces.lstm import SPACES
 from tests.conftest import ROOT, environment, run
+from tests.support.nodes import ON_LOOPBACK, Cluster
 from tests.support.processes import check_ended, descendants, named, wait_for
-from tests.tuning.engine.test_nodes import ON_LOOPBACK, Cluster
 from tune_lstm import LSTMOptions, lstm_task
 from tuning.engine.probe import Level, Memory
 from tuning.probe import configs_of, fits, reasons, recommended, room_each, search_command

@@ -10,6 +10,7 @@ import contextlib
 import os
 import resource
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple
 
 import ray
 import torch
+from ray import cloudpickle
 from ray.exceptions import RayError, RayTaskError
 from ray.tune.trainable import trainable as ray_trainable
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
@@ -44,6 +46,10 @@ windows."""
 
 RESERVED_WITHIN_S = 60.0
 """How long other jobs of a cluster may keep the GPU."""
+
+
+# What runs on nodes is sent by value: they lack Optuna, which this module imports.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 
 class Memory(NamedTuple):

@@ -248,7 +248,7 @@ def test_a_trial_without_enough_gpu_memory_fails_once_and_says_what_to_do(
         monkeypatch.setenv(name, value)
     mine = replace(options, num_samples=4, sampler="random")
     searcher = StudySearch(
-        mine, task, directory, open_study(mine, task, directory), trials_done=0, slots=1
+        mine, task, directory, open_study(mine, task, directory), trials_done=0, room=Room(1)
     )
     ray.init("local", num_cpus=1, num_gpus=1, include_dashboard=False, log_to_driver=False)
     try:

@@ -112,7 +112,7 @@ class OnCPU(ProbedTrial):
     def memory(self) -> Memory:
         (gpu,) = ray.get_gpu_ids()
         share = ray.get_runtime_context().get_assigned_resources()["GPU"]
-        return Memory(gpu, os.getpid(), round(1000 * share))
+        return Memory(int(gpu), os.getpid(), round(1000 * share))
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.conftest import ROOT, environment
-from tests.tuning.engine.test_nodes import ON_LOOPBACK, Cluster
+from tests.support.nodes import ON_LOOPBACK, Cluster
 
 pytestmark = pytest.mark.ray
 
