@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo demo-gan test test-fast lint format report bench bench-search pictures clean
+.PHONY: help setup demo demo-gan test test-fast test-gpu lint format report bench bench-search pictures clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -37,6 +37,9 @@ test: .venv/installed-dev ## run the tests
 
 test-fast: .venv/installed-dev ## run the tests without Ray, browser and training
 	FUZZ_EXAMPLES=10 $(BIN)/python -m pytest -n 2 -m "not slow and not ray and not training"
+
+test-gpu: .venv/installed-dev ## run the tests that need a CUDA GPU
+	$(BIN)/python -m pytest -n 0 -m gpu -rs
 
 lint: .venv/installed-dev ## run ruff and mypy
 	$(BIN)/ruff check .

@@ -1,5 +1,6 @@
 """Where a trial trains: the GPU that Ray gave its process, or the CPU."""
 
+import os
 import platform
 
 import ray
@@ -29,6 +30,9 @@ def assigned_device() -> torch.device:
             " cannot use it: install a torch that fits the node's GPU driver, or search with"
             " --gpus-per-trial 0"
         )
+    # Without it cuDNN's recurrent kernels may round differently each time they run:
+    # https://docs.pytorch.org/docs/stable/cudnn_rnn_determinism.html
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:2")
     if gpus < 1:  # Ray does not bound the memory of a trial that has a fraction of a GPU
         torch.cuda.set_per_process_memory_fraction(gpus)
     return torch.device("cuda")

@@ -108,6 +108,8 @@ class ResumableTrainable(tune.Trainable):
             try:
                 self.load_checkpoint(folder)
                 break
+            except torch.OutOfMemoryError:  # of a GPU: the checkpoint may be whole
+                raise
             except Exception as error:  # a damaged file can raise anything
                 logger.warning("cannot read %s, trying an earlier checkpoint: %s", folder, error)
                 self._start(config)
@@ -266,7 +268,10 @@ class ResumableTrainable(tune.Trainable):
             own = getattr(self, name)
             put = getattr(own, "set_state", None) or getattr(own, "load_state_dict", None)
             if put is None:
-                setattr(self, name, state[name])
+                kept = state[name]
+                if isinstance(own, Tensor) and isinstance(kept, Tensor):
+                    kept = kept.to(own.device)  # a checkpoint is read into the CPU's memory
+                setattr(self, name, kept)
             elif state[name] is not None:  # else the checkpoint's trial did without it
                 put(state[name])
 

@@ -53,6 +53,9 @@ class SearchOptions:
     On a machine without a GPU, trials use CPUs, and a line says so."""
     cpus_per_trial: float = 1.0
     """CPU cores for each trial, and its number of threads."""
+    probe_gpu: bool = False
+    """Search nothing: train 1, 2, 4 and 8 trials at once on one GPU, and print what they need.
+    The result recommends a --gpus-per-trial. It takes a few minutes and leaves no run."""
     max_concurrent: int = 0
     """Maximum number of trials at the same time.
     0: as many as the machine or the cluster has room for."""
@@ -202,6 +205,9 @@ class SearchOptions:
             seeds = "--target needs confirmation seeds: --confirm must be above 0"
             yield self.confirm > 0, seeds, self.confirm
             yield 0 < self.target < math.inf, "--target must be above 0 and finite", self.target
+        for field in ("resume", "train", "in_process"):
+            alone = f"--probe-gpu measures new trials in Ray: leave out {flag(field)}"
+            yield not (self.probe_gpu and getattr(self, field)), alone
         yield self.train or not self.in_process, "--in-process needs --train: it runs one training"
         for field in ("address", "gpus_per_trial", "time_budget"):
             own = f"{flag(field)} needs Ray, which --in-process does without: leave out one of them"

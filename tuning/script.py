@@ -31,6 +31,10 @@ def search_script(options: type[Options], task: "Callable[[Options], Task]") -> 
                 asked = one_training(asked, read_settings(given.train), options)
         except UsageError as error:
             exit_usage_error(str(error))
+        if given.probe_gpu:
+            from tuning.probe import probe
+
+            return probe(given, asked)
         return Search(given, asked).run()
 
     return main

@@ -158,6 +158,27 @@ def test_what_a_checkpoint_holds_comes_back(kept: Any, tmp_path: Path) -> None:
     assert torch.equal(again, kept) if isinstance(kept, Tensor) else again == kept
 
 
+def test_a_tensor_comes_back_on_its_device() -> None:
+    one = SavingTrial(SAVING)
+    one.kept = torch.zeros(2, device="meta")
+    one.load_state_dict({"kept": torch.ones(2)})  # on the CPU, as a checkpoint is read
+    assert one.kept.device.type == "meta"
+
+
+class TooLarge(SavingTrial):
+    """A trial whose GPU has no memory for its checkpoint."""
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+
+def test_without_memory_for_its_checkpoint_a_trial_fails_and_does_not_start_anew(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(torch.OutOfMemoryError):
+        TooLarge({**SAVING, "restore_from": [str(tmp_path)]})
+
+
 def test_numpys_numbers_in_a_report_become_pythons(tmp_path: Path) -> None:
     one = SavingTrial(SAVING)
     row = one.step()

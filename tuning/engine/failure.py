@@ -4,9 +4,12 @@ Ray Tune would go on with a trial whose worker died while it ran, but not if the
 an earlier trial, was dead before. It would also repeat a trial after its own error. Here Ray Tune
 repeats nothing: each failure has a ``Blame``, and ``tuning.engine.retries`` hands a trial out again
 if the machine is to blame. A trial that had already reported its outcome keeps it, even if its
-weights could not be saved.
+weights could not be saved. A trial that needs more memory than its share of a GPU fails by itself:
+its settings would need it again.
 """
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -31,6 +34,12 @@ worker in the ``working_dir`` of a job, and may remove it if another node joins 
 
 LOW_ON_MEMORY = "running low on memory"
 """Ray's words for what its memory monitor has killed."""
+
+OUT_OF_GPU_MEMORY = re.compile(
+    r"^[\w.]+: (CUDA|cuDNN|HIP)\b.*(out of memory|STATUS_ALLOC_FAILED)", re.MULTILINE
+)
+"""The line of a traceback with which torch, or a library that it calls, says that a GPU's memory is
+used up."""
 
 
 class NotTheTrials(Exception):
@@ -73,6 +82,10 @@ class Failure:
         """What happened, in one line."""
         if self.blame == "memory":
             return "out of memory: Ray's memory monitor killed its worker"
+        if self.blame == "trial" and OUT_OF_GPU_MEMORY.search(str(self.error)):
+            request: Any = self.trial.placement_group_factory
+            gpus = request.required_resources.get("GPU", 0)
+            return out_of_gpu_memory(self.trial.config, gpus)
         lines = [line.strip() for line in str(self.error).splitlines() if line.strip()]
         if not lines:
             return "unknown error"
@@ -112,6 +125,16 @@ def blamed(error: Exception) -> Blame:
     if isinstance(error, exceptions.OutOfMemoryError) or LOW_ON_MEMORY in str(error):
         return "memory"
     return "machine" if isinstance(error, exceptions.RayError | NotTheTrials) else "trial"
+
+
+def out_of_gpu_memory(config: Mapping[str, Any], gpus: float) -> str:
+    """What happened to a trial with this ``config`` and so many ``gpus``, with the remedies.
+
+    The line has no number of bytes, so trials that fail for this reason fail alike.
+    """
+    lower = "--set batch_size" if "batch_size" in config else "the settings that need most of it"
+    share = ", or raise --gpus-per-trial" if 0 < gpus < 1 else ""
+    return f"CUDA out of memory: lower {lower}{share}"
 
 
 def _is_storage_error(error: object, traceback: str) -> bool:

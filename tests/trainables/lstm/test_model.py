@@ -98,6 +98,7 @@ def test_both_kernels_have_one_state_dict(name: str) -> None:
     assert list(MODELS[name](kernel="reference").state_dict()) == ["W_x", "W_h", "b", "W_ph", "b_p"]
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 @MODEL
 def test_cudnn_gives_the_references_outputs(name: str) -> None:

@@ -34,6 +34,9 @@ GPU_NODE = {"CPU": 8.0, "GPU": 2.0}
         (GPU_NODE, {"CPU": 1.0, "GPU": 0.5}, 4),
         (GPU_NODE, {"CPU": 1.0, "GPU": 0.4}, 4),  # two on each GPU: a fraction never spans two GPUs
         (GPU_NODE, {"CPU": 1.0, "GPU": 0.1}, 8),  # the cores are the limit
+        ({"CPU": 16.0, "GPU": 2.0}, {"CPU": 1.0, "GPU": 0.3}, 6),
+        ({"CPU": 16.0, "GPU": 2.0}, {"CPU": 1.0, "GPU": 0.6}, 2),
+        ({"CPU": 16.0, "GPU": 8.0}, {"CPU": 1.0, "GPU": 3.0}, 2),
         (GPU_NODE, {"CPU": 1.0, "GPU": 1.0}, 2),
         (GPU_NODE, {"CPU": 1.0, "GPU": 2.0}, 1),
         (GPU_NODE, {"CPU": 1.0, "GPU": 3.0}, 0),

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+import ray
+import torch
 from optuna.trial import TrialState
 from ray import exceptions, tune
 from ray.tune import Callback, TuneError
@@ -23,11 +25,12 @@ from tests.support.searched import open_study
 from tests.tuning.conftest import tune_run
 from trainables.resumable import SaveFailed
 from tune_lstm import LSTMOptions
-from tuning.engine.failure import Blame, NotTheTrials, blamed
+from tuning.engine.failure import OUT_OF_GPU_MEMORY, Blame, NotTheTrials, blamed
 from tuning.engine.patience import Patience
 from tuning.engine.retries import TrialListCallback
 from tuning.engine.room import Room
 from tuning.engine.searcher import StudySearch
+from tuning.engine.tuner import TUNE_ENVIRONMENT
 from tuning.task import Task
 from tuning.trouble import Trouble
 
@@ -207,6 +210,65 @@ def test_three_trials_that_fail_alike_end_a_search_unless_one_differs_or_works(
     assert ended("one-works", works) == (["error", "error", "budget", "error", "error"], "")
 
 
+OUT_OF_MEMORY = (
+    "CUDA out of memory. Tried to allocate {} MiB. GPU 0 has a total capacity of 79.10 GiB of which"
+    " 3.06 MiB is free. Including non-PyTorch memory, this process has 9.89 GiB memory in use. Of"
+    " the allocated memory 9.29 GiB is allocated by PyTorch, and 117.43 MiB is reserved by PyTorch"
+    " but unallocated. If reserved but unallocated memory is large try setting"
+    " PYTORCH_ALLOC_CONF=expandable_segments:True to avoid fragmentation.  See documentation for"
+    " Memory Management "
+    " (https://docs.pytorch.org/docs/stable/notes/cuda.html#optimizing-memory-usage-with-pytorch-alloc-conf)"
+)
+"""torch's own words, with the number of bytes left open."""
+
+
+class Hungry(Mortal):
+    """Trial 1 needs more memory than its share of the GPU for its setup, and trial 2 for a step."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self.config = config
+        if config["trial"] == 1:
+            raise torch.OutOfMemoryError(OUT_OF_MEMORY.format(20))
+
+    def step(self) -> dict[str, Any]:
+        if self.config["trial"] == 2:
+            raise torch.OutOfMemoryError(OUT_OF_MEMORY.format(30))
+        return {"step": 100, "mean_accuracy": 0.5, "ended": "budget", "done": True}
+
+    @classmethod
+    def default_resource_request(cls, config: dict[str, Any]) -> tune.PlacementGroupFactory:
+        return tune.PlacementGroupFactory([{"CPU": 1, "GPU": 0.5}])
+
+
+@pytest.mark.slow
+def test_a_trial_without_enough_gpu_memory_fails_once_and_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, options: LSTMOptions, task: Task, directory: RunDirectory
+) -> None:
+    for name, value in TUNE_ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    mine = replace(options, num_samples=4, sampler="random")
+    searcher = StudySearch(
+        mine, task, directory, open_study(mine, task, directory), trials_done=0, room=Room(1)
+    )
+    ray.init("local", num_cpus=1, num_gpus=1, include_dashboard=False, log_to_driver=False)
+    try:
+        callbacks = [TrialListCallback(searcher)]
+        tune_run(Hungry, directory, task, callbacks, search_alg=searcher, max_concurrent_trials=1)
+    finally:
+        ray.shutdown()
+    complete, fail = TrialState.COMPLETE, TrialState.FAIL
+    assert [trial.state for trial in searcher.study.trials] == [complete, fail, fail, complete]
+    for number, needed in ((1, 20), (2, 30)):
+        trial = directory.trial(number)
+        record = trial.read()
+        assert record is not None
+        assert (record.ended, record.error) == (
+            "error",
+            "CUDA out of memory: lower --set batch_size, or raise --gpus-per-trial",
+        )
+        assert OUT_OF_MEMORY.format(needed) in (trial.path / "error.txt").read_text()
+
+
 SEARCH = """
 import sys
 from dataclasses import replace
@@ -247,6 +309,64 @@ def test_a_search_whose_first_setups_fail_alike_ends_in_one_line(tmp_path: Path)
     assert len(list(tmp_path.glob("runs/unready/trial_*"))) <= 5
 
 
+SEARCH_OUT_OF_MEMORY = """
+import sys
+from dataclasses import replace
+
+import torch
+from trainables.lstm.trainable import LSTMTrial
+from tune_lstm import LSTMOptions, lstm_task
+from tuning.search import Search
+
+
+hungry = range(*map(int, sys.argv[1:]))
+
+
+class Hungry(LSTMTrial):
+    def advance(self):
+        trial = self.config["trial"]
+        if self.step_number > 150 and trial in hungry:
+            raise torch.OutOfMemoryError(f"CUDA out of memory. Tried to allocate {trial}.00 MiB.")
+        return super().advance()
+
+
+options = LSTMOptions(
+    num_samples=5, name="hungry", input_length=3, max_steps=200, confirm=0, no_dashboard=True,
+    max_concurrent=1,
+)
+sys.exit(Search(options, replace(lstm_task(options), trainable=Hungry)).run())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("first", "status"), [(1, 0), (0, 1)])
+def test_a_search_goes_on_after_trials_without_gpu_memory_unless_all_are(
+    first: int, status: int, tmp_path: Path
+) -> None:
+    (tmp_path / "tune.py").write_text(SEARCH_OUT_OF_MEMORY)
+    result = subprocess.run(
+        [sys.executable, "tune.py", str(first), "3"],
+        cwd=tmp_path,
+        env={**environment(), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert result.returncode == status, result.stderr
+    assert "Traceback" not in result.stderr
+    cause = "CUDA out of memory: lower --set batch_size"
+    lines = result.stderr.splitlines()
+    if first:
+        assert sum(line.strip() == cause for line in lines) == 2
+        run = RunDirectory(tmp_path / "runs/hungry")
+        ends = [record.ended for _, record in run.trials()]
+        assert ends == ["budget", "error", "error", "budget", "budget"]
+    else:
+        assert lines[-1].startswith(f"tune.py: the first 3 trials all failed: {cause} (details in ")
+        assert "--resume --name hungry" in lines[-1]
+
+
 def raised(error: Exception, traceback: str = "") -> Exception:
     """As a trainable's method raises it."""
     return exceptions.RayTaskError("step", traceback, error)
@@ -282,6 +402,7 @@ def raised(error: Exception, traceback: str = "") -> Exception:
         (raised(FileNotFoundError(), "in _setup_logdir: os.getcwd()"), "machine"),
         (raised(ValueError("own")), "trial"),
         (raised(MemoryError("own")), "trial"),
+        (raised(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")), "trial"),
         (
             exceptions.ActorDiedError(exceptions.RayTaskError("__init__", "", ValueError("own"))),
             "trial",
@@ -290,3 +411,28 @@ def raised(error: Exception, traceback: str = "") -> Exception:
 )
 def test_whose_failure_an_error_is(error: Exception, blame: Blame) -> None:
     assert blamed(error) == blame
+
+
+@pytest.mark.parametrize(
+    ("last", "is_one"),
+    [
+        (f"torch.OutOfMemoryError: {OUT_OF_MEMORY}", True),
+        ("torch.cuda.OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 MiB", True),
+        (
+            "torch.AcceleratorError: CUDA error: out of memory\n"
+            "CUDA kernel errors might be asynchronously reported at some other API call,",
+            True,
+        ),
+        (
+            "RuntimeError: CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"
+            " `cublasCreate(handle)`",
+            True,
+        ),
+        ("RuntimeError: CUDA error: device-side assert triggered", False),
+        ("ray.exceptions.OutOfMemoryError: Task was killed due to the node running low", False),
+        ("MemoryError: out of memory", False),
+    ],
+)
+def test_what_counts_as_out_of_gpu_memory(last: str, is_one: bool) -> None:
+    text = f'  File "trainable.py", line 9, in step\n    y = model(x)\n{last}'
+    assert bool(OUT_OF_GPU_MEMORY.search(text)) == is_one
