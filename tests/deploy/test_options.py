@@ -1,0 +1,71 @@
+"""Every search that a file of deploy/ starts, or that it or a page tells the reader to start on a
+cluster, has options that its script takes."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from command_line import read_arguments
+from tests.conftest import ROOT
+from tune_gan import GANOptions
+from tune_lstm import LSTMOptions
+
+SCRIPTS: dict[str, type] = {"tune_lstm.py": LSTMOptions, "tune_gan.py": GANOptions}
+FILES = [*sorted((ROOT / "deploy").iterdir()), *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def text_of(file: Path) -> str:
+    """Without the marks of comments; a line that a backslash continues is one line."""
+    text = re.sub(r"^ *#+ ?", "", file.read_text("utf-8"), flags=re.MULTILINE)
+    return re.sub(r" *\\\n *", " ", text)
+
+
+def searches_in(file: Path) -> list[tuple[str, list[str]]]:
+    """The script and the arguments of every search on a line that starts it on a cluster."""
+    found = []
+    for line in text_of(file).splitlines():
+        start = re.search(
+            r"(?:ray job submit .*?-- |docker run .*? )python (tune_\w+\.py) (.+)"
+            r"|sbatch .*?(deploy/slurm\.sh) (.+)",
+            line,
+        )
+        if start and "…" not in line:
+            script, arguments = start[1] or "tune_lstm.py", start[2] or start[4]
+            found.append((script, shlex.split(arguments.partition("`")[0])))
+    return found
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_a_search_has_options_that_its_script_takes(file: Path) -> None:
+    for script, arguments in searches_in(file):
+        read_arguments(SCRIPTS[script], arguments)
+
+
+def test_the_searches_of_the_files_are_found() -> None:
+    found = {file.name: len(searches_in(file)) for file in FILES if file.parent.name == "deploy"}
+    assert {name for name, count in found.items() if count} == {
+        "Dockerfile",
+        "runtime_env.yaml",
+        "slurm.sh",
+    }
+
+
+def test_the_job_of_kuberay_has_options_that_its_script_takes() -> None:
+    job = yaml.safe_load((ROOT / "deploy/kuberay-rayjob.yaml").read_text("utf-8"))
+    python, script, *arguments = shlex.split(job["spec"]["entrypoint"])
+    options = read_arguments(SCRIPTS[script], arguments)
+    assert python == "python"
+    assert options.resume_or_start
+    assert options.storage_path == "s3://my-bucket/runs"
+
+
+def test_the_search_of_the_slurm_script_has_options_that_its_script_takes() -> None:
+    (line,) = re.findall(r'^python "\$\{SCRIPT.*\}" (.*) &$', text_of(ROOT / "deploy/slurm.sh"), re.M)
+    arguments = shlex.split(line.replace('"$@"', "--num-samples 200 --name mine"))
+    options = read_arguments(LSTMOptions, arguments)
+    assert options.resume_or_start
+    assert options.name == "mine"  # what is given after the script's own options holds
+    assert options.num_samples == 200
