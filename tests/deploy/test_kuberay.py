@@ -8,15 +8,26 @@ start it.
 import copy
 import gzip
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, environment
 from tests.support.pins import PINS
+from tests.support.processes import kill, started_in
+from tests.support.slurm import free_ports
+from tests.tuning.engine.test_nodes import FREE_PORTS, ON_LOOPBACK, RAY
 
 SCHEMA = json.loads(
     gzip.decompress((ROOT / "tests/support/kuberay-1.6.2-rayjob.json.gz").read_bytes())
@@ -90,3 +101,91 @@ def test_every_pod_has_the_same_image_and_only_the_head_the_databases_url() -> N
     assert head["image"] == worker["image"]
     names = [{one["name"] for one in container["env"]} for container in (head, worker)]
     assert names[0] - names[1] == {"TUNE_OPTUNA_STORAGE"}
+
+
+class Pods:
+    """The head and one worker of the job's cluster on this machine, and its submitter: they run
+    what KubeRay's pods run, in the project's folder, as in the image.
+
+    Source: ray-operator/controllers/ray/common/pod.go and job.go of KubeRay 1.6.2.
+    """
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="ray-"))  # short enough for Ray's sockets
+        port, self.dashboard = free_ports(2)
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        self.environment = {**environment(), **ON_LOOPBACK, "PATH": path}
+        params = [
+            word
+            for name, value in CLUSTER["headGroupSpec"]["rayStartParams"].items()
+            for word in (f"--{name}", value)
+        ]
+        head = ["--head", "--port", port, "--dashboard-port", self.dashboard, *params]
+        self._start(*head, "--temp-dir", self.folder / "ray", "--dashboard-host", "127.0.0.1")
+        self._start("--address", f"127.0.0.1:{port}", "--num-cpus", 2, join="1")
+
+    def _start(self, *options: object, join: str = "0") -> None:
+        here = ["--node-ip-address", "127.0.0.1", *FREE_PORTS]
+        command = [sys.executable, "-c", RAY, "start", *options, *here]
+        with (self.folder / "log").open("ab") as log:
+            subprocess.run(
+                [*map(str, command)],
+                cwd=ROOT,
+                env=self.environment | {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": join},
+                stdout=log,
+                stderr=log,
+                check=True,
+            )
+
+    def job(self, *words: str) -> str:
+        """What ``ray job WORDS`` prints."""
+        address = ["--address", f"http://127.0.0.1:{self.dashboard}"]
+        command = [sys.executable, "-c", RAY, "job", words[0], *address, *words[1:]]
+        result = subprocess.run(
+            command, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False
+        )
+        return result.stdout
+
+    def remove(self) -> None:
+        """All at once, as if the machines were lost."""
+        kill(started_in(self.folder))
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@pytest.fixture
+def pods() -> Iterator[list[Pods]]:
+    started: list[Pods] = []
+    yield started
+    for one in started:
+        one.remove()
+
+
+def ended(run: Path) -> int:
+    """How many trials have ended."""
+    records = [json.loads(file.read_text()) for file in run.glob("trial_*/trial.json")]
+    return sum(bool(record["ended"]) for record in records)
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+@pytest.mark.training
+def test_a_second_cluster_goes_on_with_the_search_of_a_lost_one(
+    pods: list[Pods], tmp_path: Path
+) -> None:
+    given = SPEC["entrypoint"].replace("s3://my-bucket", str(tmp_path))
+    small = "--input-length 5 --max-steps 500 --confirm 0"
+    entrypoint = re.sub("--num-samples 200 --gpus-per-trial 0.5", f"--num-samples 8 {small}", given)
+    pods.append(Pods())
+    pods[0].job("submit", "--no-wait", "--submission-id", "first", "--", *entrypoint.split())
+    deadline = time.monotonic() + 200
+    while ended(tmp_path / "runs/search-1") < 2:
+        assert time.monotonic() < deadline, pods[0].job("logs", "first")
+        time.sleep(0.5)
+    pods[0].remove()
+    pods.append(Pods())
+    said = pods[1].job("submit", "--submission-id", "second", "--", *entrypoint.split())
+    assert "2 at once on 2 nodes at 127.0.0.1:" in said
+    finished = re.search(r"^8 trials · (\d+) finished before", said, re.MULTILINE)
+    assert finished, said
+    assert int(finished[1]) >= 2
+    assert "Job 'second' succeeded" in said

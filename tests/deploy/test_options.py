@@ -12,8 +12,9 @@ from command_line import read_arguments
 from tests.conftest import ROOT
 from tune_gan import GANOptions
 from tune_lstm import LSTMOptions
+from tuning.options import SearchOptions
 
-SCRIPTS: dict[str, type] = {"tune_lstm.py": LSTMOptions, "tune_gan.py": GANOptions}
+SCRIPTS: dict[str, type[SearchOptions]] = {"tune_lstm.py": LSTMOptions, "tune_gan.py": GANOptions}
 FILES = [*sorted((ROOT / "deploy").iterdir()), *sorted((ROOT / "docs").rglob("*.md"))]
 
 
@@ -63,7 +64,9 @@ def test_the_job_of_kuberay_has_options_that_its_script_takes() -> None:
 
 
 def test_the_search_of_the_slurm_script_has_options_that_its_script_takes() -> None:
-    (line,) = re.findall(r'^python "\$\{SCRIPT.*\}" (.*) &$', text_of(ROOT / "deploy/slurm.sh"), re.M)
+    (line,) = re.findall(
+        r'^python "\$\{SCRIPT.*\}" (.*) &$', text_of(ROOT / "deploy/slurm.sh"), re.M
+    )
     arguments = shlex.split(line.replace('"$@"', "--num-samples 200 --name mine"))
     options = read_arguments(LSTMOptions, arguments)
     assert options.resume_or_start

@@ -74,6 +74,7 @@ def test_ray_starts_its_nodes_in_a_simulated_aws(
             tags = {"ray-node-type": name, "ray-node-name": name, "ray-user-node-type": name}
             made = provider.create_node(one["node_config"], tags, 1)
             (node,) = made.values()
-            assert node.instance_type == CONFIG["available_node_types"][name]["node_config"][
-                "InstanceType"
-            ]
+            assert (
+                node.instance_type
+                == CONFIG["available_node_types"][name]["node_config"]["InstanceType"]
+            )
