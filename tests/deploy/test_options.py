@@ -24,19 +24,26 @@ def text_of(file: Path) -> str:
     return re.sub(r" *\\\n *", " ", text)
 
 
+STARTS = re.compile(
+    r"(?:ray job submit .*?-- |docker run .*? )python (?P<script>tune_\w+\.py) (?P<arguments>.+)"
+    r"|(?:SCRIPT=(?P<chosen>\S+) )?sbatch .*?deploy/slurm\.sh (?P<options>.+)"
+)
+
+
 def searches_in(file: Path) -> list[tuple[str, list[str]]]:
-    """The script and the arguments of every search on a line that starts it on a cluster."""
-    found = []
-    for line in text_of(file).splitlines():
-        start = re.search(
-            r"(?:ray job submit .*?-- |docker run .*? )python (tune_\w+\.py) (.+)"
-            r"|sbatch .*?(deploy/slurm\.sh) (.+)",
-            line,
+    """The script and the arguments of every search that a line starts on a cluster.
+
+    Lines with an ellipsis are forms, not commands.
+    """
+    found = [STARTS.search(line) for line in text_of(file).splitlines() if "…" not in line]
+    return [
+        (
+            one["script"] or one["chosen"] or "tune_lstm.py",
+            shlex.split((one["arguments"] or one["options"]).partition("`")[0]),
         )
-        if start and "…" not in line:
-            script, arguments = start[1] or "tune_lstm.py", start[2] or start[4]
-            found.append((script, shlex.split(arguments.partition("`")[0])))
-    return found
+        for one in found
+        if one
+    ]
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))

@@ -14,6 +14,7 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.scripts.scripts import start
 
 from tests.conftest import ROOT
+from tests.support.pins import PINS, pins_in
 
 TEXT = (ROOT / "deploy/ray-up.yaml").read_text("utf-8")
 CONFIG: dict[str, Any] = yaml.safe_load(TEXT)
@@ -43,6 +44,12 @@ def test_what_is_copied_to_the_nodes_is_there_and_the_token_is_asked_for() -> No
     assert mounts[token] == "~/.ray/auth_token"
     assert all((ROOT / local).is_file() for there, local in mounts.items() if there != token)
     assert "RAY_AUTH_MODE=token" in " ".join(CONFIG["initialization_commands"])
+
+
+def test_what_it_pins_beside_the_requirements_is_what_the_tests_run_with() -> None:
+    found = pins_in(TEXT)
+    assert found.keys() == {"uv", "boto3", "psycopg"}  # uv and boto3: of these nodes only
+    assert found["psycopg"] == PINS["psycopg"]
 
 
 @pytest.mark.slow
