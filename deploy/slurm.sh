@@ -34,7 +34,8 @@ trap warn USR1
 cd "$SLURM_SUBMIT_DIR"
 [[ ! -d .venv ]] || export PATH="$PWD/.venv/bin:$PATH"
 
-export RAY_AUTH_MODE=token RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S=0 # Ray ends as soon as the job does
+# Without the second variable, Ray outlives the job by 30 seconds.
+export RAY_AUTH_MODE=token RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S=0
 (umask 077 && ray get-auth-token --generate >/dev/null)
 
 # A job has its own port, in case another Ray is left on the node.
@@ -42,17 +43,19 @@ port=$((20000 + SLURM_JOB_ID % 10000))
 address=$(python -c 'from ray.util import get_node_ip_address; print(get_node_ip_address())'):$port
 export address port
 
-log=search-$SLURM_JOB_ID-ray-%n.log # %n: the number of the node
+log=search-$SLURM_JOB_ID-ray
 
 # Slurm ends these processes when this script ends.
 # shellcheck disable=SC2016 # each node expands its own variables
-srun --cpu-bind=none --open-mode=append --output="$log" bash -c '
+srun --cpu-bind=none --kill-on-bad-exit=1 --open-mode=append --output="$log-%n.log" bash -c '
   own=(--num-cpus "$SLURM_CPUS_ON_NODE" --disable-usage-stats --block)
   if ((SLURM_NODEID == 0)); then
     exec ray start --head --node-ip-address "${address%:*}" --port "$port" "${own[@]}"
   fi
-  until ray health-check --address "$address" >/dev/null 2>&1; do sleep 1; done
-  exec ray start --address "$address" "${own[@]}"
+  while true; do # a node whose Ray does not start, or is lost, joins again
+    until ray health-check --address "$address" >/dev/null 2>&1; do sleep 1; done
+    ray start --address "$address" "${own[@]}" || sleep 5
+  done
 ' &
 ray=$!
 
@@ -60,8 +63,8 @@ joined() {
   ray status --address "$address" 2>/dev/null | grep -c '^ *1 node_' || true
 }
 until (($(joined) >= SLURM_JOB_NUM_NODES)); do
-  kill -0 "$ray" || { echo "Ray has ended: see $log" >&2; exit 1; }
-  ((SECONDS < JOIN_WITHIN_S)) || { echo "a node has not joined: see $log" >&2; exit 1; }
+  kill -0 "$ray" || { echo "Ray has ended: see $log-*.log" >&2; exit 1; }
+  ((SECONDS < JOIN_WITHIN_S)) || { echo "a node has not joined: see $log-*.log" >&2; exit 1; }
   sleep 2
 done
 

@@ -79,6 +79,7 @@ def slurm(tmp_path: Path) -> Iterator[Slurm]:
 @pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.training
+@pytest.mark.timeout(1200)
 def test_a_job_is_warned_queued_again_and_goes_on(slurm: Slurm, tmp_path: Path) -> None:
     submitted = slurm.ask("sbatch", "--parsable", str(SCRIPT), *SEARCH.split(), cwd=tmp_path)
     log, run = tmp_path / f"search-{submitted}.log", tmp_path / f"runs/slurm-{submitted}"
@@ -86,7 +87,9 @@ def test_a_job_is_warned_queued_again_and_goes_on(slurm: Slurm, tmp_path: Path) 
     def said() -> str:
         return log.read_text("utf-8") if log.exists() else ""
 
-    slurm.wait_until(lambda: said().count("\ntrial ") >= 2 or slurm.state(submitted) == "COMPLETED")
+    slurm.wait_until(
+        lambda: said().count("\ntrial ") >= 2 or slurm.state(submitted) in ("COMPLETED", "FAILED")
+    )
     assert "2 at once on 2 nodes at 127.0.0.1:" in said()
     slurm.ask("scancel", "--batch", "--signal", "USR1", submitted)  # what --signal=B:USR1@300 sends
     slurm.wait_until(lambda: slurm.state(submitted) == "PENDING")

@@ -90,7 +90,7 @@ class Slurm:
         words = self.ask("scontrol", "show", "--oneliner", "job", job).split()
         return dict(word.partition("=")[::2] for word in words).get("JobState", "")
 
-    def wait_until(self, condition: Callable[[], bool], within: float = 240) -> None:
+    def wait_until(self, condition: Callable[[], bool], within: float = 400) -> None:
         deadline = time.monotonic() + within
         while not condition():
             assert time.monotonic() < deadline, self.ask("squeue")
