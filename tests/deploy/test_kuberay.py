@@ -24,10 +24,10 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from tests.conftest import ROOT, environment
+from tests.support.nodes import FREE_PORTS, ON_LOOPBACK, RAY
 from tests.support.pins import PINS
 from tests.support.processes import kill, started_in
 from tests.support.slurm import free_ports
-from tests.tuning.engine.test_nodes import FREE_PORTS, ON_LOOPBACK, RAY
 
 SCHEMA = json.loads(
     gzip.decompress((ROOT / "tests/support/kuberay-1.6.2-rayjob.json.gz").read_bytes())

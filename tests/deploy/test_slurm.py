@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
+from tests.support.nodes import FREE_PORTS, RAY
 from tests.support.processes import sessions
 from tests.support.slurm import Slurm, has_slurm
-from tests.tuning.engine.test_nodes import FREE_PORTS, RAY
 
 SCRIPT = ROOT / "deploy/slurm.sh"
 SHELLCHECK = Path(sys.executable).parent / "shellcheck"
