@@ -2,7 +2,6 @@
 programs, and the commands of the cluster page run. The other commands: test_commands.py.
 """
 
-import contextlib
 import os
 import re
 import shutil
@@ -17,7 +16,7 @@ import pytest
 from docs import options
 from tests.conftest import ROOT
 from tests.support.nodes import FREE_PORTS, RAY
-from tests.support.processes import kill
+from tests.support.processes import kill, started_in
 
 
 def commands(page: str) -> list[str]:
@@ -76,16 +75,6 @@ def test_the_commands_of_the_cluster_page_make_a_token_two_nodes_and_a_search(
         shell.kill()
         kill(started_in(folder))
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def started_in(folder: Path) -> list[int]:
-    """The processes that name a folder in their command line."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if os.fsencode(folder) in (process / "cmdline").read_bytes():
-                found.append(int(process.name))
-    return found
 
 
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
