@@ -140,7 +140,7 @@ def test_trials_searched_without_it_are_written_when_the_search_goes_on(
 def test_a_full_disk_loses_no_report(training: Training, monkeypatch: pytest.MonkeyPatch) -> None:
     training.report(row(100))
     file = training.seen._open[7]._writer
-    full = open("/dev/full", "wb", buffering=0)  # noqa: SIM115 - the callback closes it
+    full = Path("/dev/full").open("wb", buffering=0)  # noqa: SIM115 - the callback closes it
     training.seen._open[7]._writer = full
     file.close()
     training.report(row(200), row(300))
