@@ -16,7 +16,7 @@ Sample = tuple[dict[str, str], float]
 
 
 class Prometheus:
-    """A server with the configuration that Ray writes, as docs/watching.md starts it."""
+    """A server with a configuration, as docs/watching.md starts it."""
 
     def __init__(self, config: Path, folder: Path) -> None:
         program = shutil.which("prometheus")

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from records.outcome import COMPLETE
 from records.run_directory import RunDirectory
-from tests.conftest import start
+from tests.conftest import ROOT, start
 from tests.deploy.test_grafana_dashboard import expressions
 from tests.support.processes import wait_for
 from tests.support.prometheus import Prometheus, Sample
@@ -23,7 +23,7 @@ SEARCH = (
     "--input-length", 4, "--max-steps", 1500, "--num-samples", 5, "--finalists", 1, "--confirm", 6,
     "--scheduler", "none", "--name", "seen",
 )  # fmt: skip
-"""Five trials, then two settings on six fresh seeds: long enough for a scrape every ten seconds."""
+"""Five trials, then two settings on six fresh seeds: scrapes every ten seconds find both stages."""
 
 
 @pytest.fixture
@@ -70,12 +70,13 @@ def exported(ask: Callable[[str], list[Sample]], stage: str) -> dict[str, object
 
 @pytest.mark.slow
 def test_prometheus_has_what_the_run_directory_has(tmp_path: Path, ray_folder: Path) -> None:
-    variables = {"RAY_TMPDIR": str(ray_folder)}
-    process = start("tune_lstm.py", *SEARCH, cwd=tmp_path, variables=variables)
-    run = RunDirectory(tmp_path / "runs" / "seen")
-    config = ray_folder / "ray/session_latest/metrics/prometheus/prometheus.yml"
-    wait_for(config.exists, process)
+    config, run = tmp_path / "prometheus.yml", RunDirectory(tmp_path / "runs" / "seen")
+    shipped = (ROOT / "deploy" / "prometheus.yml").read_text(encoding="utf-8")
+    assert "/tmp/ray/" in shipped
+    config.write_text(shipped.replace("/tmp/ray/", f"{ray_folder}/ray/"), encoding="utf-8")
     with Prometheus(config, tmp_path) as prometheus:
+        variables = {"RAY_TMPDIR": str(ray_folder)}
+        process = start("tune_lstm.py", *SEARCH, cwd=tmp_path, variables=variables)
 
         def ask(expression: str) -> list[Sample]:
             try:
@@ -144,12 +145,8 @@ def test_a_search_says_the_same_without_rays_metrics(tmp_path: Path) -> None:
     for collected in ("1", "0"):
         folder = tmp_path / collected
         folder.mkdir()
-        process = start(
-            "tune_lstm.py",
-            *small,
-            cwd=folder,
-            variables={"RAY_enable_metrics_collection": collected},
-        )
+        variables = {"RAY_enable_metrics_collection": collected}
+        process = start("tune_lstm.py", *small, cwd=folder, variables=variables)
         out, err = process.communicate(timeout=200)
         assert process.returncode == 0, err
         settled = re.sub(r"http://\S+|\d+ s\b", "…", out + err)
