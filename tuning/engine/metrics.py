@@ -35,6 +35,10 @@ STEPS = "search_steps"
 LABELS = ("experiment", "stage")
 """The labels of every metric."""
 
+_shown: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
+"""The value of each gauge with each labels, also of the stages before this one. Ray drops a gauge
+that is not set again within twenty seconds."""
+
 
 class Metrics(Callback):
     """The metrics of one stage, most of which its ``progress`` knows; ``run`` has the trials of
@@ -43,13 +47,11 @@ class Metrics(Callback):
     def __init__(self, experiment: str, run: RunDirectory, progress: Progress, slots: int) -> None:
         self._progress, self._slots = progress, slots
         self._earlier = run.outcomes() - progress.ended
-        labels = {"experiment": experiment, "stage": progress.stage or "search"}
+        self._labels = {"experiment": experiment, "stage": progress.stage or "search"}
         self._gauges = {
-            name: Gauge(name, text, (*LABELS, *own)).set_default_tags(labels)
-            for name, (text, *own) in GAUGES.items()
+            name: Gauge(name, text, (*LABELS, *own)) for name, (text, *own) in GAUGES.items()
         }
         self._steps = Counter(STEPS, "Training steps of all trials", LABELS)
-        self._steps.set_default_tags(labels)
         self._trained: dict[str, int] = {}
         self._new_steps = 0
         self._updated = 0.0
@@ -79,15 +81,19 @@ class Metrics(Callback):
         self._update(running=0)
 
     def _update(self, running: int) -> None:
-        self._updated = time.monotonic()
-        for outcome, count in (self._earlier + self._progress.ended).items():
-            self._gauges["search_trials"].set(count, {"outcome": outcome})
-        wanted = self._earlier.total() + self._progress.total
-        self._gauges["search_trials_wanted"].set(wanted)
-        self._gauges["search_trials_running"].set(running)
-        self._gauges["search_slots"].set(self._slots)
-        if best := self._progress.best:
-            self._gauges["search_best"].set(best.value, {"metric": self._progress.objective.metric})
+        self._updated, progress = time.monotonic(), self._progress
+        for outcome, count in (self._earlier + progress.ended).items():
+            self._show("search_trials", count, outcome=outcome)
+        self._show("search_trials_wanted", self._earlier.total() + progress.total)
+        self._show("search_trials_running", running)
+        self._show("search_slots", self._slots)
+        if progress.best and progress.best.value is not None:
+            self._show("search_best", progress.best.value, metric=progress.objective.metric)
+        for (name, labels), value in _shown.items():
+            self._gauges[name].set(value, dict(labels))
         if self._new_steps:
-            self._steps.inc(self._new_steps)
+            self._steps.inc(self._new_steps, self._labels)
             self._new_steps = 0
+
+    def _show(self, name: str, value: float, **own: str) -> None:
+        _shown[name, (*self._labels.items(), *own.items())] = value
