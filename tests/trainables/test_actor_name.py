@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import ray
@@ -67,7 +68,9 @@ def found() -> Iterator[dict[str, tuple[bool, str]]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("RAY_ADDRESS", raising=False)
         ray.init("local", num_cpus=1, include_dashboard=False, log_to_driver=False)
-        yield ray.get(ray.remote(Actor).remote().take_on_trials.remote(), timeout=100)
+        actor: Any = ray.remote(Actor).remote()
+        said: dict[str, tuple[bool, str]] = ray.get(actor.take_on_trials.remote(), timeout=100)
+        yield said
         ray.shutdown()
 
 

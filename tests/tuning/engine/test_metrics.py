@@ -141,8 +141,10 @@ def test_the_port_answers_on_the_loopback_address_without_the_dashboard(
 
 @pytest.mark.slow
 def test_a_search_says_the_same_without_rays_metrics(tmp_path: Path) -> None:
-    small = ("--input-length", 4, "--max-steps", 200, "--num-samples", 2, "--confirm", 0)
-    small = (*small, "--max-concurrent", 1, "--name", "seen")
+    small = (
+        "--input-length", 4, "--max-steps", 200, "--num-samples", 2, "--confirm", 0,
+        "--max-concurrent", 1, "--name", "seen",
+    )  # fmt: skip
     printed = []
     for collected in ("1", "0"):
         folder = tmp_path / collected

@@ -38,19 +38,15 @@ def read(folder: Path) -> dict[str, dict[int, list[float]]]:
     return found
 
 
-def recorded(run: RunDirectory, number: int) -> dict[str, dict[int, list[float]]]:
+def recorded(run: RunDirectory, number: int) -> dict[str, dict[int, Any]]:
     """What must be there: the numbers of ``result.json``, and the curves as the report has them."""
-    rows, found = run.trial(number).rows(), dict[str, dict[int, list[float]]]()
-    for row in rows:
-        for name, value in row.items():
-            if isinstance(value, int | float) and name not in ("step", "timestamp"):
-                found.setdefault(name, {})[row["step"]] = [pytest.approx(value, rel=1e-6)]
-    for point in training_curve(pd.DataFrame(rows)).to_dict("records"):
+    rows, found = run.trial(number).rows(), dict[str, dict[int, Any]]()
+    curves: list[dict[Any, Any]] = training_curve(pd.DataFrame(rows)).to_dict("records")
+    for point in [*rows, *curves]:
         for name, value in point.items():
-            if name != "step" and not pd.isna(value):
-                found.setdefault(str(name), {})[int(point["step"])] = [
-                    pytest.approx(value, rel=1e-6)
-                ]
+            is_number = isinstance(value, int | float) and not pd.isna(value)
+            if is_number and name not in ("step", "timestamp"):
+                found.setdefault(name, {})[int(point["step"])] = [pytest.approx(value, rel=1e-6)]
     return found
 
 
