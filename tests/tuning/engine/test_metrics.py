@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from records.outcome import COMPLETE
 from records.run_directory import RunDirectory
@@ -97,9 +96,8 @@ def test_prometheus_has_what_the_run_directory_has(tmp_path: Path, ray_folder: P
             return bool(seen["running"]) and bool(seen["outcomes"])
 
         wait_for(confirming, process, within=120, every=2)
-        assert seen["running"] in (1, 2)
         ((_, slots),) = ask('ray_search_slots{stage="confirm"}')
-        assert slots == 2
+        assert seen["running"] in range(1, int(slots) + 1)
         confirmed = run.confirmation()
         outcomes = seen["outcomes"]
         assert isinstance(outcomes, Counter)
@@ -130,11 +128,12 @@ def test_the_port_answers_on_the_loopback_address_without_the_dashboard(
     (file,) = session.glob("metrics_export_port_*")
     page = f"http://127.0.0.1:{file.read_text()}/metrics"
 
-    def names() -> set[str]:
+    def exports_slots() -> bool:
         with urllib.request.urlopen(page, timeout=10) as answer:
-            return {one.name for one in text_string_to_metric_families(answer.read().decode())}
+            lines = answer.read().decode().splitlines()
+        return any(re.fullmatch(r"ray_search_slots\{.*\} [1-9]\d*\.0", line) for line in lines)
 
-    wait_for(lambda: "ray_search_slots" in names(), process, every=2)
+    wait_for(exports_slots, process, every=2)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
 
