@@ -267,7 +267,8 @@ class Phases:
         if self.options.in_process:
             run_in_process(stage, trainable, task, self.patience, self.options)
         else:
-            run_trials(stage, trainable, task, self.cluster, self.patience, self.options)
+            own = self.cluster, self.room, self.patience, self.options
+            run_trials(stage, trainable, task, *own)
 
     def _best_so_far(self) -> Best | None:
         """The best trial of earlier sessions that converged or used its budget."""

@@ -16,6 +16,7 @@ from ray.util.metrics import Counter, Gauge
 
 from records.run_directory import RunDirectory
 from tuning.engine.progress import Progress
+from tuning.engine.room import Room
 
 EVERY_S = 1.0
 """The least time between two updates."""
@@ -24,7 +25,7 @@ GAUGES = {
     "search_trials": ("Trials that have ended, those of earlier sessions too", "outcome"),
     "search_trials_wanted": ("Trials that the stage is to train in all",),
     "search_trials_running": ("Trials that are being trained now",),
-    "search_slots": ("The largest number of trials at the same time",),
+    "search_slots": ("How many trials may run at the same time",),
     "search_best": ("The objective of the best trial that was not stopped early", "metric"),
 }
 """Name to description and own labels. The search alone has a best trial."""
@@ -42,10 +43,10 @@ that is not set again within twenty seconds."""
 
 class Metrics(Callback):
     """The metrics of one stage, most of which its ``progress`` knows; ``run`` has the trials of
-    earlier sessions."""
+    earlier sessions, and ``room`` the slots of now."""
 
-    def __init__(self, experiment: str, run: RunDirectory, progress: Progress, slots: int) -> None:
-        self._progress, self._slots = progress, slots
+    def __init__(self, experiment: str, run: RunDirectory, progress: Progress, room: Room) -> None:
+        self._progress, self._room = progress, room
         self._earlier = run.outcomes() - progress.ended
         self._labels = {"experiment": experiment, "stage": progress.stage or "search"}
         self._gauges = {
@@ -86,7 +87,7 @@ class Metrics(Callback):
             self._show("search_trials", count, outcome=outcome)
         self._show("search_trials_wanted", self._earlier.total() + progress.total)
         self._show("search_trials_running", running)
-        self._show("search_slots", self._slots)
+        self._show("search_slots", self._room.slots)
         if progress.best and progress.best.value is not None:
             self._show("search_best", progress.best.value, metric=progress.objective.metric)
         for (name, labels), value in _shown.items():

@@ -29,6 +29,7 @@ from tuning.engine.patience import Patience
 from tuning.engine.progress import Progress
 from tuning.engine.recorder import KEEP_WEIGHTS, Recorder
 from tuning.engine.retries import RetryingSearcher, TrialListCallback
+from tuning.engine.room import Room
 from tuning.engine.target import Paused, TargetPause
 from tuning.engine.tensorboard import TensorBoard
 from tuning.interruption import early_exit
@@ -89,6 +90,7 @@ def run_trials(
     trainable: type[ResumableTrainable],
     task: Task,
     cluster: Cluster,
+    room: Room,
     patience: Patience,
     options: SearchOptions,
 ) -> None:
@@ -96,7 +98,7 @@ def run_trials(
 
     Raises Trouble if the search must end.
     """
-    tuner = _tuner(stage, trainable, task, cluster, patience, options)
+    tuner = _tuner(stage, trainable, task, cluster, room, patience, options)
     # Ray prints some errors to stdout, which is the verdict's.
     with contextlib.redirect_stdout(sys.stderr), early_exit.handlers_kept():
         try:
@@ -113,6 +115,7 @@ def _tuner(
     trainable: type[ResumableTrainable],
     task: Task,
     cluster: Cluster,
+    room: Room,
     patience: Patience,
     options: SearchOptions,
 ) -> tune.Tuner:
@@ -121,7 +124,7 @@ def _tuner(
     stage.progress.capacity = capacity
     recorder = Recorder(stage.run, task.objective, patience, stage.target, stage.keep)
     trial_list = TrialListCallback(stage.searcher)
-    metrics = Metrics(options.experiment, stage.run, stage.progress, cluster.slots)
+    metrics = Metrics(options.experiment, stage.run, stage.progress, room)
     callbacks: list[Callback] = [recorder, stage.progress, capacity, trial_list, metrics]
     if stage.membership:
         callbacks.append(stage.membership)
