@@ -10,6 +10,7 @@
     runs/NAME/trial_0007/schedule.json  one line for each time it took over another trial's weights
     runs/NAME/trial_0007/checkpoint_*   the latest weights and state; after the end, of the best few
     runs/NAME/trial_0007/error.txt      why the trial failed; lost.txt: why its machine did
+    runs/NAME/tensorboard/trial_0007/   its event files, if the search has ``--tensorboard``
     runs/NAME/confirmation/             the same for the trials on fresh seeds
     runs/NAME/final/                    the same for the winner's final training, if there is one
     runs/NAME/ablation/trial_0007/      the same for the path from hand-tuned settings to trial 7

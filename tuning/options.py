@@ -107,6 +107,9 @@ class SearchOptions:
     A password is never recorded, so --resume needs the variable or the flag again."""
     no_dashboard: bool = False
     """Do not start the Ray dashboard."""
+    tensorboard: bool = False
+    """Write each trial's metrics and settings for TensorBoard, too.
+    They are in the run directory's folder tensorboard."""
     quiet: bool = False
     """Print the summary only."""
     warm_start: tuple[str, ...] = ()

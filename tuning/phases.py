@@ -265,9 +265,10 @@ class Phases:
         if stage.run is self.directory and self.options.seeds_per_trial > 1:
             trainable = several_seeds(trainable, task.objective, task.over_seeds, task.time_attr)
         if self.options.in_process:
-            run_in_process(stage, trainable, task, self.patience)
+            run_in_process(stage, trainable, task, self.patience, self.options)
         else:
-            run_trials(stage, trainable, task, self.cluster, self.patience)
+            own = self.cluster, self.room, self.patience, self.options
+            run_trials(stage, trainable, task, *own)
 
     def _best_so_far(self) -> Best | None:
         """The best trial of earlier sessions that converged or used its budget."""

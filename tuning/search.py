@@ -201,6 +201,7 @@ class Search:
             print(line, file=sys.stderr, flush=True)
 
     def _resume_command(self) -> str:
-        switches = [flag(one) for one in ("ablation", "in_process") if getattr(self.options, one)]
+        kept = ("ablation", "in_process", "tensorboard")
+        switches = [flag(one) for one in kept if getattr(self.options, one)]
         script, name = from_here(sys.argv[0]), self.directory.path.name
         return resume_command(script, name, self.options.storage_path, *switches)

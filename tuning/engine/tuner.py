@@ -24,12 +24,16 @@ from trainables.resumable import ResumableTrainable
 from tuning.engine.capacity import Capacity
 from tuning.engine.cluster import Cluster
 from tuning.engine.membership import Membership
+from tuning.engine.metrics import Metrics
 from tuning.engine.patience import Patience
 from tuning.engine.progress import Progress
 from tuning.engine.recorder import KEEP_WEIGHTS, Recorder
 from tuning.engine.retries import RetryingSearcher, TrialListCallback
+from tuning.engine.room import Room
 from tuning.engine.target import Paused, TargetPause
+from tuning.engine.tensorboard import TensorBoard
 from tuning.interruption import early_exit
+from tuning.options import SearchOptions
 from tuning.task import Task
 
 TUNE_ENVIRONMENT = {
@@ -86,13 +90,15 @@ def run_trials(
     trainable: type[ResumableTrainable],
     task: Task,
     cluster: Cluster,
+    room: Room,
     patience: Patience,
+    options: SearchOptions,
 ) -> None:
     """Train the stage's trials until they end, its time is over or its target is reached.
 
     Raises Trouble if the search must end.
     """
-    tuner = _tuner(stage, trainable, task, cluster, patience)
+    tuner = _tuner(stage, trainable, task, cluster, room, patience, options)
     # Ray prints some errors to stdout, which is the verdict's.
     with contextlib.redirect_stdout(sys.stderr), early_exit.handlers_kept():
         try:
@@ -109,18 +115,23 @@ def _tuner(
     trainable: type[ResumableTrainable],
     task: Task,
     cluster: Cluster,
+    room: Room,
     patience: Patience,
+    options: SearchOptions,
 ) -> tune.Tuner:
     request = stage.resources or cluster.trial_resources
     capacity = Capacity(request)
     stage.progress.capacity = capacity
     recorder = Recorder(stage.run, task.objective, patience, stage.target, stage.keep)
     trial_list = TrialListCallback(stage.searcher)
-    callbacks: list[Callback] = [recorder, stage.progress, capacity, trial_list]
+    metrics = Metrics(options.experiment, stage.run, stage.progress, room)
+    callbacks: list[Callback] = [recorder, stage.progress, capacity, trial_list, metrics]
     if stage.membership:
         callbacks.append(stage.membership)
     if stage.target:
         callbacks.append(TargetPause(stage.target))
+    if options.tensorboard:
+        callbacks.append(TensorBoard(stage.run, task.space, patience))
     return tune.Tuner(
         _placed(trainable, request, stage.membership.shunned if stage.membership else []),
         tune_config=tune.TuneConfig(
