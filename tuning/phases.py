@@ -5,22 +5,21 @@ Each phase goes on where an earlier session was interrupted, and does nothing if
 interruption ends the process (``tuning.interruption``), so a phase always returns or raises.
 """
 
-import shutil
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 from typing import Any
 
 from records.outcome import COMPLETE, NOT_ASKED_FOR, TARGET_REACHED, TIME_BUDGET, Outcome
 from records.run_directory import RunDirectory
-from records.store import write_json
 from trainables.resumable import ResumableTrainable
 from trainables.several_seeds import several_seeds
 from tuning.ablation import ablation_queue
+from tuning.best import write_best
 from tuning.engine.asha import create_scheduler
 from tuning.engine.cluster import Cluster
 from tuning.engine.in_process import run_in_process
@@ -34,7 +33,8 @@ from tuning.engine.room import Room
 from tuning.engine.searcher import StudySearch
 from tuning.engine.study import RunStudy
 from tuning.engine.tuner import Stage, run_trials
-from tuning.final import final_queue, final_training
+from tuning.engine.watchers import watchers
+from tuning.final import final_queue
 from tuning.finalists import (
     Finalist,
     best_of,
@@ -100,7 +100,9 @@ class Phases:
             self._ablate(best)
         ray_processes.shut_down()  # an interruption after the verdict has nothing left to end
         if best:
-            self.patience(self._place(self.directory), lambda: self._export(best, field))
+            self.patience(
+                self._place(self.directory), lambda: write_best(self.directory, best, field)
+            )
         print(verdict(self.options, self.task, self.directory, best, field))
         return end if best else End.FAILED
 
@@ -264,11 +266,13 @@ class Phases:
         trainable, task = self.trainable, self.task
         if stage.run is self.directory and self.options.seeds_per_trial > 1:
             trainable = several_seeds(trainable, task.objective, task.over_seeds, task.time_attr)
+        stage = replace(
+            stage, watchers=watchers(self.options, task, stage, self.room, self.patience)
+        )
         if self.options.in_process:
-            run_in_process(stage, trainable, task, self.patience, self.options)
+            run_in_process(stage, trainable, task, self.patience)
         else:
-            own = self.cluster, self.room, self.patience, self.options
-            run_trials(stage, trainable, task, *own)
+            run_trials(stage, trainable, task, self.cluster, self.patience)
 
     def _best_so_far(self) -> Best | None:
         """The best trial of earlier sessions that converged or used its budget."""
@@ -277,31 +281,6 @@ class Phases:
                 objective, row = self.task.objective, best.last_row
                 return Best(objective.loss(row), best.number, row["step"], row[objective.metric])
         return None
-
-    def _export(self, winner: Finalist, field: list[Finalist]) -> None:
-        """Write ``best/``: the winner's config, metrics, confirmations and weights.
-
-        Folders that its training made, such as sample grids, are copied into the run directory.
-
-        Weights are exported only if they are from the same step as the metrics.
-        """
-        best, trained = self.directory.path / "best", self.directory.trial(winner.number)
-        final = final_training(winner, self.directory)
-        last_row = final.rows()[-1] if final else winner.last_row
-        # A trial of several seeds exports the weights of its first seed, with that seed's metrics.
-        weights_row = last_row.get("seeds", [last_row])[0]
-        own = {"trial": winner.number, "trained_on": final is not None}
-        write_json(best / "config.json", winner.config)
-        write_json(best / "metrics.json", {**weights_row, **own})
-        write_json(best / "confirmation.json", {"candidates": [one.summary() for one in field]})
-        (best / "model.safetensors").unlink(missing_ok=True)  # of an earlier winner
-        if checkpoint := (final or trained).checkpoint_at(last_row["step"]):
-            shutil.copy2(checkpoint / "model.safetensors", best / "model.safetensors")
-        made = [folder for part in (trained, final) if part for folder in part.made()]
-        for folder in made:
-            shutil.rmtree(self.directory.path / folder.name, ignore_errors=True)
-        for folder in made:
-            shutil.copytree(folder, self.directory.path / folder.name, dirs_exist_ok=True)
 
     @staticmethod
     def _place(run: RunDirectory) -> str:

@@ -19,9 +19,9 @@ from typing import Any
 import ray
 from ray._private import ray_constants
 from ray._private.authentication.authentication_token_setup import (
+    AUTH_MODE_ENV_VAR,
     maybe_enable_token_auth_if_token_available,
 )
-from ray._raylet import AuthenticationMode, get_authentication_mode
 
 from command_line import UsageError
 from tuning.engine.address import NOT_JOINED, address_of
@@ -119,7 +119,7 @@ def connect(options: SearchOptions, task: Task) -> Cluster:
 def _open_to_others(nodes: Sequence[Mapping[str, Any]]) -> bool:
     """Whether the cluster asks for no token, although others than this machine reach its ports."""
     here = all(node["NodeManagerAddress"].startswith("127.") for node in nodes)
-    return not here and get_authentication_mode() == AuthenticationMode.DISABLED
+    return not here and os.environ.get(AUTH_MODE_ENV_VAR) != "token"
 
 
 def _cpus_of(population: int, each: float) -> int:

@@ -18,7 +18,6 @@ from tuning.engine.cluster import Cluster
 from tuning.engine.patience import Patience
 from tuning.engine.recorder import KEEP_CHECKPOINTS, Recorder
 from tuning.engine.room import request_words
-from tuning.engine.tensorboard import TensorBoard
 from tuning.engine.tuner import Stage
 from tuning.options import SearchOptions
 from tuning.task import Task
@@ -43,15 +42,13 @@ def run_in_process(
     trainable: type[ResumableTrainable],
     task: Task,
     patience: Patience,
-    options: SearchOptions,
 ) -> None:
     """Train the stage's trials to their end. Raises whatever a trial raises."""
     callbacks: list[Any] = [
         Recorder(stage.run, task.objective, patience, stage.target, stage.keep),
         stage.progress,
+        *stage.watchers,
     ]
-    if options.tensorboard:
-        callbacks.append(TensorBoard(stage.run, task.space, patience))
     for trial_id in map(str, itertools.count()):
         config = stage.searcher.suggest(trial_id)
         if not isinstance(config, dict):

@@ -24,16 +24,12 @@ from trainables.resumable import ResumableTrainable
 from tuning.engine.capacity import Capacity
 from tuning.engine.cluster import Cluster
 from tuning.engine.membership import Membership
-from tuning.engine.metrics import Metrics
 from tuning.engine.patience import Patience
 from tuning.engine.progress import Progress
 from tuning.engine.recorder import KEEP_WEIGHTS, Recorder
 from tuning.engine.retries import RetryingSearcher, TrialListCallback
-from tuning.engine.room import Room
 from tuning.engine.target import Paused, TargetPause
-from tuning.engine.tensorboard import TensorBoard
 from tuning.interruption import early_exit
-from tuning.options import SearchOptions
 from tuning.task import Task
 
 TUNE_ENVIRONMENT = {
@@ -70,6 +66,7 @@ class Stage:
         keep: How many of its best trials keep their weights.
         trials: The number of trials, which Ray Tune may hold at once: the searcher's room decides
             how many run.
+        watchers: Who else is told of the trials, after their reports are on record.
         membership: The nodes that come and go; None on this machine alone.
     """
 
@@ -82,6 +79,7 @@ class Stage:
     resources: dict[str, float] | None = None
     target: Goal | None = None
     keep: int = KEEP_WEIGHTS
+    watchers: tuple[Callback, ...] = ()
     membership: Membership | None = None
 
 
@@ -90,15 +88,13 @@ def run_trials(
     trainable: type[ResumableTrainable],
     task: Task,
     cluster: Cluster,
-    room: Room,
     patience: Patience,
-    options: SearchOptions,
 ) -> None:
     """Train the stage's trials until they end, its time is over or its target is reached.
 
     Raises Trouble if the search must end.
     """
-    tuner = _tuner(stage, trainable, task, cluster, room, patience, options)
+    tuner = _tuner(stage, trainable, task, cluster, patience)
     # Ray prints some errors to stdout, which is the verdict's.
     with contextlib.redirect_stdout(sys.stderr), early_exit.handlers_kept():
         try:
@@ -115,23 +111,19 @@ def _tuner(
     trainable: type[ResumableTrainable],
     task: Task,
     cluster: Cluster,
-    room: Room,
     patience: Patience,
-    options: SearchOptions,
 ) -> tune.Tuner:
     request = stage.resources or cluster.trial_resources
     capacity = Capacity(request)
     stage.progress.capacity = capacity
     recorder = Recorder(stage.run, task.objective, patience, stage.target, stage.keep)
     trial_list = TrialListCallback(stage.searcher)
-    metrics = Metrics(options.experiment, stage.run, stage.progress, room)
-    callbacks: list[Callback] = [recorder, stage.progress, capacity, trial_list, metrics]
+    told = [recorder, stage.progress, capacity, trial_list]
+    callbacks: list[Callback] = [*told, *stage.watchers]
     if stage.membership:
         callbacks.append(stage.membership)
     if stage.target:
         callbacks.append(TargetPause(stage.target))
-    if options.tensorboard:
-        callbacks.append(TensorBoard(stage.run, task.space, patience))
     return tune.Tuner(
         _placed(trainable, request, stage.membership.shunned if stage.membership else []),
         tune_config=tune.TuneConfig(
