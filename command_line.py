@@ -23,6 +23,8 @@ from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 Options = TypeVar("Options")
 
+JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+"""A variable that Ray sets for a job of ``ray job submit``."""
 HIDDEN = "***"
 """Shown in place of a secret."""
 
@@ -58,7 +60,7 @@ def run_script(main: Callable[[], int | None]) -> NoReturn:
     """
     _take_over_console()
     try:
-        Path.cwd()
+        _current_folder()
     except FileNotFoundError:
         exit_usage_error("the current folder has been removed: change to another folder")
     try:
@@ -230,9 +232,29 @@ def user_path(flag: str, path: str) -> str:
 
 
 def from_here(path: str | Path) -> str:
-    """A path as the user would type it in the current folder."""
-    relative = os.path.relpath(path)
+    """A path as the user would type it in the current folder. That of a job is Ray's own: nobody
+    would type a path that leads out of it."""
+    here = _current_folder()
+    relative = os.path.relpath(os.path.join(here, path), here)  # noqa: PTH118
+    if JOB in os.environ and relative.startswith(".."):
+        return str(path)
     return f"./{relative}" if relative.startswith(("-", "~")) else relative
+
+
+def _current_folder() -> str:
+    """The folder in which this program runs.
+
+    Ray replaces a job's folder by an equal one if another of its nodes is on the same machine. The
+    system then no longer knows the old one, and the new one becomes the current folder. Raises
+    FileNotFoundError if the folder is gone.
+    """
+    try:
+        return os.getcwd()  # noqa: PTH109
+    except FileNotFoundError:
+        if JOB not in os.environ:
+            raise
+        os.chdir(os.environ["PWD"])
+        return os.getcwd()  # noqa: PTH109
 
 
 class _Console(io.FileIO):

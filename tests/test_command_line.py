@@ -11,12 +11,15 @@ import pytest
 
 import tune_gan
 import tune_lstm
+from command_line import JOB, from_here
 from tests.conftest import ROOT, run
 from tuning.engine.tuner import TUNE_ENVIRONMENT
 
 MAINS = {"tune_lstm.py": tune_lstm.main, "tune_gan.py": tune_gan.main}
 
 BAD = {
+    "--resume-or-start": "--resume-or-start needs a --name: the run to continue",
+    "--pip pillow": "--pip is for the nodes of a cluster: give its --address, or leave it out",
     "--num-samples 0": "--num-samples must be 1 to 900,000, got 0",
     "--num-samples many": "--num-samples",
     "--num-samples": "--num-samples",
@@ -196,3 +199,21 @@ def test_help_imports_neither_ray_nor_torch(script: str) -> None:
     code = f"import sys, {script}; sys.exit(any(name in sys.modules for name in {heavy}))"
     command = [sys.executable, "-c", code]
     assert subprocess.run(command, cwd=ROOT, check=False).returncode == 0
+
+
+def test_a_jobs_folder_that_ray_replaces_is_found_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "job"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PWD", str(folder))
+    folder.rmdir()
+    folder.mkdir()
+    (folder / "reports").mkdir()
+    with pytest.raises(FileNotFoundError):
+        from_here(folder / "reports")
+    monkeypatch.setenv(JOB, "{}")
+    assert from_here(folder / "reports") == "reports"
+    assert from_here("reports") == "reports"
+    assert from_here(tmp_path / "runs") == str(tmp_path / "runs")

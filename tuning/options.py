@@ -89,7 +89,7 @@ class SearchOptions:
     Default: the variable RAY_ADDRESS, or else local."""
     pip: tuple[str, ...] = ()
     """Packages that Ray installs on every node for the trials, such as pillow==13.0.0.
-    The project itself is always sent, with its experiment: nodes need Ray and torch only."""
+    They are for the nodes of a cluster. The project and your experiment are always sent there."""
     time_budget: str | None = None
     """Stop searching after this time, such as 90s, 30m or 2h.
     The best settings so far are then confirmed."""

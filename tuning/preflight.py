@@ -47,6 +47,8 @@ def check_machine(options: SearchOptions, task: Task) -> None:
     place = None if options.in_process else address_of(options)
     if place:
         check_address(*place)
+    elif options.pip:
+        raise UsageError("--pip is for the nodes of a cluster: give its --address, or leave it out")
     cores = usable_cores()
     if not place and options.cpus_per_trial > cores.usable:
         raise UsageError(

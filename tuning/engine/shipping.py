@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from ray import cloudpickle
-from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
 
-from command_line import UsageError
+from command_line import JOB, UsageError
 from tuning.task import Task
 
 PROJECT = Path(__file__).parent.parent.parent
@@ -64,7 +63,7 @@ def runtime_environment(task: Task, storage: Path, pip: Sequence[str]) -> dict[s
 
     Raises UsageError if there are such packages, and the job has some, too.
     """
-    job = json.loads(os.environ.get(RAY_JOB_CONFIG_JSON_ENV_VAR, "{}")).get("runtime_env") or {}
+    job = json.loads(os.environ.get(JOB, "{}")).get("runtime_env") or {}
     if pip and "pip" in job:
         raise UsageError("--pip: the job's runtime environment has pip packages: add these there")
     modules = [*(PROJECT / name for name in OWN), _place("safetensors")]

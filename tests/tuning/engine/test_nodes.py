@@ -4,17 +4,17 @@ A node that lacks something has its own mount namespace, too.
 """
 
 import importlib.util
-import os
 import re
 import shutil
 import signal
-import sysconfig
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT, run
+from tests.support.environments import NODE, environment
 from tests.support.nodes import ON_LOOPBACK, Cluster
 from tests.support.processes import kill, named
 
@@ -29,7 +29,7 @@ def cluster() -> Iterator[Cluster]:
         started.end()
 
 
-def refusal(cluster: Cluster, folder: Path, *options: object) -> str:
+def refusal(cluster: Cluster, folder: Path, *options: object, script: str = "tune_lstm.py") -> str:
     """The line with which a search is refused before its first trial; it leaves no run behind."""
     command = (
         "--address",
@@ -40,11 +40,11 @@ def refusal(cluster: Cluster, folder: Path, *options: object) -> str:
         "--name",
         "refused",
     )
-    result = run("tune_lstm.py", *command, cwd=folder)
+    result = run(script, *command, cwd=folder)
     assert result.returncode == 2, result.stdout
     (line,) = result.stderr.splitlines()
     assert not (folder / "runs/refused").exists()
-    return line.removeprefix("tune_lstm.py: error: ")
+    return line.removeprefix(f"{script}: error: ")
 
 
 @pytest.fixture(autouse=True)
@@ -53,41 +53,22 @@ def on_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
-def installed_from_a_checkout() -> list[Path]:
-    """The files by which an environment finds this project although it is not on the path."""
-    return [*Path(sysconfig.get_path("purelib")).glob("__editable__*.pth")]
-
-
 @pytest.mark.slow
-def test_a_node_without_the_project_is_named_with_the_remedy(
+def test_a_node_without_what_a_training_imports_is_named_with_the_remedy(
     cluster: Cluster, tmp_path: Path
 ) -> None:
-    (tmp_path / "empty").mkdir()
-    hidden = {
-        ROOT / "trainables": tmp_path / "empty",
-        **{file: Path(os.devnull) for file in installed_from_a_checkout()},
-    }
-    cluster.join("bare", 2, hidden=hidden)
+    cluster.join("bare", 2, python=environment(tmp_path / "bare", "ray", "torch"))
     assert refusal(cluster, tmp_path, "--cpus-per-trial", 2) == (
-        "node 127.0.0.1 (bare): it cannot import trainables.lstm.trainable"
-        " (No module named 'trainables.lstm')."
-        f" The project must lie there as it does here, in {ROOT}"
+        "node 127.0.0.1 (bare): it cannot import ray.tune (Can't import ray.tune as some"
+        ' dependencies are missing. Run `pip install "ray[tune]"` to fix.).'
+        f" Install 'ray[tune]=={version('ray')}' there"
     )
-
-
-@pytest.mark.slow
-def test_a_node_with_another_version_of_the_project_is_named(
-    cluster: Cluster, tmp_path: Path
-) -> None:
-    other = tmp_path / "other"
-    shutil.copytree(ROOT / "trainables", other)
-    with (other / "lstm/model.py").open("a") as file:
-        file.write("# changed")
-    cluster.join("old", 3, hidden={ROOT / "trainables": other})
-    assert refusal(cluster, tmp_path, "--cpus-per-trial", 3) == (
-        "node 127.0.0.1 (old): it has another version of this project,"
-        f" in {ROOT}/trainables/lstm/trainable.py."
-        f" The project must lie there as it does here, in {ROOT}"
+    gan = ("--cpus-per-trial", 3, "--dataset", "digits")
+    cluster.join("blind", 3, python=environment(tmp_path / "blind", *NODE))
+    pillow = f"pillow=={version('pillow')}"
+    assert refusal(cluster, tmp_path, *gan, script="tune_gan.py") == (
+        "node 127.0.0.1 (blind): it cannot import trainables.gan.trainable (No module named 'PIL')."
+        f" Install {pillow} there, or let Ray do so: --pip {pillow}"
     )
 
 
@@ -150,7 +131,7 @@ def test_a_node_without_a_package_is_named(cluster: Cluster, tmp_path: Path) -> 
     assert refusal(cluster, tmp_path, "--cpus-per-trial", 7) == (
         "node 127.0.0.1 (torchless): it cannot import torch"
         " (libtorch.so: cannot open shared object file)."
-        " Install requirements.txt there"
+        f" Install torch=={version('torch')} there"
     )
 
 
@@ -179,3 +160,18 @@ def test_a_search_without_the_clusters_token_is_told_to_look_for_it(
         f" Failed to connect to Ray cluster at {address}."
         " Does this machine have the cluster's token? See docs/cluster.md"
     )
+
+
+@pytest.mark.slow
+def test_an_older_copy_of_the_project_on_a_node_is_not_used(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(ROOT / "trainables", other)
+    (other / "lstm/model.py").write_text("raise SystemExit")
+    cluster.join("old", 9, hidden={ROOT / "trainables": other})
+    here = ("--address", cluster.address, "--cpus-per-trial", 9, "--storage-path", tmp_path)
+    small = ("--input-length", 3, "--max-steps", 100, "--num-samples", 2, "--confirm", 0)
+    result = run("tune_lstm.py", *here, *small, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "2 trials: 2 used the whole budget" in result.stdout
