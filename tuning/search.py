@@ -17,7 +17,7 @@ from tuning.engine import cluster as ray_cluster
 from tuning.engine.identity import open_run
 from tuning.engine.in_process import this_process
 from tuning.engine.membership import Membership
-from tuning.engine.nodes import NodeCheck, check_nodes
+from tuning.engine.nodes import NodeCheck, check_nodes, sources
 from tuning.engine.patience import Patience
 from tuning.engine.ray_processes import ray_processes
 from tuning.engine.room import Room
@@ -89,12 +89,13 @@ class Search:
         self.study, self.notes = open_run(options, task, run, patience)
         if task.prepare:
             self.prepared = task.prepare(self._say, run.path)
+        sent = sources(task.trainable.__module__)
         cluster = (
             this_process(options) if options.in_process else ray_cluster.connect(options, task)
         )
         room, members = Room(cluster.slots, options.max_concurrent, say=self._say), None
         if cluster.joined:
-            check = NodeCheck(cluster, options, task, run.path)
+            check = NodeCheck(cluster, options, task, sent, run.path)
             members = Membership(cluster.trial_resources, room, check, self._say)
             check_nodes(check, members.nodes())
         in_ray = not options.in_process

@@ -82,12 +82,15 @@ class NodeCheck:
     """Asks nodes whether trials can run there.
 
     Args:
+        sent: The ``sources`` of the trainable, read before the cluster was joined.
         run: The run directory, which every node must see under the same path.
     """
 
-    def __init__(self, cluster: Cluster, options: SearchOptions, task: Task, run: Path) -> None:
+    def __init__(
+        self, cluster: Cluster, options: SearchOptions, task: Task, sent: str, run: Path
+    ) -> None:
         module, self.gpu = task.trainable.__module__, "GPU" in cluster.trial_resources
-        expected = {**versions(), "project": sources(module)}
+        expected = {**versions(), "project": sent}
         word = secrets.token_hex(8)
         self.folder = run / MARKER
         self._question = Question(module, expected, requirements(), self.folder, word, self.gpu)
