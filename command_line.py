@@ -15,6 +15,7 @@ import select
 import shlex
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from itertools import dropwhile, takewhile
 from pathlib import Path
@@ -34,6 +35,11 @@ LEAST_COLUMNS = 40
 _SECRET_NAME = r"(?:pass(?:word|wd)?|pwd|token|secret|api_?key)"
 _ASSIGNED = re.compile(rf"(?i)({_SECRET_NAME}\w*\s*=\s*)('[^']*'|\"[^\"]*\"|[^\s&;]+)")
 _QUERY_VALUE = re.compile(r"(?s)([?&;][^=&;]*=)([^&;]*)")
+_SHOWN_QUERY = re.compile(
+    "(?i)(region|scheme|endpoint_override|allow_bucket_creation|project_id|retry_limit_seconds"
+    "|(blob|dfs)_storage_(authority|scheme)|enable_tls|user|replication)="
+)
+"""What the query of a storage's URI may say, and no secret."""
 
 _real: dict[str, str] = {}
 """Arguments with a secret, by the text shown in their place. They are kept only here, and in no
@@ -190,6 +196,8 @@ def _hide(text: str, anything: bool = False) -> tuple[str, list[str]]:
     secrets: list[str] = []
 
     def hide(found: re.Match[str]) -> str:
+        if _SHOWN_QUERY.fullmatch(found[1].lstrip("?&;")):
+            return found[0]
         # Other short values, such as 10, are hidden here but not in other messages
         if len(found[2]) > 5 or re.search(f"(?i){_SECRET_NAME}", found[1]):
             secrets.append(found[2])
@@ -229,6 +237,20 @@ def user_path(flag: str, path: str) -> str:
             f"{flag} {path}: there is no such user; for a folder of that name, write ./{path}"
         )
     return f"./{expanded}" if expanded.startswith("-") else expanded
+
+
+def user_cache() -> Path:
+    """This project's folder in XDG_CACHE_HOME, ~/.cache or, without a home, a temporary folder.
+
+    A relative XDG_CACHE_HOME is ignored: https://specifications.freedesktop.org/basedir-spec
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if not cache.is_absolute():
+        try:
+            cache = Path.home() / ".cache"
+        except RuntimeError:
+            cache = Path(tempfile.gettempdir())
+    return cache / "ray-tune-optuna-search"
 
 
 def from_here(path: str | Path) -> str:
