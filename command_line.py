@@ -15,6 +15,7 @@ import select
 import shlex
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from itertools import dropwhile, takewhile
 from pathlib import Path
@@ -23,8 +24,6 @@ from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 Options = TypeVar("Options")
 
-JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
-"""A variable that Ray sets for a job of ``ray job submit``."""
 HIDDEN = "***"
 """Shown in place of a secret."""
 
@@ -34,6 +33,11 @@ LEAST_COLUMNS = 40
 _SECRET_NAME = r"(?:pass(?:word|wd)?|pwd|token|secret|api_?key)"
 _ASSIGNED = re.compile(rf"(?i)({_SECRET_NAME}\w*\s*=\s*)('[^']*'|\"[^\"]*\"|[^\s&;]+)")
 _QUERY_VALUE = re.compile(r"(?s)([?&;][^=&;]*=)([^&;]*)")
+_SHOWN_QUERY = re.compile(
+    "(?i)(region|scheme|endpoint_override|allow_bucket_creation|project_id|retry_limit_seconds"
+    "|(blob|dfs)_storage_(authority|scheme)|enable_tls|user|replication)="
+)
+"""What the query of a storage's URI may say, and no secret."""
 
 _real: dict[str, str] = {}
 """Arguments with a secret, by the text shown in their place. They are kept only here, and in no
@@ -60,7 +64,7 @@ def run_script(main: Callable[[], int | None]) -> NoReturn:
     """
     _take_over_console()
     try:
-        _current_folder()
+        Path.cwd()
     except FileNotFoundError:
         exit_usage_error("the current folder has been removed: change to another folder")
     try:
@@ -190,6 +194,8 @@ def _hide(text: str, anything: bool = False) -> tuple[str, list[str]]:
     secrets: list[str] = []
 
     def hide(found: re.Match[str]) -> str:
+        if _SHOWN_QUERY.fullmatch(found[1].lstrip("?&;")):
+            return found[0]
         # Other short values, such as 10, are hidden here but not in other messages
         if len(found[2]) > 5 or re.search(f"(?i){_SECRET_NAME}", found[1]):
             secrets.append(found[2])
@@ -231,30 +237,18 @@ def user_path(flag: str, path: str) -> str:
     return f"./{expanded}" if expanded.startswith("-") else expanded
 
 
-def from_here(path: str | Path) -> str:
-    """A path as the user would type it in the current folder. That of a job is Ray's own: nobody
-    would type a path that leads out of it."""
-    here = _current_folder()
-    relative = os.path.relpath(os.path.join(here, path), here)  # noqa: PTH118
-    if JOB in os.environ and relative.startswith(".."):
-        return str(path)
-    return f"./{relative}" if relative.startswith(("-", "~")) else relative
+def user_cache() -> Path:
+    """This project's folder in XDG_CACHE_HOME, ~/.cache or, without a home, a temporary folder.
 
-
-def _current_folder() -> str:
-    """The folder in which this program runs.
-
-    Ray replaces a job's folder by an equal one if another of its nodes is on the same machine. The
-    system then no longer knows the old one, and the new one becomes the current folder. Raises
-    FileNotFoundError if the folder is gone.
+    A relative XDG_CACHE_HOME is ignored: https://specifications.freedesktop.org/basedir-spec
     """
-    try:
-        return os.getcwd()  # noqa: PTH109
-    except FileNotFoundError:
-        if JOB not in os.environ:
-            raise
-        os.chdir(os.environ["PWD"])
-        return os.getcwd()  # noqa: PTH109
+    cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if not cache.is_absolute():
+        try:
+            cache = Path.home() / ".cache"
+        except RuntimeError:
+            cache = Path(tempfile.gettempdir())
+    return cache / "ray-tune-optuna-search"
 
 
 class _Console(io.FileIO):

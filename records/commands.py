@@ -5,7 +5,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from command_line import HIDDEN, from_here, hide_arguments, hide_in_command
+from command_line import HIDDEN, hide_arguments, hide_in_command
+from records.places import from_here
 
 
 def command() -> str:
@@ -49,7 +50,7 @@ class Commands:
             flags: Options that take the place of the run's own.
             less: Options of the run that are left out.
         """
-        dropped = {"--set", "--name", "--resume", *flags, *less}
+        dropped = {"--set", "--name", "--resume", "--resume-or-start", *flags, *less}
         if any(HIDDEN in word for word in self._options):  # only a database's URL has a secret
             dropped.add("--optuna-storage")  # the environment names the database as well
         options, all_changes, option = [], [], ""

@@ -13,11 +13,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from command_line import from_here
 from records.commands import Commands
 from records.finished_trial import FinishedTrial
 from records.objective import Goal, Objective
 from records.outcome import CUT_OFF, ERROR, STOPPED_EARLY, Outcome, register
+from records.places import shown
 from records.run_directory import RunDirectory
 from records.search_json import WRONG, NotARun, parameters_of, read_search
 from records.store import read_json
@@ -274,8 +274,8 @@ class Run:
         return final_reports(self)
 
     def shown_path(self, *parts: str) -> str:
-        """A path in the run directory, as one would type it in the current folder."""
-        return from_here(self.path.joinpath(*parts))
+        """A path in the run directory, as one would type it in the current folder, or its URI."""
+        return shown(self.path.joinpath(*parts))
 
     def note(self, note: str) -> None:
         """Add to ``notes``, once."""

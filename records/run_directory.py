@@ -40,7 +40,9 @@ from filelock import FileLock, Timeout
 from command_line import UsageError
 from records.checkpoint import settings_of
 from records.commands import command
+from records.mirror import Mirror
 from records.outcome import CUT_OFF
+from records.places import place_of
 from records.store import read_json, write_json
 from records.trial_directory import TrialDirectory, TrialRecord
 
@@ -60,10 +62,14 @@ DAMAGED = "damaged_"
 
 
 class RunDirectory:
-    """A run's directory."""
+    """A run's directory.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    Attributes:
+        mirror: Keeps the run at a URI equal to it; None if the run has no other place.
+    """
+
+    def __init__(self, path: Path, mirror: Mirror | None = None) -> None:
+        self.path, self.mirror = path, mirror
 
     @classmethod
     def create(cls, path: Path) -> "RunDirectory":
@@ -76,6 +82,36 @@ class RunDirectory:
         except OSError as error:
             raise UsageError(f"the run directory {path} cannot be made: {error.strerror}") from None
         return cls(path)
+
+    @classmethod
+    def copied(cls, path: Path, mirror: Mirror) -> "RunDirectory":
+        """The copy of a run at a URI, made if missing. Raises UsageError if it cannot be made."""
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"the run's copy {path} cannot be made: {error.strerror}") from None
+        return cls(path, mirror)
+
+    def claim(self, resume: bool) -> None:
+        """Before a search that has the lock: fill the copy of a run at a URI.
+
+        Raises UsageError if the URI cannot be used or another machine searches there, and if a new
+        run exists there.
+        """
+        if self.mirror:
+            self.mirror.claim(resume)
+            self.mirror.begin(resume)
+            self.drop_unrecorded()
+
+    def close(self) -> None:
+        """Push for the last time, if the run is at a URI."""
+        if self.mirror:
+            self.mirror.close()
+
+    def push(self) -> None:
+        """Bring the run at its URI up to date, if it has one."""
+        if self.mirror:
+            self.mirror.push()
 
     def lock(self) -> FileLock:
         """Lock the run against other searches until this process ends.
@@ -115,6 +151,15 @@ class RunDirectory:
         ]
         return max(numbers, default=-1) + 1
 
+    def drop_unrecorded(self) -> None:
+        """Delete checkpoints that are later than the last report of their trial.
+
+        Workers save at a URI themselves. If the machine of the search dies before it has pushed the
+        reports up to there, the trial goes on from an earlier checkpoint and makes them again.
+        """
+        for folder in self.path.glob("**/trial_*/"):
+            TrialDirectory(folder).drop_unrecorded()
+
     def outcomes(self) -> Counter[str]:
         """The number of trials with each outcome. Trials that the end of a search cut off do not
         count, because a resumed search replaces them."""
@@ -151,28 +196,29 @@ class RunDirectory:
 
     def confirmation(self) -> "RunDirectory":
         """The directory of the trials on fresh seeds, laid out like a run's."""
-        return RunDirectory(self.path / "confirmation")
+        return RunDirectory(self.path / "confirmation", self.mirror)
 
     def final(self) -> "RunDirectory":
         """The directory of the winner's final training, laid out like a run's."""
-        return RunDirectory(self.path / "final")
+        return RunDirectory(self.path / "final", self.mirror)
 
     def ablation(self, number: int) -> "RunDirectory":
         """The directory of the path from hand-tuned settings to trial ``number``, like a run's."""
-        return RunDirectory(self.path / "ablation" / self.trial(number).path.name)
+        path = self.path / "ablation" / self.trial(number).path.name
+        return RunDirectory(path, self.mirror)
 
     def start_session(self, experiment: str, options: Mapping[str, Any]) -> None:
         """Record in ``search.json`` that a search starts or goes on here.
 
         A run keeps its ``id``, which its study has as well, if the folder is renamed or moved.
-        ``path`` is the folder's last place.
+        ``path`` is its last place: the folder, or its URI.
         """
         new = {"format": FORMAT, "id": uuid.uuid4().hex, "experiment": experiment, "sessions": []}
         record = self.read() or new
         session = {"command": command(), "started": time.time(), "ended": None, "how": "running"}
         record |= {
             "name": self.path.name,
-            "path": str(self.path.absolute()),
+            "path": place_of(self.path.absolute()),
             "options": {**options, "name": self.path.name},
             "versions": {
                 "python": platform.python_version(),

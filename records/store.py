@@ -34,8 +34,15 @@ def append_line(path: Path, line: Mapping[str, Any]) -> None:
 
 def read_json(path: Path) -> dict[str, Any]:
     """The content of a JSON file; empty if the file is missing or cannot be read."""
-    with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
-        return dict(json.loads(path.read_bytes()))
+    with contextlib.suppress(OSError):
+        return json_object(path.read_bytes())
+    return {}
+
+
+def json_object(content: bytes) -> dict[str, Any]:
+    """The object in a JSON file's content; empty if it is no such object."""
+    with contextlib.suppress(ValueError, TypeError, RecursionError):
+        return dict(json.loads(content))
     return {}
 
 

@@ -144,6 +144,22 @@ class TrialDirectory:
         for folder in self._own_checkpoints()[keep:]:
             shutil.rmtree(folder, ignore_errors=True)
 
+    def drop_unrecorded(self) -> None:
+        """Delete the checkpoints that are later than the last report; all, if there is no
+        record."""
+        if self.read() is None:
+            return self.drop_checkpoints()
+        last = max((row["step"] for row in self.rows()), default=-1)
+        for folder in self._own_checkpoints():
+            if _step(folder) > last:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def next_checkpoint(self) -> int:
+        """A number above those of all checkpoints here."""
+        folders = self.path.glob(f"{CHECKPOINT}[0-9]*")
+        numbers = [int(folder.name.removeprefix(CHECKPOINT)) for folder in folders]
+        return max(numbers, default=-1) + 1
+
     def drop_checkpoints(self) -> None:
         """Delete all checkpoints."""
         for folder in self.path.glob("checkpoint_*"):

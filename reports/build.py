@@ -3,6 +3,7 @@ network.
 
 python reports/build.py                    # every run under runs/
 python reports/build.py runs/NAME --output reports/site
+python reports/build.py s3://bucket/runs
 """
 
 import contextlib
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from command_line import UsageError, read_arguments, run_script, user_path
+from records.places import checked, copy_of, is_uri
 
 if TYPE_CHECKING:
     from records.run import Run
@@ -47,7 +49,8 @@ class ReportOptions:
         tyro.conf.Positional,
         tyro.conf.arg(metavar="[RUN ...]", help_behavior_hint=""),
     ] = field(default=())
-    """Run directories, or folders of them. Default: every run under runs/."""
+    """Run directories, or folders of them, also as URIs such as s3://bucket/runs.
+    Default: every run under runs/."""
     output: Annotated[str, tyro.conf.arg(metavar="PATH")] = "reports/site"
     """Folder of the pages; open index.html first. It cannot lie in a run directory."""
     watch: bool = False
@@ -59,8 +62,18 @@ class ReportOptions:
 
     @property
     def folders(self) -> list[Path]:
-        """The folders in which runs are looked for."""
-        return [Path(user_path("RUN", run)) for run in self.runs or ("runs",)]
+        """The folders in which runs are looked for: for a URI, its copy on this machine."""
+        return [
+            copy_of(checked("RUN", run), "reports") if is_uri(run) else Path(user_path("RUN", run))
+            for run in self.runs or ("runs",)
+        ]
+
+    def fetch(self) -> None:
+        """Download what is new at the URIs. Raises UsageError if one cannot be used."""
+        for uri in filter(is_uri, self.runs):
+            from records.fetch import fetch
+
+            fetch(checked("RUN", uri))
 
     @property
     def site(self) -> Path:
@@ -78,6 +91,7 @@ def build(options: ReportOptions) -> tuple[int, Path]:
     from records.search_json import NotARun
     from reports.pages import Site
 
+    options.fetch()
     runs: dict[Path, Run] = {}
     companions: dict[Path, Run] = {}
     broken: list[str] = []
@@ -137,6 +151,8 @@ def say(words: str) -> None:
 
 def changes(options: ReportOptions) -> dict[Path, float]:
     """When each of the files ``STATE`` was last written."""
+    with contextlib.suppress(UsageError):  # a build says it
+        options.fetch()
     folders = [folder for path in options.folders for folder in (path, *path.glob("*/"))]
     written = {}
     for file in (file for folder in folders for pattern in STATE for file in folder.glob(pattern)):

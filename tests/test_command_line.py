@@ -11,7 +11,7 @@ import pytest
 
 import tune_gan
 import tune_lstm
-from command_line import JOB, from_here
+from records.places import JOB, from_here
 from tests.conftest import ROOT, run
 from tuning.engine.tuner import TUNE_ENVIRONMENT
 
@@ -46,7 +46,8 @@ BAD = {
     "--space huge": "huge",
     "--time-budget soon": "--time-budget takes a time such as 90s, 30m or 2h, got soon",
     "--name ../elsewhere": "--name takes letters, digits",
-    "--storage-path s3://bucket/runs": "--storage-path must be a folder, got s3://bucket/runs",
+    "--storage-path s3://KEY:SECRET@bucket/runs": "--storage-path must hold no keys: put them into",
+    "--storage-path foo://bucket/runs": "cannot be used: foo is none of the schemes s3, gs, abfs",
     "--resume": "--resume: there is no lstm run under runs/",
     "--resume --name gone": "--resume: there is no run gone under runs/",
     "--optuna-storage nonsense": "--optuna-storage nonsense cannot be opened",

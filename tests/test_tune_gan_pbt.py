@@ -13,6 +13,8 @@ import pytest
 import torch
 from optuna.trial import TrialState
 
+from records.heartbeat import FRESH_S
+from records.remote import RemoteFolder
 from records.run import Run
 from records.run_directory import RunDirectory
 from records.trial_directory import Change
@@ -20,6 +22,8 @@ from reports.figures.style import apply
 from reports.pages import Site
 from search_spaces.gan import SPACES
 from tests.conftest import OneSearch, run, start
+from tests.support.processes import descendants, kill, wait_for
+from tests.support.s3 import S3, VARIABLES
 from trainables.gan.images import load_images
 from trainables.gan.shared import create_shared
 from trainables.gan.trainable import GANTrial
@@ -184,3 +188,32 @@ def test_a_population_killed_half_way_goes_on_with_its_current_settings(
     for number, changes in before.items():
         assert after[number][: len(changes)] == changes
     assert any(len(after[number]) > len(before[number]) for number in after)
+
+
+@pytest.mark.timeout(1200)
+def test_a_population_at_a_uri_goes_on_on_another_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in VARIABLES.items():
+        monkeypatch.setenv(name, value)
+    server = S3()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server.endpoint)
+    storage = ("--confirm", 0, "--storage-path", "s3://bucket/runs")
+    there = RemoteFolder("s3://bucket/runs/pbt")
+    first = {"XDG_CACHE_HOME": str(tmp_path / "first")}
+    process = start(
+        "tune_gan.py", *SEARCH, *storage, "--name", "pbt", cwd=tmp_path, variables=first
+    )
+    wait_for(
+        lambda: sum("schedule.json" in path for path in there.files()) > 1, process, within=400
+    )
+    kill({process.pid, *descendants(process.pid)})
+    process.communicate()
+    shutil.rmtree(tmp_path / "first")
+    time.sleep(FRESH_S)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "second"))
+    result = run("tune_gan.py", "--resume", *storage, "--no-dashboard", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    (copy,) = (tmp_path / "second").glob("*/searches/s3/bucket/runs/pbt")
+    check_population(copy, monkeypatch)
+    server.end()

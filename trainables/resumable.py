@@ -37,7 +37,6 @@ logger = logging.getLogger(__name__)
 Row = dict[str, Any]
 REPORT_EVERY = 100
 """Training steps between two reports, unless the config has ``report_every``."""
-
 RECORD_EVERY = 10
 """Training steps between two points of the training curves."""
 
@@ -67,9 +66,9 @@ class ResumableTrainable(tune.Trainable):
     """One trial of a search: trains ``REPORT_EVERY`` steps, reports, and so on until it ends.
 
     Every config has ``seed`` and ``max_steps``, and in a search ``trial``, the trial's number.
-    ``restore_from`` may list checkpoint folders, the latest first: the trial continues from the
-    first that can be read. ``schedule`` may list settings that change during the training, as
-    ``[step, {name: value}]`` in order of the steps after which they change. Settings that decide
+    ``restore_from`` may list paths or URIs of checkpoints, the latest first: the trial continues
+    from the first that can be read. ``schedule`` may list settings that change during the training,
+    as ``[step, {name: value}]`` in order of the steps after which they change. Settings that decide
     the shape of the model's weights cannot change. All other keys are the trainable's own.
 
     Each report is a flat row. Every row has ``step`` and ``ended``: None while the trial can go
@@ -106,7 +105,8 @@ class ResumableTrainable(tune.Trainable):
         self._start(config)
         for folder in config.get("restore_from", ()):
             try:
-                self.load_checkpoint(folder)
+                with tune.Checkpoint(folder).as_directory() as here:
+                    self.load_checkpoint(here)
                 break
             except torch.OutOfMemoryError:  # of a GPU: the checkpoint may be whole
                 raise

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from records.checks.ablation import HAND_TUNED
+from records.places import place_of
 from records.run_directory import RunDirectory
 from records.surrogate import ablation_path
 from records.trial_directory import TrialRecord
@@ -44,7 +45,7 @@ def ablation_queue(
         for number, config in reversed([*enumerate(_path(candidate, run, options, task))]):
             directory.trial(number).write(TrialRecord(number, {**config, "trial": number}))
     return [
-        {**record.config, "restore_from": [str(folder) for folder in trained.checkpoints()]}
+        {**record.config, "restore_from": [place_of(folder) for folder in trained.checkpoints()]}
         for trained, record in directory.trials()
         if record.ended is None
     ]

@@ -8,6 +8,7 @@ winner, that one gets a final training of its own.
 from typing import Any
 
 from records.outcome import BUDGET, ERROR
+from records.places import place_of
 from records.run_directory import RunDirectory
 from records.trial_directory import TrialDirectory, TrialRecord
 from tuning.finalists import Finalist
@@ -32,7 +33,7 @@ def final_queue(candidate: Finalist, run: RunDirectory, task: Task) -> list[dict
         return []
     own = {"decay_from": start, "max_steps": end, "trial": candidate.number, "seed": candidate.seed}
     config = {**candidate.config, **task.confirming, **own}
-    checkpoints = [str(folder) for folder in [*directory.checkpoints(), *trained]]
+    checkpoints = [place_of(folder) for folder in [*directory.checkpoints(), *trained]]
     directory.write(TrialRecord(candidate.number, config))
     return [{**config, "restore_from": checkpoints}]
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from records.objective import Goal, Objective, pareto_front
 from records.outcome import COMPLETE, CUT_OFF, ERROR, STOPPED_EARLY
+from records.places import place_of
 from records.run_directory import RunDirectory
 from records.trial_directory import TrialRecord
 from tuning.options import SearchOptions
@@ -205,7 +206,7 @@ def seeds_queue(
                 queue.append(config)
                 number += 1
             elif record.ended is None:
-                checkpoints = [str(folder) for folder in run.trial(record.number).checkpoints()]
+                checkpoints = [place_of(one) for one in run.trial(record.number).checkpoints()]
                 queue.append({**record.config, "restore_from": checkpoints})
     return queue
 

@@ -23,10 +23,12 @@ LONGEST_SOCKET = "/session_2026-12-31_23-59-59_999999_4194304/sockets/plasma_sto
 RAY_FOLDER_BYTES = 100 * MB
 """Free space that Ray's folder needs for logs and for objects that no longer fit in memory."""
 PROBE_BYTES = MB
+OTHER_STORAGE = "choose another --storage-path"
 
 
-def check_folder(folder: Path, needed: float) -> None:
-    """Raise UsageError if ``folder``, which may not exist yet, cannot hold ``needed`` bytes.
+def check_folder(folder: Path, needed: float, remedy: str = OTHER_STORAGE) -> None:
+    """Raise UsageError if ``folder``, which may not exist yet, cannot hold ``needed`` bytes. Its
+    message ends with the ``remedy``.
 
     To find out, a file of 1 MB is written in the nearest folder that exists. The file has no name,
     so nothing is left even if this process is killed.
@@ -43,7 +45,7 @@ def check_folder(folder: Path, needed: float) -> None:
     if problem:
         raise UsageError(
             f"no run can be kept in {existing}: {problem}. Make room there or allow writing,"
-            " or choose another --storage-path"
+            f" or {remedy}"
         )
 
 

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from command_line import UsageError, hide_arguments, user_path
+from command_line import UsageError, hide_arguments
+from records.places import copy_of, is_uri, user_place
 
 if TYPE_CHECKING:
     from search_spaces import SearchSpace
@@ -74,7 +75,8 @@ class SearchOptions:
     The search then compares the worst of them or their mean: the plan says which.
     With asha or hyperband, only the first seed trains up to the first rung."""
     storage_path: str = "runs"
-    """Folder for run directories. On a cluster, every node must see it under the same path."""
+    """Folder for run directories, or a URI such as s3://bucket/runs.
+    On a cluster, every node must see the folder under the same path, or reach the URI."""
     name: str | None = None
     """Name of the run and of its directory. Default: the experiment and the start time."""
     resume: bool = False
@@ -145,7 +147,7 @@ class SearchOptions:
     changeable: ClassVar[tuple[str, ...]] = ()
     """The script's own options that may change when a run is resumed."""
     paths: ClassVar[tuple[str, ...]] = ("storage_path", "warm_start", "space_file")
-    """Options that are paths, in which ``~`` is expanded."""
+    """Options that are paths, in which ``~`` is expanded, or URIs."""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -155,7 +157,7 @@ class SearchOptions:
             for text in texts:
                 _check_text(field.name, text)
             if field.name in self.paths and texts:
-                texts = tuple(user_path(flag(field.name), text) for text in texts)
+                texts = tuple(user_place(flag(field.name), text) for text in texts)
                 object.__setattr__(self, field.name, texts if several else texts[0])
         if self.optuna_storage is not None:  # the real URL is ``reveal(options.optuna_storage)``
             _, hidden = hide_arguments(["--optuna-storage", self.optuna_storage])
@@ -192,7 +194,6 @@ class SearchOptions:
         population = "--scheduler pbt needs a population: --num-samples must be at least 2"
         yield self.num_samples > 1 or not pbt, population, self.num_samples
         folder = self.storage_path
-        yield "://" not in folder, "--storage-path must be a folder", folder
         is_utf8 = not re.search(r"[\ud800-\udfff]", str(Path(folder).absolute()))
         yield is_utf8, "--storage-path must be UTF-8 in a UTF-8 locale (LC_ALL=C.UTF-8)", folder
         named = "--resume-or-start needs a --name: the run to continue"
@@ -239,7 +240,13 @@ class SearchOptions:
     def run_path(self) -> Path:
         """The run directory under --storage-path, named by --name or by experiment and time."""
         name = self.name or f"{self.experiment}-{time.strftime('%Y%m%d-%H%M%S')}"
-        return Path(self.storage_path).absolute() / name
+        return self.runs / name
+
+    @property
+    def runs(self) -> Path:
+        """The folder of run directories on this machine. For a URI it is in the user's cache."""
+        place = self.storage_path
+        return copy_of(place, "searches") if is_uri(place) else Path(place).absolute()
 
     def searched(self, space: "SearchSpace") -> "SearchSpace":
         """``space`` with the changes of --set. Raises UsageError if one is impossible."""

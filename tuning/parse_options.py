@@ -5,11 +5,13 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from command_line import UsageError, exit_usage_error, read_arguments
+from records.places import is_uri
 from tuning.options import STORAGE_VARIABLE, SearchOptions, flag
 
 Options = TypeVar("Options", bound=SearchOptions)
@@ -31,7 +33,7 @@ def parse(options: type[Options], arguments: list[str] | None = None) -> Options
     flags = [word.partition("=")[0].replace("_", "-") for word in words]
     try:
         given = _with_space_file(read_arguments(options, arguments), flags)
-        begun = given.resume_or_start and (given.run_path() / "search.json").exists()
+        begun = given.resume_or_start and _searches(given.storage_path, given.name)
         if given.resume or begun:
             return _resumed(given, arguments, variable)
         if given.train:
@@ -117,20 +119,21 @@ def _recorded_options(given: Options) -> Options:
     """The options in the ``search.json`` of the run to resume, read like typed ones, with the same
     checks.
     """
-    runs, name = Path(given.storage_path), given.name
+    runs, name = given.storage_path, given.name
+    searches = _searches(runs, name)
     if name is None:
-        latest = max(_recorded_searches(runs, given.experiment), default=None)
+        latest = max(_started(searches, given.experiment), default=None)
         if latest is None:
             raise UsageError(f"--resume: there is no {given.experiment} run under {runs}/")
         _, name = latest
-    file = runs / name / "search.json"
+    if name not in searches:
+        raise UsageError(f"--resume: there is no run {name} under {runs}/")
+    file = f"{runs}/{name}/search.json"
     try:
-        recorded = json.loads(file.read_bytes())["options"]
+        recorded = json.loads(searches[name]())["options"]
         typed = [word for option, value in recorded.items() for word in _typed(option, value)]
         options = read_arguments(type(given), typed)
         return dataclasses.replace(options, name=name, storage_path=given.storage_path)
-    except FileNotFoundError:
-        raise UsageError(f"--resume: there is no run {name} under {runs}/") from None
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise UsageError(
@@ -147,10 +150,24 @@ def _typed(option: str, value: Any) -> list[str]:
     return [f"{flag(option)}={value}"]
 
 
-def _recorded_searches(runs: Path, experiment: str) -> Iterator[tuple[float, str]]:
+def _searches(runs: str, name: str | None) -> dict[str, Callable[[], bytes]]:
+    """What reads ``search.json`` of the run of this name in a folder or at a URI, or of each run
+    there, by name. Raises UsageError if the URI cannot be used."""
+    if is_uri(runs):
+        from records.fetch import recorded_searches
+
+        found = recorded_searches(runs, name)
+        return {one: partial(bytes, content) for one, content in found.items()}
+    files = Path(runs).glob(f"{name or '*'}/search.json")
+    return {file.parent.name: file.read_bytes for file in files}
+
+
+def _started(
+    searches: Mapping[str, Callable[[], bytes]], experiment: str
+) -> Iterator[tuple[float, str]]:
     """Start time and name of each run of the experiment."""
-    for file in runs.glob("*/search.json"):
+    for name, read in searches.items():
         with contextlib.suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
-            record = json.loads(file.read_bytes())
+            record = json.loads(read())
             if record["experiment"] == experiment:
-                yield float(record["sessions"][0]["started"]), file.parent.name
+                yield float(record["sessions"][0]["started"]), name

@@ -262,6 +262,7 @@ class Phases:
 
     def _tune(self, stage: Stage) -> None:
         self.patience(self._place(stage.run), lambda: check_writable(stage.run.path))
+        stage.run.push()
         self.trained = stage.run
         trainable, task = self.trainable, self.task
         if stage.run is self.directory and self.options.seeds_per_trial > 1:

@@ -12,17 +12,19 @@ from rich.filesize import decimal
 
 from command_line import UsageError
 from records.checks.ablation import HAND_TUNED
+from records.places import is_uri
 from tuning.ablation import hand_tuned
 from tuning.engine.address import address_of, check_address
 from tuning.engine.recorder import KEEP_CHECKPOINTS, KEEP_WEIGHTS
 from tuning.engine.room import room_on
-from tuning.folders import MB, check_folder, ray_folder
+from tuning.folders import MB, OTHER_STORAGE, check_folder, ray_folder
 from tuning.machine import check_limits, free_memory, usable_cores
 from tuning.options import SearchOptions
 from tuning.task import Task
 
 WORKER_BYTES = 300 * MB
 """Memory that a worker process needs for itself before it trains anything."""
+OTHER_CACHE = "set XDG_CACHE_HOME to another folder"
 RECORD_BYTES = 50 * MB
 """Disk space that the study, the records and the logs of a run need at least."""
 
@@ -62,7 +64,8 @@ def check_machine(options: SearchOptions, task: Task) -> None:
     kept = max(KEEP_WEIGHTS, options.finalists) + len(task.space.baselines)
     stored = kept + KEEP_CHECKPOINTS * slots
     checkpoints = demand.checkpoint * stored * options.seeds_per_trial if demand else 0
-    check_folder(options.run_path(), RECORD_BYTES + checkpoints)
+    remedy = OTHER_CACHE if is_uri(options.storage_path) else OTHER_STORAGE
+    check_folder(options.run_path(), RECORD_BYTES + checkpoints, remedy)
     if not place and not options.in_process:
         ray_folder()
         _check_given_token()

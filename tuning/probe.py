@@ -21,7 +21,8 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
-from command_line import UsageError, exit_usage_error, from_here, hide_arguments
+from command_line import UsageError, exit_usage_error, hide_arguments
+from records.places import from_here
 from search_spaces.sobol import design_point
 from tuning.engine.address import address_of
 from tuning.engine.cluster import connect

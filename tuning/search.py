@@ -8,10 +8,11 @@ import contextlib
 import shutil
 import sys
 from dataclasses import asdict
-from pathlib import Path
 
-from command_line import UsageError, exit_usage_error, from_here
+from command_line import UsageError, exit_usage_error
 from records.commands import resume_command
+from records.mirror import run_mirror
+from records.places import from_here, is_uri, place_of
 from records.run_directory import RunDirectory
 from tuning.engine import cluster as ray_cluster
 from tuning.engine.identity import open_run
@@ -31,6 +32,9 @@ from tuning.phases import End, Phases
 from tuning.preflight import check_machine, check_space
 from tuning.task import Prepared, Task
 from tuning.trouble import failure_line, words, write_traceback
+
+LAST_PUSH_S = 5.0
+"""How long a search that ends early may take to bring its last records to a URI."""
 
 
 class Search:
@@ -54,9 +58,10 @@ class Search:
         try:
             check_space(self.options, self.task)
             check_machine(self.options, self.task)
-            self.storage_existed = Path(self.options.storage_path).exists()
+            self.storage_existed = self.options.runs.exists()
             self.directory = self._open_directory()
             self.lock = self.directory.lock()
+            self.directory.claim(self.options.resume)
         except UsageError as error:
             exit_usage_error(str(error))
         early_exit.last_words, early_exit.lost = self._last_words, ray_processes.lost
@@ -74,6 +79,7 @@ class Search:
             self.directory.describe(self._about())
             end = self.phases.run(self.notes)
             self.directory.end_session(end)
+            self.directory.close()
         except Exception as error:
             return self._failed(error)
         finally:
@@ -83,9 +89,12 @@ class Search:
     def _prepare(self) -> Phases:
         """Open the study, prepare the shared data and start Ray, before the first trial."""
         options, task, run = self.options, self.task, self.directory
+        patience = Patience(self._say)
+        if run.mirror:
+            run.mirror.waiting = patience
+            run.mirror.keep_pushing()
         if not options.resume:  # so that a run that is killed from here on can be resumed
             self._start_session()
-        patience = Patience(self._say)
         self.study, self.notes = open_run(options, task, run, patience)
         if task.prepare:
             self.prepared = task.prepare(self._say, run.path)
@@ -95,7 +104,7 @@ class Search:
         )
         room, members = Room(cluster.slots, options.max_concurrent, say=self._say), None
         if cluster.joined:
-            check = NodeCheck(cluster, options, task, sent, run.path)
+            check = NodeCheck(cluster, options, task, sent, place_of(run.path))
             members = Membership(cluster.trial_resources, room, check, self._say)
             check_nodes(check, members.nodes())
         in_ray = not options.in_process
@@ -103,13 +112,15 @@ class Search:
         return Phases(options, task, run, self.study, cluster, trainable, patience, room, members)
 
     def _open_directory(self) -> RunDirectory:
-        if self.options.resume:
-            return RunDirectory(self.options.run_path())
-        return RunDirectory.create(self.options.run_path())
+        path, place = self.options.run_path(), self.options.storage_path
+        if is_uri(place):
+            return RunDirectory.copied(path, run_mirror(place, path.name))
+        return RunDirectory(path) if self.options.resume else RunDirectory.create(path)
 
     def _start_session(self) -> None:
         self.directory.start_session(self.options.experiment, asdict(self.options))
         self.in_session = True
+        self.directory.push()
 
     def _last_words(self, lost: str | None) -> str:
         """Record that a signal, or what is ``lost``, ends the search. Returns the line to print."""
@@ -121,14 +132,22 @@ class Search:
                 if self.in_session:
                     self.directory.end_session("interrupted" if lost is None else "failed")
                 drop_tune_state(self.phases.trained if self.phases else self.directory)
-            return self._interrupted_line() if lost is None else self._failure_line(lost)
+            left = self._leave_mirror()
+            return self._interrupted_line(left) if lost is None else self._failure_line(lost + left)
         finally:
             ray_processes.kill()
 
-    def _interrupted_line(self) -> str:
+    def _leave_mirror(self) -> str:
+        """Push for the last time, in a few seconds; returns what to say if that is too short."""
+        mirror = self.directory.mirror
+        if mirror is None or mirror.leave(LAST_PUSH_S):
+            return ""
+        return f" (the last records are not at {mirror.uri} yet, but in {mirror.local})"
+
+    def _interrupted_line(self, left: str) -> str:
         done = self.directory.outcomes().total()
         return (
-            f"interrupted with {done} of {self.options.num_samples} trials done; go on with:"
+            f"interrupted with {done} of {self.options.num_samples} trials done{left}; go on with:"
             f" {self._resume_command()}"
         )
 
@@ -146,6 +165,7 @@ class Search:
         with contextlib.suppress(OSError):  # the first error is the one to report
             if self.in_session:
                 self.directory.end_session("failed")
+        what += self._leave_mirror()
         early_exit.settle(FAILED)
         print(self._failure_line(what), file=sys.stderr, flush=True)
         return FAILED
@@ -164,6 +184,8 @@ class Search:
     def _discard_directory(self) -> None:
         """Remove the directory of a run that never started."""
         self.lock.release()
+        if (mirror := self.directory.mirror) is not None:
+            (mirror.leave if self.options.resume else mirror.discard)(LAST_PUSH_S)
         if not self.options.resume:
             shutil.rmtree(self.directory.path, ignore_errors=True)
             if not self.storage_existed:

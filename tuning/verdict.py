@@ -7,11 +7,11 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
-from command_line import from_here
 from records.checks import run_checks
 from records.checks.check import counted
 from records.objective import Goal
 from records.outcome import outcome_of
+from records.places import from_here, shown
 from records.run import Run
 from records.run_directory import RunDirectory
 from records.versus_baseline import versus_baseline
@@ -56,7 +56,7 @@ def plan(
         *first,
         f"fixed      {settings_words(fixed)}",
         f"confirmed  {again if options.confirm else 'nothing, since --confirm is 0'}",
-        f"run        {from_here(run.path)}",
+        f"run        {shown(run.path)}",
     ]
     if cluster.dashboard:
         lines.append(f"dashboard  {cluster.dashboard} (its token: ray get-auth-token)")
@@ -139,7 +139,7 @@ def verdict(
     else:
         lines.append("best       none: no trial ended with a result that can be compared")
     lines += remarks(run)
-    where = from_here(run.path)
+    where = shown(run.path)
     command = shlex.join(["python", from_here(REPORT), where])
     return "\n".join([*lines, f"run        {where}", f"next       {command}"])
 

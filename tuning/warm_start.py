@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from command_line import UsageError
+from records.fetch import fetch
 from records.outcome import COMPLETE
+from records.places import below, is_uri
 from records.run import Run
 from records.search_json import NotARun
 from search_spaces import SearchSpace, contains
@@ -60,9 +62,20 @@ def read_warm_start(options: SearchOptions, task: Task) -> WarmStart:
     return WarmStart(chosen, notes)
 
 
+def _folder(name: str, options: SearchOptions) -> Path | None:
+    """The folder of an earlier run on this machine, to which a run at a URI is copied."""
+    if is_uri(name):
+        return fetch(name)
+    places = [Path(name)]
+    if not is_uri(options.storage_path):
+        places.append(Path(options.storage_path) / name)
+    elif not (places[0] / "search.json").is_file():
+        places.append(fetch(below(options.storage_path, name)))
+    return next((place for place in places if (place / "search.json").is_file()), None)
+
+
 def _earlier_run(name: str, options: SearchOptions) -> Run:
-    places = [Path(name), Path(options.storage_path) / name]
-    folder = next((place for place in places if (place / "search.json").is_file()), None)
+    folder = _folder(name, options)
     if folder is None:
         raise UsageError(
             f"--warm-start: there is no run {name}, neither as a folder nor under"

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from command_line import UsageError, from_here, user_path
+from command_line import UsageError, user_path
 from records.commands import resume_command
+from records.places import from_here
 from tune_gan import GANOptions
 from tune_lstm import LSTMOptions
 from tuning.parse_options import parse

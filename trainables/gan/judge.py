@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from command_line import user_cache
 from trainables.gan.idx import NUM_CLASSES
 from trainables.gan.images import Images, ImagesUnavailable, silent, to_float, write_whole
 from trainables.gan.waiting import Heartbeat, Say, held
@@ -41,7 +41,6 @@ MOST_SHIFT = 2
 """Pixels by which training images are moved, so that the judge ignores where a shape is."""
 EVALUATION_BATCH = 500
 
-CACHE = Path("ray-tune-optuna-search") / "judges"
 
 RECIPE = "4"
 """Raised with every change of a judge or its training: older files in the cache are ignored."""
@@ -171,17 +170,8 @@ def _say_not_kept(file: Path, error: OSError, say: Say) -> None:
 
 
 def cache_folder() -> Path:
-    """The user's folder of judges: in XDG_CACHE_HOME, ~/.cache or, without a home, a temporary one.
-
-    A relative XDG_CACHE_HOME is ignored: https://specifications.freedesktop.org/basedir-spec
-    """
-    cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    if cache.is_absolute():
-        return cache / CACHE
-    try:
-        return Path.home() / ".cache" / CACHE
-    except RuntimeError:
-        return Path(tempfile.gettempdir()) / CACHE
+    """The folder of judges in the user's cache."""
+    return user_cache() / "judges"
 
 
 def accuracy(judge: Judge, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> float:

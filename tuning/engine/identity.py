@@ -20,6 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from command_line import UsageError
 from records.outcome import COMPLETE
+from records.places import place_of
 from records.run_directory import DAMAGED, FORMAT, RunDirectory
 from records.store import read_json, write_json
 from records.trial_directory import TrialDirectory, TrialRecord
@@ -138,9 +139,10 @@ def _load(
 def _moved(run: RunDirectory) -> Iterator[str]:
     """A moved folder is the same run. A copy is from now on another run, with an id of its own."""
     record = run.read() or {}
-    before = Path(str(record.get("path", "")))
-    if not record.get("path") or before == run.path.absolute():
+    last = str(record.get("path", ""))
+    if last in ("", place_of(run.path.absolute())):
         return
+    before = Path(last)
     with contextlib.suppress(OSError):  # nothing is there, or nothing that may be looked at
         if before.samefile(run.path):
             return
@@ -149,7 +151,7 @@ def _moved(run: RunDirectory) -> Iterator[str]:
         write_json(run.path / "search.json", {**record, **own})
         yield f"this is a copy of {before}, and from now on a run of its own"
     else:
-        yield f"the run was at {before} before"
+        yield f"the run was at {last} before"
 
 
 def _set_aside(run: RunDirectory) -> Iterator[str]:

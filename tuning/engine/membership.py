@@ -59,7 +59,10 @@ class Membership(Callback):
         """The node if it has become a member: a new one is asked first."""
         name = node["NodeID"]
         if name not in self._asked:
-            self._asked[name] = self._check.ask(node), time.monotonic()
+            try:
+                self._asked[name] = self._check.ask(node), time.monotonic()
+            except OSError:  # the storage fails: the node is asked later
+                return None
         answer, since = self._asked[name]
         ready, _ = ray.wait([answer], timeout=0)
         if not ready and time.monotonic() - since < self._check.timeout_s:

@@ -8,9 +8,9 @@ torch for the GPU if a trial needs one. What would fail trial after trial is ref
 import contextlib
 import hashlib
 import importlib
+import os
 import platform
 import secrets
-import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from pyarrow.fs import FileSystem
 from ray import cloudpickle
 from ray.exceptions import (
     GetTimeoutError,
@@ -31,6 +32,7 @@ from ray.exceptions import (
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from command_line import UsageError
+from records.places import below, is_uri, place_of
 from tuning.engine.cluster import Cluster
 from tuning.engine.room import room_on
 from tuning.options import SearchOptions
@@ -50,6 +52,7 @@ Node = Mapping[str, Any]
 Answer = ray.ObjectRef[str | None]
 """Where a node's answer will be."""
 EVERY_NODE = "Choose a --storage-path that every node sees"
+KEYS_THERE = "Where ray start runs, set the variables with its keys and its endpoint"
 LOOK = "Look at the node with ray status, or stop it"
 
 # The functions below run on nodes that may lack this module.
@@ -65,15 +68,17 @@ class Question:
         expected: ``versions`` and ``sources`` of the machine that searches.
         requirements: What installs a module as it is on that machine, such as ``pillow==13.0.0``
             for PIL.
-        folder: Where that machine has written the ``word`` into the file "driver". Each node writes
-            it into a file named by its id.
+        folder: The path or URI where that machine has written the ``word`` into the file "driver".
+            Each node writes it into a file named by its id.
+        storage: The folder of run directories, or its URI.
         gpu: Whether torch must be able to use a GPU.
     """
 
     module: str
     expected: Mapping[str, str]
     requirements: Mapping[str, str]
-    folder: Path
+    folder: str
+    storage: str
     word: str
     gpu: bool
 
@@ -83,24 +88,24 @@ class NodeCheck:
 
     Args:
         sent: The ``sources`` of the trainable, read before the cluster was joined.
-        run: The run directory, which every node must see under the same path.
+        run: The run directory, which every node must see under the same path, or its URI.
     """
 
     def __init__(
-        self, cluster: Cluster, options: SearchOptions, task: Task, sent: str, run: Path
+        self, cluster: Cluster, options: SearchOptions, task: Task, sent: str, run: str
     ) -> None:
         module, self.gpu = task.trainable.__module__, "GPU" in cluster.trial_resources
         expected = {**versions(), "project": sent}
         word = secrets.token_hex(8)
-        self.folder = run / MARKER
-        self._question = Question(module, expected, requirements(), self.folder, word, self.gpu)
+        folder = below(run, MARKER) if is_uri(run) else f"{run}/{MARKER}"
+        storage = place_of(options.runs)
+        self._question = Question(module, expected, requirements(), folder, storage, word, self.gpu)
         self._task, self._options, self._cluster = task, options, cluster
         self.timeout_s = PIP_TIMEOUT_S if options.pip else TIMEOUT_S
 
     def ask(self, node: Node) -> Answer:
-        """Start the check of a node."""
-        self.folder.mkdir(exist_ok=True)
-        (self.folder / "driver").write_text(self._question.word)
+        """Start the check of a node. Raises OSError if the storage fails."""
+        write(self._question.folder, "driver", self._question.word)
         # After CUDA has started, a process cannot change its GPU: none is kept for a trial.
         task = ray.remote(num_cpus=0, max_calls=1 if self.gpu else 0)(look)
         here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
@@ -118,10 +123,9 @@ class NodeCheck:
             return f"Ray cannot set up there what the search sends ({cause}). {LOOK}"
         except RayError as error:
             return f"a small task fails there ({' '.join(str(error).split())}). {LOOK}"
-        if problem is None and not arrives(self.folder / node["NodeID"], self._question.word):
-            return (
-                f"what it writes in {self.folder.parent.parent} does not arrive here. {EVERY_NODE}"
-            )
+        asked = self._question
+        if problem is None and missing(asked.folder, node["NodeID"], asked.word):
+            return f"what it writes in {asked.storage} does not arrive here. {EVERY_NODE}"
         return problem
 
     def check_memory(self, node: Node) -> None:
@@ -136,7 +140,9 @@ class NodeCheck:
 
     def tidy(self) -> None:
         """Remove the files of the check."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            system, place = FileSystem.from_uri(self._question.folder)
+            system.delete_dir(place)
 
 
 def check_nodes(check: NodeCheck, nodes: Sequence[Node]) -> None:
@@ -178,9 +184,9 @@ def _wrong_project(question: Question) -> str | None:
         for imported in ("ray.tune", module):
             importlib.import_module(imported)
     except Exception as error:  # a module that is imported may raise anything
-        missing = (getattr(error, "name", None) or imported).partition(".")[0]
+        lacking = (getattr(error, "name", None) or imported).partition(".")[0]
         cause = " ".join(str(error).split()) or type(error).__name__
-        package = question.requirements.get(missing, missing)
+        package = question.requirements.get(lacking, lacking)
         if imported == "ray.tune":
             package = f"'ray[tune]=={question.expected['ray']}'"
         ask_ray = f", or let Ray do so: --pip {package}" if imported == module else ""
@@ -195,13 +201,18 @@ def _wrong_project(question: Question) -> str | None:
 
 def _wrong_machine(question: Question, node_id: str) -> str | None:
     """What is wrong with the storage and the GPU of this node."""
-    storage = question.folder.parent.parent
-    if not arrives(question.folder / "driver", question.word):
+    storage, at_uri = question.storage, "://" in question.storage
+    if why := missing(question.folder, "driver", question.word):
+        if at_uri:
+            return f"it cannot read {storage} ({why}). {KEYS_THERE}"
         return f"it does not see what this machine writes in {storage}. {EVERY_NODE}"
     try:
-        (question.folder / node_id).write_text(question.word)
-    except OSError as error:
-        return f"it cannot write in {storage} ({error.strerror}). {EVERY_NODE} and can write in"
+        write(question.folder, node_id, question.word)
+    except Exception as error:  # a library of a storage may raise anything
+        number = getattr(error, "errno", None)
+        why = os.strerror(number) if number else " ".join(str(error).split())
+        remedy = KEYS_THERE if at_uri else f"{EVERY_NODE} and can write in"
+        return f"it cannot write in {storage} ({why}). {remedy}"
     import torch
 
     if question.gpu and not torch.cuda.is_available():
@@ -237,15 +248,31 @@ def sources(module: str) -> str:
     return digest.hexdigest()
 
 
-def arrives(file: Path, word: str) -> bool:
-    """Whether ``file``, written by another machine, appears here with the ``word`` in it."""
-    deadline = time.monotonic() + SEEN_WITHIN_S
+def write(folder: str, name: str, word: str) -> None:
+    """Write the ``word`` into a file of a folder or URI, which is made. Raises what the storage's
+    library raises, mostly OSError."""
+    system, place = FileSystem.from_uri(folder)
+    system.create_dir(place)
+    with system.open_output_stream(f"{place}/{name}") as file:
+        file.write(word.encode())
+
+
+def missing(folder: str, name: str, word: str) -> str | None:
+    """Why a file that another machine has written does not appear here with the ``word`` in it;
+    None if it does."""
+    deadline, why = time.monotonic() + SEEN_WITHIN_S, "it is not there"
     while True:
-        with contextlib.suppress(OSError, ValueError):
-            if file.read_text(encoding="utf-8") == word:
-                return True
+        try:
+            system, place = FileSystem.from_uri(folder)
+            with system.open_input_stream(f"{place}/{name}") as file:
+                if file.read() == word.encode():
+                    return None
+        except FileNotFoundError:
+            pass
+        except Exception as error:  # a library of a storage may raise anything
+            why = " ".join(str(error).split())
         if time.monotonic() > deadline:
-            return False
+            return why
         time.sleep(0.2)
 
 

@@ -20,6 +20,7 @@ from ray.tune.schedulers import PopulationBasedTraining, TrialScheduler
 from ray.tune.schedulers.pbt import _PBTTrialState
 
 from records.checkpoint import BOOKKEEPING_KEYS, settings_of
+from records.places import place_of
 from records.run_directory import RunDirectory
 from search_spaces import SearchSpace
 from tuning.options import SearchOptions
@@ -123,9 +124,11 @@ class Population(PopulationBasedTraining):
         result = cast(Any, trial.latest_checkpoint_result)
         step = self._trial_state[trial_to_clone].last_train_time
         donor, settings = trial_to_clone.config["trial"], settings_of(trial.config)
-        directory = self._run.trial(trial.config["trial"])
-        copy = directory.take_over(Path(result.checkpoint.path), step, donor, settings)
-        result.checkpoint = Checkpoint(str(copy))
+        directory, given = self._run.trial(trial.config["trial"]), self._run.trial(donor)
+        checkpoint = given.path / Path(result.checkpoint.path).name
+        copy = directory.take_over(checkpoint, step, donor, settings)
+        self._run.push()
+        result.checkpoint = Checkpoint(place_of(copy))
 
 
 def perturbed(settings: Mapping[str, Any], space: SearchSpace, rng: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
+from records.places import place_of
 from records.run_directory import RunDirectory
 from tuning.engine.failure import Failure
 from tuning.engine.patience import Patience
@@ -43,6 +44,6 @@ class QueueSearcher(RetryingSearcher):
     def _hand_out_again(self, trial_id: str, failure: Failure) -> None:
         self._running.discard(trial_id)
         config = failure.config_again
-        own = [str(folder) for folder in self._run.trial(config["trial"]).checkpoints()]
+        own = [place_of(one) for one in self._run.trial(config["trial"]).checkpoints()]
         earlier = [folder for folder in config.get("restore_from", ()) if folder not in own]
         self._queue.append({**config, "restore_from": own + earlier})

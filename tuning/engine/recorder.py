@@ -6,6 +6,7 @@ lose rows. This callback waits if the storage fails.
 
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from ray.tune import Callback
@@ -85,7 +86,10 @@ class Recorder(Callback):
 
     def on_trial_save(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Drop older checkpoints. Ray's own ``num_to_keep`` would force snapshots of all trials."""
-        self._directory(trial).drop_older_checkpoints(KEEP_CHECKPOINTS)
+        directory = self._directory(trial)
+        if self.run.mirror and trial.checkpoint:
+            self.run.mirror.take(directory.path / Path(trial.checkpoint.path).name)
+        directory.drop_older_checkpoints(KEEP_CHECKPOINTS)
 
     def on_trial_complete(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any

@@ -49,6 +49,7 @@ class RetryingSearcher(Searcher, ABC):
                 number = failure.trial.config["trial"]
                 raise self._patience.give_up(f"trial {number}: {failure.line}")
             self._patience(str(self._run.path), lambda: check_writable(self._run.path))
+            self._run.push()
         self._hand_out_again(trial_id, failure)
 
     def save(self, checkpoint_path: str) -> None:

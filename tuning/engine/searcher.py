@@ -18,6 +18,7 @@ from ray.air.constants import TRAINING_ITERATION
 from ray.tune.search import Searcher
 
 from records.outcome import ERROR, STOPPED_EARLY
+from records.places import place_of
 from records.run_directory import RunDirectory
 from records.trial_directory import TrialRecord
 from tuning.engine.failure import Failure
@@ -133,7 +134,7 @@ class StudySearch(RetryingSearcher):
         directory = self._run.trial(number)
         record = directory.read()
         assert record is not None  # written before the trial was first handed out
-        restored = [str(folder) for folder in directory.checkpoints()]
+        restored = [place_of(folder) for folder in directory.checkpoints()]
         return {**directory.config(record), **lost, "restore_from": restored}
 
     def _new_config(self) -> dict[str, Any]:

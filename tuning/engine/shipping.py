@@ -16,7 +16,8 @@ from typing import Any
 
 from ray import cloudpickle
 
-from command_line import JOB, UsageError
+from command_line import UsageError
+from records.places import JOB
 from tuning.task import Task
 
 PROJECT = Path(__file__).parent.parent.parent

@@ -9,6 +9,7 @@ import os
 import sys
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import optuna
@@ -18,6 +19,7 @@ from ray.tune import Callback
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from records.objective import Goal
+from records.places import place_of
 from records.run_directory import RunDirectory
 from records.trial_directory import TrialDirectory
 from trainables.resumable import ResumableTrainable
@@ -104,6 +106,8 @@ def run_trials(
             if patience.trouble:  # Ray Tune may have swallowed it
                 raise patience.trouble
     drop_tune_state(stage.run)
+    if stage.run.mirror:
+        stage.run.mirror.remove((*TUNE_STATE, "trial_*/error.*"), stage.run.path)
 
 
 def _tuner(
@@ -133,7 +137,7 @@ def _tuner(
             max_concurrent_trials=stage.trials,
             time_budget_s=stage.time_budget_s,
             reuse_actors=True,
-            trial_dirname_creator=trial_folder,
+            trial_dirname_creator=partial(trial_folder, stage.run),
         ),
         run_config=_run_config(stage.run, task.checkpoint_every, callbacks),
     )
@@ -164,7 +168,7 @@ def _run_config(
     )
     return tune.RunConfig(
         name=run.path.name,
-        storage_path=str(run.path.parent),
+        storage_path=place_of(run.path.parent),
         callbacks=callbacks,
         checkpoint_config=checkpoints,
         failure_config=tune.FailureConfig(max_failures=0),  # see tuning.engine.failure
@@ -188,11 +192,13 @@ def _extended(trainable: type[ResumableTrainable], **attributes: Any) -> type[Re
     )
 
 
-def trial_folder(trial: Any) -> str:
-    """The name of a trial's folder. If it goes on after a loss, Ray Tune would choose another."""
-    name = f"trial_{trial.config['trial']:04d}"
-    trial.relative_logdir = trial.storage.trial_dir_name = name
-    return name
+def trial_folder(run: RunDirectory, trial: Any) -> str:
+    """The name of a trial's folder. If it goes on after a loss, Ray Tune would choose another, and
+    it would write over earlier checkpoints."""
+    directory = run.trial(trial.config["trial"])
+    trial.relative_logdir = trial.storage.trial_dir_name = directory.path.name
+    trial.storage.current_checkpoint_index = directory.next_checkpoint() - 1
+    return directory.path.name
 
 
 def drop_tune_state(run: RunDirectory) -> None:
