@@ -98,13 +98,13 @@ def from_here(path: str | Path) -> str:
     """A path as the user would type it in the current folder. That of a job is Ray's own: nobody
     would type a path that leads out of it."""
     here = _current_folder()
-    relative = os.path.relpath(os.path.join(here, path), here)
+    relative = os.path.relpath(here / path, here)
     if JOB in os.environ and relative.startswith(".."):
         return str(path)
     return f"./{relative}" if relative.startswith(("-", "~")) else relative
 
 
-def _current_folder() -> str:
+def _current_folder() -> Path:
     """The folder in which this program runs.
 
     Ray replaces a job's folder by an equal one if another of its nodes is on the same machine. The
@@ -112,9 +112,9 @@ def _current_folder() -> str:
     FileNotFoundError if the folder is gone.
     """
     try:
-        return os.getcwd()
+        return Path.cwd()
     except FileNotFoundError:
         if JOB not in os.environ:
             raise
         os.chdir(os.environ["PWD"])
-        return os.getcwd()
+        return Path.cwd()
