@@ -21,7 +21,7 @@ ERROR_LINES = 60
 OF_A_SEARCH = (
     "--num-samples", "--sampler", "--scheduler", "--set", "--space-file", "--warm-start",
     "--audit", "--target", "--ablation", "--finalists", "--time-budget", "--confirm", "--seed",
-    "--seeds-per-trial",
+    "--seeds-per-trial", "--resume-or-start",
 )  # fmt: skip
 """Options that mean nothing for one training, or that the trial's record has."""
 

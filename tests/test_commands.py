@@ -85,6 +85,7 @@ class Command(NamedTuple):
 
 def code_in(text: str) -> list[str]:
     """The indented lines and the code in the sentences of a page, without comments."""
+    text = text.replace("\\\n", "")  # a line goes on in the next one
     code = [*re.findall(r"^ {4}(.*)$", text, re.MULTILINE), *re.findall(r"`([^`]+)`", text)]
     return [" ".join(line.partition(" #")[0].split()) for line in code]
 

@@ -19,7 +19,7 @@ from tests.support.recompute_checks import WHO
 OF_A_SEARCH = {
     "--num-samples", "--sampler", "--scheduler", "--set", "--space-file", "--warm-start", "--name",
     "--audit", "--target", "--ablation", "--finalists", "--time-budget", "--confirm", "--seed",
-    "--seeds-per-trial", "--resume", "--train",
+    "--seeds-per-trial", "--resume", "--resume-or-start", "--train",
 }  # fmt: skip
 """Options of a search that one training does not take, or whose values its record has."""
 

@@ -4,15 +4,32 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
+import optuna
 import pytest
 
+from records.remote import RemoteFolder
+from records.run_directory import RunDirectory
 from tests.conftest import start
-from tests.support.far_nodes import FarNodes, records
+from tests.support.far_nodes import FarNodes
 from tests.support.nodes import ON_LOOPBACK
+from tests.support.postgres import Postgres
 from tests.support.processes import wait_for
+from tests.support.s3 import S3, VARIABLES
 
 pytestmark = pytest.mark.slow
+
+SMALL = (
+    "--input-length", 10, "--max-steps", 1500, "--num-samples", 8, "--cpus-per-trial", 2,
+    "--confirm", 2, "--finalists", 1, "--scheduler", "none", "--name", "far",
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def on_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in ON_LOOPBACK.items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture
@@ -24,19 +41,12 @@ def far(tmp_path: Path) -> Iterator[FarNodes]:
         made.cluster.end()
 
 
-def test_slots_follow_the_nodes_and_every_trial_ends(
-    far: FarNodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in ON_LOOPBACK.items():
-        monkeypatch.setenv(name, value)
+def search(far: FarNodes, run: Path, folder: Path, *options: object) -> str:
+    """Search on two nodes, of which one is killed while two others join; returns what was said."""
     first = far.join("first", 2)
     far.join("second", 2)
-    process = start(
-        os.fspath(far.project / "tune_lstm.py"), *far.on_it(tmp_path),
-        "--input-length", 10, "--max-steps", 1500, "--num-samples", 8, "--cpus-per-trial", 2,
-        "--confirm", 2, "--finalists", 1, "--scheduler", "none", cwd=tmp_path,
-    )  # fmt: skip
-    run = tmp_path / "runs" / "far"
+    where = ("--address", far.cluster.address, *options)
+    process = start(os.fspath(far.project / "tune_lstm.py"), *SMALL, *where, cwd=folder)
     wait_for(lambda: len([*run.glob("trial_*/result.json")]) == 2, process)
     os.killpg(first.pid, signal.SIGKILL)
     far.join("third", 2)
@@ -44,15 +54,47 @@ def test_slots_follow_the_nodes_and_every_trial_ends(
     out, err = process.communicate(timeout=500)
     assert process.returncode == 0, err
     assert "Traceback" not in out + err
-    ended = records(tmp_path)
-    assert len(ended) == 8
-    assert all(record["ended"] and record["error"] is None for record in ended)
-    assert sorted(folder.name for folder in run.glob("trial_*")) == [
-        f"trial_{number:04d}" for number in range(8)
-    ]
-    print(err)
-    assert "node 127.0.0.1 (first) left" in err
-    assert "node 127.0.0.1 (third) joined" in err
-    assert "trials at once from now on: 2" in err
-    assert "no trial is placed on node 127.0.0.1 (bare), which joined: it cannot import" in err
-    assert "on each of 2 fresh seeds" in out or "fresh seeds" in out
+    assert "fresh seeds" in out
+    return err
+
+
+def check_trials(run: Path) -> None:
+    """Every trial that was asked for has ended well, in one folder."""
+    trials = [record for _, record in RunDirectory(run).trials()]
+    assert [record.number for record in trials] == [*range(8)]
+    assert all(record.ended and record.error is None for record in trials)
+    assert len([*run.glob("trial_*")]) == 8
+
+
+def test_slots_follow_the_nodes_and_every_trial_ends(far: FarNodes, tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "far"
+    said = search(far, run, tmp_path, "--storage-path", run.parent)
+    check_trials(run)
+    assert "node 127.0.0.1 (first) left" in said
+    assert "node 127.0.0.1 (third) joined" in said
+    assert "trials at once from now on: 2" in said
+    assert "no trial is placed on node 127.0.0.1 (bare), which joined: it cannot import" in said
+
+
+def test_the_same_with_the_run_on_s3_and_the_study_in_postgresql(
+    tmp_path: Path, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = S3()
+    variables = {**VARIABLES, "AWS_ENDPOINT_URL": server.endpoint}
+    url = postgres.url(quote(postgres.password, safe=""))
+    for name, value in {**variables, "TUNE_OPTUNA_STORAGE": url}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    nodes = FarNodes(tmp_path / "far")
+    run = tmp_path / "cache/ray-tune-optuna-search/searches/s3/bucket/runs/far"
+    try:
+        search(nodes, run, tmp_path, "--storage-path", "s3://bucket/runs")
+    finally:
+        nodes.cluster.end()
+    check_trials(run)
+    there = RemoteFolder("s3://bucket/runs/far").files()
+    assert "best/model.safetensors" in there
+    assert sum(name.startswith("trial_") and name.endswith("/trial.json") for name in there) == 8
+    states = [trial.state.name for trial in optuna.load_study(study_name="far", storage=url).trials]
+    assert states == ["COMPLETE"] * 8
+    server.end()
