@@ -74,10 +74,12 @@ def found() -> Iterator[dict[str, tuple[bool, str]]]:
         ray.shutdown()
 
 
+@pytest.mark.slow
 def test_this_ray_gets_the_name(found: dict[str, tuple[bool, str]]) -> None:
     assert found["this Ray"] == (True, "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("title", OTHER_RAYS)
 def test_another_ray_costs_the_name_and_nothing_else(
     found: dict[str, tuple[bool, str]], title: str

@@ -151,6 +151,7 @@ def test_what_trains_something_else_is_refused(other: dict[str, object], said: s
     assert str(refused.value) == f"--probe-gpu measures new trials in Ray: leave out {said}"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_without_a_gpu_it_is_refused_in_one_line(tmp_path: Path) -> None:
     result = run("tune_lstm.py", "--probe-gpu", cwd=tmp_path)

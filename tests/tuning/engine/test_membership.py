@@ -73,7 +73,9 @@ def test_slots_follow_the_nodes_and_every_trial_ends(far: FarNodes, tmp_path: Pa
     assert "node 127.0.0.1 (first) left" in said
     assert "node 127.0.0.1 (third) joined" in said
     assert "trials at once from now on: 2" in said
-    assert "no trial is placed on node 127.0.0.1 (bare), which joined: it cannot import" in said
+    assert "no trial is placed on node 127.0.0.1 (bare), which joined: it cannot import" in said, (
+        said
+    )
 
 
 def test_the_same_with_the_run_on_s3_and_the_study_in_postgresql(

@@ -143,6 +143,7 @@ def test_a_full_disk_loses_no_report(training: Training, monkeypatch: pytest.Mon
     assert read(training.folder) == recorded(training.run, 7)
 
 
+@pytest.mark.slow
 def test_one_training_in_this_process_writes_it_too(tmp_path: Path) -> None:
     options = ("--train", "lr=0.01", "max_norm=1", "--in-process", "--tensorboard")
     small = ("--input-length", 3, "--max-steps", 200, "--name", "one")
