@@ -18,17 +18,17 @@ from tuning.engine.room import Room, room_on
 LOOK_EVERY_S = 2.0
 
 
-class Membership(Callback):
-    """Keeps ``room`` at what the nodes hold that have passed ``check``.
+shunned: list[str] = []
+"""The ids of nodes on which no trial can run. Ray Tune asks a copy of the trainable what a trial
+needs, which cannot hold this list itself."""
 
-    Attributes:
-        shunned: The ids of nodes on which no trial can run.
-    """
+
+class Membership(Callback):
+    """Keeps ``room`` at what the nodes hold that have passed ``check``."""
 
     def __init__(
         self, request: dict[str, float], room: Room, check: NodeCheck, say: Callable[[str], None]
     ) -> None:
-        self.shunned: list[str] = []
         self._request, self._room, self._check, self._say = request, room, check, say
         self._members = {node["NodeID"]: node for node in self.nodes()}
         self._asked: dict[str, tuple[Answer, float]] = {}
@@ -53,7 +53,7 @@ class Membership(Callback):
         self._looked = time.monotonic()
 
     def _is_new(self, name: str) -> bool:
-        return name not in self._members and name not in self.shunned
+        return name not in self._members and name not in shunned
 
     def _answered(self, node: Node) -> Node | None:
         """The node if it has become a member: a new one is asked first."""
@@ -72,7 +72,7 @@ class Membership(Callback):
         if not self._asked:
             self._check.tidy()
         if problem:
-            self.shunned.append(name)
+            shunned.append(name)
             self._say(f"no trial is placed on node {name_of(node)}, which joined: {problem}")
             return None
         self._members[name] = node

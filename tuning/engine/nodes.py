@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from pyarrow.fs import FileSystem
 from ray import cloudpickle
 from ray.exceptions import (
     GetTimeoutError,
@@ -119,10 +118,9 @@ class NodeCheck:
         except (GetTimeoutError, TaskUnschedulableError, NodeDiedError):
             return f"it does not answer. {LOOK}"
         except RuntimeEnvSetupError as error:
-            cause = " ".join(str(error).split())
-            return f"Ray cannot set up there what the search sends ({cause}). {LOOK}"
+            return f"Ray cannot set up there what the search sends ({_cause(error)}). {LOOK}"
         except RayError as error:
-            return f"a small task fails there ({' '.join(str(error).split())}). {LOOK}"
+            return f"a small task fails there ({_cause(error)}). {LOOK}"
         asked = self._question
         if problem is None and missing(asked.folder, node["NodeID"], asked.word):
             return f"what it writes in {asked.storage} does not arrive here. {EVERY_NODE}"
@@ -141,7 +139,7 @@ class NodeCheck:
     def tidy(self) -> None:
         """Remove the files of the check."""
         with contextlib.suppress(OSError):
-            system, place = FileSystem.from_uri(self._question.folder)
+            system, place = at(self._question.folder)
             system.delete_dir(place)
 
 
@@ -248,10 +246,19 @@ def sources(module: str) -> str:
     return digest.hexdigest()
 
 
+def at(folder: str) -> tuple[Any, str]:
+    """The file system of a folder or URI, and its path there. A node may lack pyarrow, so it is
+    imported after what says so."""
+    from pyarrow.fs import FileSystem
+
+    system, place = FileSystem.from_uri(folder)
+    return system, str(place)
+
+
 def write(folder: str, name: str, word: str) -> None:
     """Write the ``word`` into a file of a folder or URI, which is made. Raises what the storage's
     library raises, mostly OSError."""
-    system, place = FileSystem.from_uri(folder)
+    system, place = at(folder)
     system.create_dir(place)
     with system.open_output_stream(f"{place}/{name}") as file:
         file.write(word.encode())
@@ -263,7 +270,7 @@ def missing(folder: str, name: str, word: str) -> str | None:
     deadline, why = time.monotonic() + SEEN_WITHIN_S, "it is not there"
     while True:
         try:
-            system, place = FileSystem.from_uri(folder)
+            system, place = at(folder)
             with system.open_input_stream(f"{place}/{name}") as file:
                 if file.read() == word.encode():
                     return None
@@ -280,6 +287,12 @@ def name_of(node: Node) -> str:
     """A node's address, with the name that it was started with, or else its host's."""
     address, name = node["NodeManagerAddress"], node["NodeName"]
     return f"{address} ({node['NodeManagerHostname'] if name == address else name})"
+
+
+def _cause(error: Exception) -> str:
+    """An error of Ray's in one line; after a traceback, its last one."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[-1] if "Traceback" in str(error) else " ".join(lines)) or type(error).__name__
 
 
 def _listed(names: list[str]) -> str:

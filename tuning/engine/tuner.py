@@ -129,7 +129,7 @@ def _tuner(
     if stage.target:
         callbacks.append(TargetPause(stage.target))
     return tune.Tuner(
-        _placed(trainable, request, stage.membership.shunned if stage.membership else []),
+        _placed(trainable, request),
         tune_config=tune.TuneConfig(
             search_alg=stage.searcher,
             scheduler=stage.scheduler or FIFOScheduler(),
@@ -144,15 +144,17 @@ def _tuner(
 
 
 def _placed(
-    trainable: type[ResumableTrainable], request: dict[str, float], shunned: list[str]
+    trainable: type[ResumableTrainable], request: dict[str, float]
 ) -> type[ResumableTrainable]:
-    """The trainable with the resources of a trial, never on the ``shunned`` nodes.
+    """The trainable with the resources of a trial, never on a node that is shunned.
 
     ``tune.with_resources`` would rename the class in the dashboard. Ray sends the method below to
-    the nodes, which lack this module.
+    the nodes too, which lack what it imports.
     """
 
     def resources(cls: type, config: dict[str, Any]) -> tune.PlacementGroupFactory:
+        from tuning.engine.membership import shunned
+
         elsewhere = [{"ray.io/node-id": f"!in({','.join(shunned)})"}] if shunned else None
         return tune.PlacementGroupFactory([request], bundle_label_selector=elsewhere)
 
