@@ -20,7 +20,7 @@ from records.remote import RemoteFolder
 from records.trial_directory import in_order
 from tests.conftest import run, start
 from tests.support.processes import descendants, kill, wait_for
-from tests.support.s3 import S3, VARIABLES, Proxy
+from tests.support.s3 import S3, VARIABLES, Proxy, s3_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -36,12 +36,8 @@ Rows = dict[str, list[dict[str, Any]]]
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[S3]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in VARIABLES.items():
-            patch.setenv(name, value)
-        started = S3()
+    with s3_server() as started:
         yield started
-        started.end()
 
 
 def lines(uri: str) -> Rows:

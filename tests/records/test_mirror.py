@@ -16,19 +16,15 @@ from records.run_directory import RunDirectory
 from records.store import write_json
 from records.trial_directory import TrialRecord
 from tests.support.checkpoints import write_checkpoint
-from tests.support.s3 import S3, VARIABLES, Proxy
+from tests.support.s3 import S3, Proxy, s3_server
 
 CONFIG = {"trial": 0, "seed": 1, "lr": 0.1, "max_steps": 300}
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[S3]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in VARIABLES.items():
-            patch.setenv(name, value)
-        started = S3()
+    with s3_server() as started:
         yield started
-        started.end()
 
 
 @pytest.fixture

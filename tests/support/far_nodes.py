@@ -1,9 +1,10 @@
 """A cluster whose nodes have Ray and torch only, and do not see the project that searches on it."""
 
+import contextlib
 import json
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,18 @@ class FarNodes:
             "--name",
             "far",
         )
+
+
+@contextlib.contextmanager
+def far_nodes(folder: Path, *names: str, takes_jobs: bool = False) -> Iterator[FarNodes]:
+    """The cluster with nodes of these names, of two CPUs each, until the body ends."""
+    made = FarNodes(folder, takes_jobs)
+    try:
+        for name in names:
+            made.join(name, 2)
+        yield made
+    finally:
+        made.cluster.end()
 
 
 def records(folder: Path) -> list[dict[str, Any]]:

@@ -5,7 +5,9 @@ import logging
 import socket
 import threading
 import urllib.request
+from collections.abc import Iterator
 
+import pytest
 from moto.server import ThreadedMotoServer
 
 VARIABLES = {
@@ -40,6 +42,19 @@ class S3:
 
     def end(self) -> None:
         self._server.stop()
+
+
+@contextlib.contextmanager
+def s3_server() -> Iterator[S3]:
+    """The server, with its ``VARIABLES`` in the environment, until the body ends."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in VARIABLES.items():
+            patch.setenv(name, value)
+        started = S3()
+        try:
+            yield started
+        finally:
+            started.end()
 
 
 class Proxy:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.far_nodes import FarNodes, records
+from tests.support.far_nodes import FarNodes, far_nodes, records
 from tests.support.nodes import ON_LOOPBACK
 
 pytestmark = pytest.mark.slow
@@ -19,13 +19,8 @@ pytestmark = pytest.mark.slow
 def far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FarNodes]:
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     monkeypatch.setenv("RAY_AUTH_TOKEN", ON_LOOPBACK["RAY_AUTH_TOKEN"])
-    made = FarNodes(tmp_path / "far", takes_jobs=True)
-    try:
-        made.join("one", 2)
-        made.join("two", 2)
+    with far_nodes(tmp_path / "far", "one", "two", takes_jobs=True) as made:
         yield made
-    finally:
-        made.cluster.end()
 
 
 class Jobs:

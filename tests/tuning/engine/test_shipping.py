@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, run
-from tests.support.far_nodes import FarNodes, records
+from tests.support.far_nodes import FarNodes, far_nodes, records
 from tests.support.nodes import ON_LOOPBACK
 
 pytestmark = pytest.mark.slow
@@ -19,13 +19,8 @@ SMALL = ("--confirm", 1, "--finalists", 1, "--cpus-per-trial", 2)
 @pytest.fixture(scope="module")
 def far(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FarNodes]:
     """A head with one CPU, and two nodes with two."""
-    made = FarNodes(tmp_path_factory.mktemp("far"))
-    try:
-        made.join("one", 2)
-        made.join("two", 2)
+    with far_nodes(tmp_path_factory.mktemp("far"), "one", "two") as made:
         yield made
-    finally:
-        made.cluster.end()
 
 
 @pytest.fixture(autouse=True)

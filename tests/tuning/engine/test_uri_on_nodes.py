@@ -10,7 +10,7 @@ import pytest
 from records.remote import RemoteFolder
 from records.run_directory import RunDirectory
 from tests.conftest import run
-from tests.support.far_nodes import FarNodes
+from tests.support.far_nodes import FarNodes, far_nodes
 from tests.support.nodes import ON_LOOPBACK
 from tests.support.s3 import S3, VARIABLES
 
@@ -37,13 +37,8 @@ def server() -> Iterator[S3]:
 @pytest.fixture(scope="module")
 def far(server: S3, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FarNodes]:
     """A head with one CPU, and two nodes that do not see the folder "driver"."""
-    made = FarNodes(tmp_path_factory.mktemp("far"))
-    try:
-        made.join("one", 2)
-        made.join("two", 2)
+    with far_nodes(tmp_path_factory.mktemp("far"), "one", "two") as made:
         yield made
-    finally:
-        made.cluster.end()
 
 
 def test_nodes_share_a_run_through_s3_alone(
